@@ -1,0 +1,1 @@
+"""One module for each figure and table of the paper: reads records, draws, writes files."""

@@ -1,0 +1,55 @@
+"""How every command of the project ends: 0 done, 1 a claim does not hold, 2 bad input in one line, 130 Ctrl-C."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """Something a person can put right; its text is one line that says what was wrong and what to do."""
+
+
+class InputWarning(UserWarning):
+    """Something a person should know about the input, though the work goes on."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see: {self.prog} --help)")
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run `main` as a command and exit with its status; a UserError or a failing disk is one line and status 2."""
+    warnings.showwarning = _print_warning
+    try:
+        status = main()
+        sys.stdout.flush()
+    except UserError as error:
+        status = _say(f"error: {error}", 2)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        status = _say(f"error: {where}{error.strerror or error}; free or choose another place and run again", 2)
+    except KeyboardInterrupt:
+        status = _say("interrupted: finished runs are kept, run the same command again for the rest", 130)
+    sys.exit(status)
+
+
+def _say(text: str, status: int) -> int:
+    print(" ".join(text.split()), file=sys.stderr)
+    return status
+
+
+def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, InputWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
