@@ -1,0 +1,113 @@
+"""Eqn. H.2: L_T(λ, w) = (1/2n) ‖(R ⊙ X)w - t‖², R a random mask: in expectation, ridge in the metric D = diag(XᵀX).
+
+    name       symbol        shape       meaning
+    lam        λ             (..., 1)    logit p, unconstrained
+    p, q       p, 1 - p      (..., 1)    probability that an input is dropped, and kept
+    D          diag(XᵀX)     (..., m)    the metric, as a vector
+    uniforms   ξ             (..., b, m) an input is kept where its uniform is at least p
+
+With inverted scaling (inputs that stay are divided by q, as every framework does) the expected loss is
+(1/2n) (‖Xw - t‖² + e^λ wᵀDw), since p/q = e^λ; without it, (1/2n) (‖qXw - t‖² + pq wᵀDw).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.special import expit
+
+from reference.objective import Scalars, TrainingObjective
+from reference.regression import Regression
+
+
+@dataclass(frozen=True)
+class InputDropout(Regression):
+    """Linear regression with input dropout, its loss the exact expectation over masks.
+
+    Args:
+        inverted: divide the inputs that stay by q, so that validation runs without dropout unchanged.
+
+    Example, at p = 1/2 (λ = 0): K = A + D = 2I and r = Xᵀt/2:
+        >>> eye, t = np.eye(2), np.array([2.0, 4.0])
+        >>> InputDropout(eye, t, eye, t).best_response(np.array([0.0]))
+        array([1., 2.])
+    """
+
+    inverted: bool = True
+
+    @cached_property
+    def D(self) -> Float[ndarray, "... m"]:
+        """diag(XᵀX)."""
+        return np.sum(self.X**2, axis=-2)
+
+    def scale(self, lam: Float[ndarray, "... 1"]) -> tuple[ndarray, ndarray, ndarray, ndarray]:
+        """a, a', c, c' of n L_T = ½ (a² wᵀAw - 2a wᵀXᵀt + tᵀt + c wᵀDw): a = 1, c = e^λ or a = q, c = pq."""
+        if self.inverted:
+            odds = np.exp(lam)
+            return np.ones_like(lam), np.zeros_like(lam), odds, odds
+        p, q = expit(lam), expit(-lam)
+        return q, -p * q, p * q, p * q * (q - p)
+
+    def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
+        """n ∂²L_T/∂w² = a²A + cD."""
+        a, _, c, _ = self.scale(lam)
+        return a[..., None] ** 2 * self.A + c[..., None] * self.D[..., None] * np.eye(self.X.shape[-1])
+
+    def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
+        """r(λ) = K⁻¹ a Xᵀt."""
+        a, _, _, _ = self.scale(lam)
+        return np.linalg.solve(self.K(lam), (a * self.Xt)[..., None])[..., 0]
+
+    def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
+        """E_R of Eqn. H.2."""
+        a, _, c, _ = self.scale(lam)
+        residual = a * np.matvec(self.X, v) - self.t
+        return (np.sum(residual**2, axis=-1) + np.sum(c * self.D * v**2, axis=-1)) / (2 * self.n)
+
+    def train_grad_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        """(Kv - a Xᵀt) / n."""
+        a, _, c, _ = self.scale(lam)
+        residual = a * np.matvec(self.X, v) - self.t
+        return (a * np.vecmat(residual, self.X) + c * self.D * v) / self.n
+
+    def train_hess_vv(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        """K / n."""
+        return self.K(lam) / self.n
+
+    def train_hess_vlam(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m 1"]:
+        """(2aa' Av - a' Xᵀt + c' Dv) / n."""
+        a, da, _, dc = self.scale(lam)
+        return ((2 * a * da * np.matvec(self.A, v) - da * self.Xt + dc * self.D * v) / self.n)[..., None]
+
+    def masked(self, rows: Int[ndarray, "... b"], uniforms: Float[ndarray, "... b m"]) -> "MaskedRegression":
+        """Eqn. H.2 itself on a mini-batch; the masks are `uniforms >= p`, so that they move with λ."""
+        batch = self.rows(rows)
+        return MaskedRegression(batch.X, batch.t, uniforms, self.inverted)
+
+
+@dataclass(frozen=True)
+class MaskedRegression(TrainingObjective):
+    """Eqn. H.2 with its masks drawn: an unbiased sample of the loss and gradient of InputDropout."""
+
+    X: Float[ndarray, "... b m"]
+    t: Float[ndarray, "... b"]
+    uniforms: Float[ndarray, "... b m"]
+    inverted: bool = True
+
+    def inputs(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... b m"]:
+        """R ⊙ X, divided by q with inverted scaling."""
+        kept = np.where(self.uniforms >= expit(lam)[..., None], self.X, 0.0)
+        return kept / expit(-lam)[..., None] if self.inverted else kept
+
+    def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
+        """Eqn. H.2."""
+        residual = np.matvec(self.inputs(lam), v) - self.t
+        return np.sum(residual**2, axis=-1) / (2 * residual.shape[-1])
+
+    def train_grad_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        """(1/b) (R ⊙ X)ᵀ ((R ⊙ X)v - t)."""
+        X = self.inputs(lam)
+        residual = np.matvec(X, v) - self.t
+        return np.vecmat(residual, X) / residual.shape[-1]

@@ -1,0 +1,57 @@
+"""Eqn. 3.11: networks v = f(w) with their products with the weight-output Jacobian J_vw = ∂f/∂w.
+
+name        symbol                shape
+w, dw       w, Δw                 (..., m)
+v, g        v, ∂L/∂v              (..., k)
+jvp         J_vw Δw               (..., k)      forward mode
+vjp         J_vwᵀ g               (..., m)      reverse mode
+curvature   Σ_i g_i ∂²v_i/∂w²     (..., m, m)   what a Gauss-Newton matrix leaves out
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+
+class Network(ABC):
+    """A differentiable map from weights to outputs, at fixed inputs."""
+
+    @abstractmethod
+    def __call__(self, w: Float[ndarray, "... m"]) -> Float[ndarray, "... k"]:
+        """v = f(w)."""
+
+    @abstractmethod
+    def jvp(self, w: Float[ndarray, "... m"], dw: Float[ndarray, "... m"]) -> Float[ndarray, "... k"]:
+        """J_vw Δw: the change of the outputs, to first order, when the weights move by Δw."""
+
+    @abstractmethod
+    def vjp(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"]) -> Float[ndarray, "... m"]:
+        """J_vwᵀ g: the gradient in the weights of a loss whose gradient in the outputs is g."""
+
+    @abstractmethod
+    def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"]) -> Float[ndarray, "... m m"]:
+        """Σ_i g_i ∂²v_i/∂w²."""
+
+    def jacobian(self, w: Float[ndarray, "... m"]) -> Float[ndarray, "... k m"]:
+        """J_vw, column by column from `jvp`."""
+        return self.jvp(w[..., None, :], np.eye(w.shape[-1])).mT
+
+
+@dataclass(frozen=True)
+class Identity(Network):
+    """v = w: a linear model whose inputs sit in the loss."""
+
+    def __call__(self, w: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        return w
+
+    def jvp(self, w: Float[ndarray, "... m"], dw: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        return dw
+
+    def vjp(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        return g
+
+    def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        return np.zeros((*w.shape, w.shape[-1]))

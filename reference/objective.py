@@ -1,0 +1,41 @@
+"""The training loss L_T(λ, w) as the update rules see it: a network f and a loss of its outputs, L_T(λ, f(w)).
+
+name     symbol   shape       meaning
+lam      λ        (..., h)    hyperparameters, unconstrained
+w        w        (..., m)    weights
+f        f        m -> k      the network: v = f(w), all that the losses see of w
+v        v        (..., k)    outputs
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from reference.networks import Identity, Network
+
+Scalars = Float[ndarray, "..."] | np.floating
+"""One number for each replicate; NumPy gives a bare scalar where there is no leading axis."""
+
+
+class TrainingObjective(ABC):
+    """L_T on the whole training set, on a mini-batch, or with dropout masks drawn."""
+
+    f: Network = Identity()
+
+    @abstractmethod
+    def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"]) -> Scalars:
+        """L_T(λ, v)."""
+
+    @abstractmethod
+    def train_grad_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"]) -> Float[ndarray, "... k"]:
+        """∂L_T/∂v."""
+
+    def train_loss(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Scalars:
+        """L_T(λ, w)."""
+        return self.train_loss_v(lam, self.f(w))
+
+    def grad_w(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        """∂L_T/∂w = J_vwᵀ ∂L_T/∂v."""
+        return self.f.vjp(w, self.train_grad_v(lam, self.f(w)))

@@ -1,0 +1,73 @@
+"""Eqn. H.1: L_T(λ, w) = (1/2n) ‖Xw - t‖² + (s(λ)/2n) ‖w‖², with s = exp; and its two relatives.
+
+name       symbol    shape       meaning
+lam        λ         (..., 1)    unconstrained
+s          s         -           Exp (H.1), Linear (appendix G, where λ is the penalty itself)
+divisor    n         ()          what divides the penalty: n as in H.1, or 1 ("undivided", figure 8)
+K          K         (..., m, m) A + (n/divisor) s(λ) I, so that r(λ) = K⁻¹ Xᵀt
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from reference.objective import Scalars
+from reference.regression import Regression
+from reference.transforms import Exp, Transform
+
+
+@dataclass(frozen=True)
+class Ridge(Regression):
+    """Ridge regression, one penalty for all weights.
+
+    A mini-batch (`rows`) averages the data term over its own rows and keeps the penalty's divisor.
+
+    Example, with n = 2, A = I, Xᵀt = (2, 4) and penalty exp(0) = 1, so r = (2, 4)/2:
+        >>> eye, t = np.eye(2), np.array([2.0, 4.0])
+        >>> ridge = Ridge(eye, t, eye, np.zeros(2), divisor=2.0)
+        >>> ridge.best_response(np.array([0.0]))
+        array([1., 2.])
+        >>> ridge.best_response_jacobian(np.array([0.0]))[:, 0]
+        array([-0.5, -1. ])
+        >>> ridge.hypergradient(np.array([0.0]))
+        array([-1.25])
+    """
+
+    divisor: float
+    s: Transform = Exp()
+
+    def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
+        """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I.
+
+        Raises:
+            ValueError: K is not positive definite (a penalty below minus A's least eigenvalue: no minimum).
+        """
+        weight = self.n / self.divisor * self.s(lam)
+        if weight.min() < 0 and (weight[..., 0] + np.linalg.eigvalsh(self.A)[..., 0]).min() <= 0:
+            raise ValueError("the penalty is negative and XᵀX + penalty·I not positive definite: no minimum")
+        return self.A + weight[..., None] * np.eye(self.X.shape[-1])
+
+    def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
+        """r(λ) = K⁻¹ Xᵀt."""
+        return np.linalg.solve(self.K(lam), self.Xt[..., None])[..., 0]
+
+    def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
+        """Eqn. H.1."""
+        residual = np.matvec(self.X, v) - self.t
+        penalty = self.s(lam[..., 0]) / (2 * self.divisor) * np.sum(v**2, axis=-1)
+        return np.sum(residual**2, axis=-1) / (2 * self.n) + penalty
+
+    def train_grad_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        """(1/n) Xᵀ(Xv - t) + (s(λ)/divisor) v."""
+        residual = np.matvec(self.X, v) - self.t
+        return np.vecmat(residual, self.X) / self.n + self.s(lam) / self.divisor * v
+
+    def train_hess_vv(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        """K / n."""
+        return self.K(lam) / self.n
+
+    def train_hess_vlam(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m 1"]:
+        """(s'(λ)/divisor) v."""
+        return (self.s.derivative(lam) / self.divisor * v)[..., None]

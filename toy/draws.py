@@ -1,0 +1,49 @@
+"""Section 2 of every run's randomness: mini-batches, perturbations and masks, one stream of each for each replicate.
+
+name       shape        meaning
+rows       (R, b)       row numbers of a mini-batch; each epoch goes once through a fresh permutation
+normals    (R, h)       ε/σ
+uniforms   (R, b, m)    what dropout masks are cut from
+
+A replicate's numbers depend on its seed alone, not on how many run beside it, and are the same for every method.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+Streams = Sequence[np.random.Generator]
+BLOCK = 64
+"""Draws made at a time; a stream's numbers do not depend on it."""
+
+
+def streams(seeds: Sequence[int]) -> tuple[Streams, Streams, Streams]:
+    """For rows, normals and uniforms, one generator for each seed."""
+    rows, normals, uniforms = zip(*(np.random.default_rng(seed).spawn(3) for seed in seeds), strict=True)
+    return rows, normals, uniforms
+
+
+def row_batches(generators: Streams, n: int, size: int) -> Iterator[Int[ndarray, "R b"]]:
+    """Mini-batches for ever: each epoch a permutation of the n rows, what is left over at its end dropped."""
+    size = min(size, n)
+    while True:
+        epoch = np.stack([generator.permutation(n) for generator in generators])
+        for start in range(0, n - size + 1, size):
+            yield epoch[:, start : start + size]
+
+
+def normals(generators: Streams, h: int) -> Iterator[Float[ndarray, "R h"]]:
+    """Standard normal vectors for ever."""
+    return _blocks(generators, lambda generator: generator.standard_normal((BLOCK, h)))
+
+
+def uniforms(generators: Streams, rows: int, columns: int) -> Iterator[Float[ndarray, "R b m"]]:
+    """Matrices of uniforms on [0, 1) for ever."""
+    return _blocks(generators, lambda generator: generator.random((BLOCK, rows, columns)))
+
+
+def _blocks(generators: Streams, draw: Callable[[np.random.Generator], ndarray]) -> Iterator[ndarray]:
+    while True:
+        yield from np.stack([draw(generator) for generator in generators], axis=1)
