@@ -95,14 +95,6 @@ class LinearNetwork(Ridge):
         """w -> v."""
         return Product(self.depth, self.X.shape[-1])
 
-    def best_output(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """v*(λ), ridge's best response."""
-        return super().best_response(lam)
-
-    def best_output_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
-        """dv*/dλ = -K⁻¹ n ∂²L_T/∂v∂λ."""
-        return -np.linalg.solve(self.K(lam), self.n * self.train_hess_vlam(lam, self.best_output(lam)))
-
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p"]:
         """One of the many w with f(w) = v*(λ): identity matrices and the output row v*."""
         v = self.best_output(lam)

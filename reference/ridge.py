@@ -49,9 +49,17 @@ class Ridge(Regression):
             raise ValueError("the penalty is negative and XᵀX + penalty·I not positive definite: no minimum")
         return self.A + weight[..., None] * np.eye(self.X.shape[-1])
 
-    def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """r(λ) = K⁻¹ Xᵀt."""
+    def best_output(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
+        """v*(λ) = K⁻¹ Xᵀt, whatever network stands before the loss."""
         return np.linalg.solve(self.K(lam), self.Xt[..., None])[..., 0]
+
+    def best_output_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
+        """dv*/dλ = -K⁻¹ n ∂²L_T/∂v∂λ = -s'(λ) (n/divisor) K⁻¹ v*(λ)."""
+        return -np.linalg.solve(self.K(lam), self.n * self.train_hess_vlam(lam, self.best_output(lam)))
+
+    def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p"]:
+        """r(λ) = v*(λ), the network being the identity."""
+        return self.best_output(lam)
 
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.1."""

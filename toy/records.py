@@ -1,0 +1,138 @@
+"""The record of a run: a folder with `settings.json` and `history.csv` that a person can open.
+
+A run is finished if and only if `history.csv` is there: rows go to `history.csv.part`, which takes its final name
+last of all. A run that was killed, or met a full disk, therefore never looks like a finished one.
+
+name        content
+settings    what was asked: two runs with equal settings are the same run
+facts       what else is worth knowing: command, versions, exact answers, outcome
+history     one row for each kept step; columns that hold times have names that end in `seconds`
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from reference.command import UserError
+
+SETTINGS, HISTORY = "settings.json", "history.csv"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run; `history` maps each column to its values, text columns left as text."""
+
+    folder: Path
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+    history: dict[str, np.ndarray]
+
+
+class Writer:
+    """Writes a run row by row; leaving its `with` block without an error finishes the run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "run"
+        >>> with Writer(folder, {"seed": 0}) as writer:
+        ...     writer.row({"update": 0, "lam": 1.5})
+        ...     is_finished(folder, {"seed": 0})
+        False
+        >>> is_finished(folder, {"seed": 0}), read(folder).history["lam"]
+        (True, array([1.5]))
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self.settings, self.facts = folder, dict(settings), dict[str, Any]()
+        self._columns: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = (self.folder / f"{HISTORY}.part").open("w", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        return self
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Append one kept step; the first row names the columns."""
+        if not self._columns:
+            self._columns = list(values)
+            self._csv.writerow(self._columns)
+        self._csv.writerow([values[column] for column in self._columns])
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        try:
+            _close(self._file)
+            if kind is None:
+                self._finish()
+        finally:
+            for name in (SETTINGS, HISTORY):
+                (self.folder / f"{name}.part").unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        content = {"settings": self.settings, **self.facts}
+        file = (self.folder / f"{SETTINGS}.part").open("w", encoding="utf-8")
+        file.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        _close(file)
+        (self.folder / HISTORY).unlink(missing_ok=True)
+        os.replace(self.folder / f"{SETTINGS}.part", self.folder / SETTINGS)
+        os.replace(self.folder / f"{HISTORY}.part", self.folder / HISTORY)
+
+
+def is_finished(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds the finished record of a run with exactly these settings."""
+    if not (folder / HISTORY).is_file():
+        return False
+    return _read_settings(folder)["settings"] == json.loads(json.dumps(dict(settings)))
+
+
+def read(folder: Path) -> Record:
+    """Read a finished record.
+
+    Raises:
+        UserError: the folder holds none, or its files were damaged.
+    """
+    facts = _read_settings(folder)
+    try:
+        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in header}
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{folder / HISTORY} cannot be read ({error}); delete the folder and run again") from None
+    history = {name: _column(values) for name, values in columns.items()}
+    return Record(folder, facts.pop("settings"), facts, history)
+
+
+def find(root: Path) -> Iterator[Record]:
+    """All finished records below `root`, in the order of their folders' names."""
+    for history in sorted(root.rglob(HISTORY)):
+        yield read(history.parent)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        facts["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / SETTINGS} cannot be read ({error}); delete the folder and run again") from None
+    return facts
+
+
+def _column(values: tuple[str, ...]) -> np.ndarray:
+    try:
+        return np.array(values, dtype=float)
+    except ValueError:
+        return np.array(values)
+
+
+def _close(file: Any) -> None:
+    # A full disk may only show here, before anything has taken its final name.
+    with file:
+        file.flush()
+        os.fsync(file.fileno())
