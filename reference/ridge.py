@@ -64,7 +64,7 @@ class Ridge(Regression):
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.1."""
         residual = np.matvec(self.X, v) - self.t
-        penalty = self.s(lam[..., 0]) / (2 * self.divisor) * np.sum(v**2, axis=-1)
+        penalty = self.s(lam)[..., 0] / (2 * self.divisor) * np.sum(v**2, axis=-1)
         return np.sum(residual**2, axis=-1) / (2 * self.n) + penalty
 
     def train_grad_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:

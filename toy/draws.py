@@ -1,4 +1,4 @@
-"""Section 2 of every run's randomness: mini-batches, perturbations and masks, one stream of each for each replicate.
+"""All randomness of a run: starts, mini-batches, perturbations and masks, one stream of each for each replicate.
 
 name       shape        meaning
 rows       (R, b)       row numbers of a mini-batch; each epoch goes once through a fresh permutation
@@ -19,10 +19,10 @@ BLOCK = 64
 """Draws made at a time; a stream's numbers do not depend on it."""
 
 
-def streams(seeds: Sequence[int]) -> tuple[Streams, Streams, Streams]:
-    """For rows, normals and uniforms, one generator for each seed."""
-    rows, normals, uniforms = zip(*(np.random.default_rng(seed).spawn(3) for seed in seeds), strict=True)
-    return rows, normals, uniforms
+def streams(seeds: Sequence[int]) -> tuple[Streams, Streams, Streams, Streams]:
+    """For starts, rows, normals and uniforms, one generator for each seed."""
+    start, rows, normals, uniforms = zip(*(np.random.default_rng(seed).spawn(4) for seed in seeds), strict=True)
+    return start, rows, normals, uniforms
 
 
 def row_batches(generators: Streams, n: int, size: int) -> Iterator[Int[ndarray, "R b"]]:

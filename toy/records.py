@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Writer:
         self.folder, self.settings, self.facts = folder, dict(settings), dict[str, Any]()
         self._columns: list[str] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Writer":
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / f"{HISTORY}.part").open("w", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")

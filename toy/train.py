@@ -5,7 +5,7 @@ state        λ, σ, w0, Θ     leading axis R, one entry for each seed
 rows, ...    draws           see toy/draws.py
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,9 +28,9 @@ class Schedule:
     updates: int = 1000
     keep_every: int = 5
 
-
-Sampler = Callable[[], TrainingObjective]
-"""Gives the training loss on a mini-batch; asked twice within one iteration it gives the same rows, fresh masks."""
+    def iterations(self, update: int) -> int:
+        """Inner iterations done by the end of an outer update, warm-up included."""
+        return self.warm_up + self.T_train * update
 
 
 def train(

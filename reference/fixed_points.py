@@ -1,0 +1,179 @@
+"""Where each method comes to rest on ridge (H.1, appendix G): exact minimisers of Eqns. 2.5, 3.10, D.9, G.2 and 2.7.
+
+    name     symbol             shape          meaning
+    sigma    σ                  (..., h)       perturbation scale, ε ~ N(0, σ²)
+    a        exp(λ + σ²/2)      (..., 1)       E[exp(λ + ε)]
+    c        n/divisor          ()             1 in H.1 and G.1; n where the penalty is undivided
+    m0 m1 m2 E[s], E[εs], E[ε²s]  (..., 1)     moments of the penalty s(λ + ε)
+    Theta    Θ                  (..., m, 1)    learned Jacobian, in the centred form of Eqn. 3.1
+
+Ridge has one hyperparameter; s is exp (H.1) or the identity (G). Only two facts about ε enter: its moments with s, and
+Stein's identity E[s'(λ + ε)] = E[ε s(λ + ε)]/σ². With K = A + cs(λ)I, r(λ) = K⁻¹Xᵀt is what all should have found.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from reference.ridge import Ridge
+from reference.transforms import Exp, Linear, Transform
+
+
+def penalty_moments(
+    s: Transform, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> tuple[Float[ndarray, "... 1"], Float[ndarray, "... 1"], Float[ndarray, "... 1"]]:
+    """E[s(λ+ε)], E[ε s(λ+ε)], E[ε² s(λ+ε)]: a, σ²a, (σ²+σ⁴)a for exp; λ, σ², σ²λ for the identity.
+
+    Raises:
+        ValueError: s is neither.
+
+    Example:
+        >>> [float(m[0]) for m in penalty_moments(Linear(), np.array([5.0]), np.array([2.0]))]
+        [5.0, 4.0, 20.0]
+    """
+    variance = sigma**2
+    if isinstance(s, Linear):
+        return lam + 0 * variance, variance + 0 * lam, variance * lam
+    if not isinstance(s, Exp):
+        raise ValueError("the moments are known for a penalty exp(λ) or λ only")
+    a = np.exp(lam + variance / 2)
+    return a, variance * a, (variance + variance**2) * a
+
+
+def _weights(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> tuple[Float[ndarray, "... 1"], Float[ndarray, "... 1"], Float[ndarray, "... 1"]]:
+    c = ridge.n / ridge.divisor
+    m0, m1, m2 = penalty_moments(ridge.s, lam, sigma)
+    return c * m0, c * m1, c * m2
+
+
+def _shifted(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
+    return A + weight[..., None] * np.eye(A.shape[-1])
+
+
+def response_minimiser(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
+) -> Float[ndarray, "... m 1"]:
+    """Eqn. 3.10 for fixed w0: Θ* = -(σ²A + c m2 I)⁻¹ c m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
+
+    Example, A = 1, σ = 1, λ = -1/2 (so a = 1): -(1 + 2)⁻¹ 3:
+        >>> one = np.ones((1, 1))
+        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0)
+        >>> response_minimiser(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
+        array([[-1.]])
+    """
+    _, m1, m2 = _weights(ridge, lam, sigma)
+    return -np.linalg.solve(_shifted(ridge.A, m2 / sigma**2), (m1 / sigma**2 * w0)[..., None])
+
+
+def perturbed_best_response(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> Float[ndarray, "... m"]:
+    """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + c m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
+    m0, _, _ = _weights(ridge, lam, sigma)
+    return np.linalg.solve(_shifted(ridge.A, m0), ridge.Xt[..., None])[..., 0]
+
+
+def appendix_d_response(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
+) -> Float[ndarray, "... m 1"]:
+    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + c m0 I)⁻¹ (c m1/σ²) w0; a in both places for exp.
+
+    Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
+        >>> one = np.ones((1, 1))
+        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0)
+        >>> appendix_d_response(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
+        array([[-1.5]])
+    """
+    m0, m1, _ = _weights(ridge, lam, sigma)
+    return -np.linalg.solve(_shifted(ridge.A, m0), (m1 / sigma**2 * w0)[..., None])
+
+
+def joint_hessian(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> Float[ndarray, "... m2 m2"]:
+    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + c m0 I, c m1 I], [c m1 I, σ²A + c m2 I]]."""
+    m0, m1, m2 = _weights(ridge, lam, sigma)
+    corner = _shifted(np.zeros_like(ridge.A), m1)
+    lower = _shifted(sigma[..., None] ** 2 * ridge.A, m2)
+    return np.concatenate(
+        [np.concatenate([_shifted(ridge.A, m0), corner], -1), np.concatenate([corner, lower], -1)], -2
+    )
+
+
+def joint_minimiser(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
+    """Eqn. 2.5, w0 and Θ together (STN; uncentred, Φ = Θ and φ0 = w0 - Θλ): `joint_hessian` (w0; Θ) = (Xᵀt; 0).
+
+    Raises:
+        ValueError: the expected objective has no unique minimum (only where λ is the penalty itself).
+    """
+    H = joint_hessian(ridge, lam, sigma)
+    if np.linalg.eigvalsh(H)[..., 0].min() <= 0:
+        raise ValueError("the expected objective is not strictly convex in (w0, Θ): no minimum, or no unique one")
+    right = np.concatenate([ridge.Xt, np.zeros_like(ridge.Xt)], axis=-1)
+    solution = np.linalg.solve(H, right[..., None])
+    m = ridge.X.shape[-1]
+    return solution[..., :m, 0], solution[..., m:, :]
+
+
+def appendix_g_minimiser(
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
+    """Eqns. G.7 and G.8 solved together: (K - c²σ²K⁻¹) w0 = Xᵀt and Θ = -c K⁻¹w0, where λ is the penalty itself.
+
+    Raises:
+        ValueError: s is not the identity, or an eigenvalue of K is not above cσ: the penalty λ + ε is then negative
+            so often that the expected objective falls without bound along some (w0, Θ), or is flat.
+
+    Example, K = 1 + 1 = 2, σ = 1, Xᵀt = 3: (2 - 1/2) w0 = 3, where the right answer is 3/2:
+        >>> one = np.ones((1, 1))
+        >>> ridge = Ridge(one, np.array([3.0]), one, one[0], divisor=1.0, s=Linear())
+        >>> w0, Theta = appendix_g_minimiser(ridge, np.array([1.0]), np.array([1.0]))
+        >>> w0, Theta
+        (array([2.]), array([[-1.]]))
+    """
+    if not isinstance(ridge.s, Linear):
+        raise ValueError("appendix G's λ is the penalty itself: use s=Linear()")
+    k, Q = np.linalg.eigh(ridge.K(lam))
+    scale = ridge.n / ridge.divisor * sigma
+    if np.any(k <= scale):
+        raise ValueError(
+            "an eigenvalue of XᵀX + penalty·I is not above σ·n/divisor: the expected objective has no unique minimum; "
+            "take a smaller σ or a larger penalty"
+        )
+    w0 = np.matvec(Q, np.vecmat(ridge.Xt, Q) / (k - scale**2 / k))
+    Theta = -np.matvec(Q, ridge.n / ridge.divisor * np.vecmat(w0, Q) / k)
+    return w0, Theta[..., None]
+
+
+def scale_minimiser(
+    Theta: Float[ndarray, "... m h"], hess_valid: Float[ndarray, "... m m"], tau: float
+) -> Float[ndarray, "... h"]:
+    """Eqn. 2.7 in σ, L_V quadratic in w and free of λ: σ_i = √(τ / (Θᵀ H_V Θ)_ii).
+
+    Raises:
+        ValueError: τ or a curvature (ΘᵀH_VΘ)_ii is not positive: the scale has no minimiser in (0, ∞).
+
+    Example, a curvature of 2²·1 and τ = 1/4 give σ = 1/4:
+        >>> scale_minimiser(np.array([[2.0]]), np.array([[1.0]]), tau=0.25)
+        array([0.25])
+    """
+    curvature = np.vecdot(Theta, hess_valid @ Theta, axis=-2)
+    if tau <= 0 or np.any(curvature <= 0):
+        raise ValueError("τ and every curvature (ΘᵀH_VΘ)_ii must be positive for a perturbation scale to settle")
+    return np.sqrt(tau / curvature)
+
+
+def uncentred_term(
+    alpha: float, grad_train: Float[ndarray, "... m"], grad_valid: Float[ndarray, "... m"], lam: Float[ndarray, "... h"]
+) -> Float[ndarray, "... h"]:
+    """Eqn. 3.8's last term: -α (∇L_Tᵀ ∇L_V) λ⁽⁰⁾. Descent moves λ against it: away from 0 while the two agree.
+
+    Example:
+        >>> uncentred_term(0.1, np.array([1.0, 1.0]), np.array([2.0, 3.0]), np.array([4.0]))
+        array([-2.])
+    """
+    return -alpha * np.vecdot(grad_train, grad_valid)[..., None] * lam

@@ -1,0 +1,193 @@
+"""Eqns. 1.1 and 2.2-2.4 for every problem: derivatives against differences, best responses against their definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from numpy.testing import assert_allclose
+
+from reference.objective import TrainingObjective
+from reference.problem import Problem
+from tests.strategies import (
+    EXACT,
+    STEP,
+    Case,
+    differences,
+    dropouts,
+    exactly,
+    linear_networks,
+    problems,
+    quadratics,
+    regressions,
+    ridges,
+)
+
+OF_LAM = ("best_response", "best_response_jacobian", "best_output", "best_output_jacobian", "hypergradient", "outer_loss")
+OF_LAM_AND_W = (
+    "train_loss",
+    "grad_w",
+    "gauss_newton",
+    "hess_ww",
+    "hess_wlam",
+    "valid_loss",
+    "valid_grad_w",
+    "valid_grad_lam",
+)
+OF_LAM_AND_V = ("train_loss_v", "train_grad_v", "train_hess_vv", "train_hess_vlam", "valid_loss_v", "valid_grad_v")
+
+
+@given(problems())
+def test_grad_w_is_the_slope_of_the_training_loss(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    assert_allclose(problem.grad_w(lam, w), *differences(lambda w: problem.train_loss(lam, w), w))
+
+
+@given(problems())
+def test_valid_grad_w_is_the_slope_of_the_validation_loss(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    assert_allclose(problem.valid_grad_w(lam, w), *differences(lambda w: problem.valid_loss(lam, w), w))
+
+
+@given(problems())
+def test_the_direct_gradient_is_the_slope_of_the_validation_loss_in_lam(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    assert_allclose(problem.valid_grad_lam(lam, w), *differences(lambda lam: problem.valid_loss(lam, w), lam))
+
+
+@given(problems())
+def test_hess_ww_is_the_slope_of_grad_w_at_any_w(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    desired = differences(lambda w: problem.grad_w(lam, w), w)
+    assert_allclose(np.broadcast_to(problem.hess_ww(lam, w), desired.value.shape), *desired)
+
+
+@given(problems())
+def test_hess_wlam_is_the_slope_of_grad_w_in_lam(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    desired = differences(lambda lam: problem.grad_w(lam, w), lam)
+    assert_allclose(np.broadcast_to(problem.hess_wlam(lam, w), desired.value.shape), *desired)
+
+
+@given(problems())
+def test_the_derivatives_in_the_outputs_are_slopes(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    v = problem.f(case.w)
+    assert_allclose(problem.train_grad_v(lam, v), *differences(lambda v: problem.train_loss_v(lam, v), v))
+    assert_allclose(problem.valid_grad_v(lam, v), *differences(lambda v: problem.valid_loss_v(lam, v), v))
+    for hessian, gradient in (
+        (problem.train_hess_vv, problem.train_grad_v),
+        (problem.valid_hess_vv, problem.valid_grad_v),
+    ):
+        desired = differences(lambda v, gradient=gradient: gradient(lam, v), v)
+        assert_allclose(np.broadcast_to(hessian(lam, v), desired.value.shape), *desired)
+
+
+@given(problems())
+def test_eqn_3_2_the_gauss_newton_matrix_is_that_of_the_linearised_network(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    v, J = problem.f(w), differences(problem.f, w).value
+
+    def linearised_gradient(dw):
+        return np.vecmat(problem.train_grad_v(lam, v + np.matvec(J, dw)), J)
+
+    desired = differences(linearised_gradient, np.zeros_like(w))
+    assert_allclose(np.broadcast_to(problem.gauss_newton(lam, w), desired.value.shape), *desired)
+
+
+@given(problems())
+def test_the_training_loss_has_no_slope_at_the_best_response(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    r = problem.best_response(lam)
+    # What cancels there is the Hessian times r.
+    terms = np.abs(problem.hess_ww(lam, r)).max() * np.abs(r).max()
+    assert_allclose(problem.grad_w(lam, r), *exactly(np.zeros_like(r), terms))
+
+
+@given(problems())
+def test_no_other_weights_have_a_lower_training_loss_than_the_best_response(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    r = problem.best_response(lam)
+    least = problem.train_loss(lam, r)
+    for size in (1e-3, 0.1, 1.0):
+        elsewhere = problem.train_loss(lam, r + size * case.normal(r.shape[-1]))
+        assert (elsewhere >= least - EXACT * np.abs(least)).all()
+
+
+@given(problems())
+def test_eqn_2_3_holds_its_residual_is_zero(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    r = problem.best_response(lam)
+    A_Theta = problem.hess_ww(lam, r) @ problem.best_response_jacobian(lam)
+    B = problem.hess_wlam(lam, r)
+    assert_allclose(A_Theta + B, *exactly(np.zeros_like(A_Theta), A_Theta, B))
+
+
+@given(problems())
+def test_the_jacobian_of_the_outputs_is_the_slope_of_the_best_outputs(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    assert_allclose(problem.best_output_jacobian(lam), *differences(problem.best_output, lam))
+    assert_allclose(problem.best_output(lam), problem.f(problem.best_response(lam)), rtol=EXACT)
+
+
+@given(ridges() | dropouts() | quadratics())
+def test_the_best_response_jacobian_is_the_slope_of_the_best_response(case: Case[Problem]):
+    # Not for linear networks: theirs is the slope of another branch, one of least norm.
+    desired = differences(case.problem.best_response, case.lam)
+    assert_allclose(case.problem.best_response_jacobian(case.lam), *desired)
+
+
+@given(problems())
+def test_the_best_response_jacobian_follows_the_best_outputs_to_second_order(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    dw = np.matvec(problem.best_response_jacobian(lam), direction := case.normal(lam.shape[-1]))
+    r = problem.best_response(lam)
+    v, change = problem.best_output(lam), differences(lambda t: problem.f(r + t * dw), np.zeros((1,)))
+    desired = differences(lambda t: problem.best_output(lam + t * direction), np.zeros((1,)), v)
+    assert_allclose(change.value, *desired)
+
+
+@given(problems())
+def test_eqn_2_4_the_hypergradient_is_the_slope_of_the_outer_loss(case: Case[Problem]):
+    problem, lam = case.problem, case.lam
+    assert_allclose(problem.hypergradient(lam), *differences(problem.outer_loss, lam))
+
+
+@given(problems())
+def test_eqn_2_2_the_outer_loss_is_the_validation_loss_at_the_best_response(case: Case[Problem]):
+    for index, problem, lam, _ in case.replicates():
+        desired = problem.valid_loss(lam, problem.best_response(lam))
+        assert_allclose(case.problem.outer_loss(case.lam)[index], *exactly(desired))
+
+
+@given(problems())
+def test_leading_axes_equal_a_loop(case: Case[Problem]):
+    problem, lam, w = case.problem, case.lam, case.w
+    v = problem.f(w)
+    for index, one, one_lam, one_w in case.replicates():
+        for name in OF_LAM:
+            desired = getattr(one, name)(one_lam)
+            assert_allclose(getattr(problem, name)(lam)[index], *exactly(desired), err_msg=name)
+        for names, point, one_point in ((OF_LAM_AND_W, w, one_w), (OF_LAM_AND_V, v, v[index])):
+            for name in names:
+                desired = getattr(one, name)(one_lam, one_point)
+                actual = getattr(problem, name)(lam, point)
+                full = np.broadcast_to(actual, (*case.lead, *np.shape(desired)))
+                assert_allclose(full[index], *exactly(desired), err_msg=name)
+
+
+@given(ridges() | dropouts() | linear_networks())
+def test_one_lam_serves_all_replicates_of_the_data(case: Case[Problem]):
+    lam = case.lam[(0,) * len(case.lead)]
+    everywhere = np.broadcast_to(lam, case.lam.shape)
+    for name in OF_LAM:
+        desired = getattr(case.problem, name)(everywhere)
+        actual = np.broadcast_to(getattr(case.problem, name)(lam), desired.shape)
+        assert_allclose(actual, *exactly(desired), err_msg=name)
+
+
+@given(problems())
+def test_regret_is_the_ratio_of_outer_losses_less_one(case: Case[Problem]):
+    problem = case.problem
+    optimum = problem.optimum()
+    desired = (problem.outer_loss(case.lam) - optimum.loss_star) / optimum.loss_star
+    assert_allclose(problem.regret(case.lam, optimum), *exactly(desired, np.ones(())))
+    assert_allclose(problem.regret(optimum.lam_star, optimum), *exactly(np.zeros_like(optimum.loss_star), np.ones(())))

@@ -1,0 +1,69 @@
+"""Beside every kept step, the exact answer: L_V(r(λ)), regret, dr/dλ and the hypergradient of Eqn. 2.4.
+
+name     shape    meaning
+states   K        kept steps of one replicate
+columns  (K,)     of its record
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from reference.hypernet import FullResponse
+from reference.optimum import Optimum
+from reference.updates import Method, State, learned_hypergradient
+from toy.experiments import Experiment, ToyProblem
+
+
+def exact_facts(optimum: Optimum, experiment: Experiment) -> dict[str, Any]:
+    """λ* and its loss, as a record and `python -m toy exact` state them."""
+    return {
+        "lam_star": float(optimum.lam_star[0]),
+        f"{experiment.unit}_star": float(experiment.s(optimum.lam_star)[0]),
+        "validation_loss_star": float(optimum.loss_star),
+        "where": str(optimum.where),
+    }
+
+
+def exact_columns(
+    problem: ToyProblem, method: Method, states: list[State], optimum: Optimum, experiment: Experiment
+) -> dict[str, ndarray]:
+    """The columns of a history, all steps at once along a leading axis."""
+    Theta = np.stack([state.response.Theta for state in states if isinstance(state.response, FullResponse)])
+    lam, sigma, w0 = (np.stack([getattr(state, name) for state in states]) for name in ("lam", "sigma", "w0"))
+    state = State(lam, sigma, w0, FullResponse(Theta))
+    w = state.weights(method)
+    learned = learned_hypergradient(method, state, problem)[:, 0]
+    exact = problem.hypergradient(lam)[:, 0]
+    return {
+        "lam": lam[:, 0],
+        experiment.unit: experiment.s(lam)[:, 0],
+        "validation_loss": np.asarray(problem.outer_loss(lam)),
+        "regret": np.asarray(problem.regret(lam, optimum)),
+        **_response_columns(problem, lam, w, Theta),
+        "hypergradient": learned,
+        "hypergradient_exact": exact,
+        "hypergradient_error": np.abs(learned - exact),
+        "hypergradient_cosine": np.sign(learned) * np.sign(exact),
+        **_weights_columns(w, Theta),
+    }
+
+
+def _response_columns(problem: ToyProblem, lam: ndarray, w: ndarray, Theta: ndarray) -> dict[str, ndarray]:
+    """Learned against exact Jacobian, in the outputs v, where the exact one is unique: J_vw Θ against dv*/dλ."""
+    learned = problem.f.jvp(w, Theta[..., 0])
+    exact = problem.best_output_jacobian(lam)[..., 0]
+    norms = np.linalg.norm(learned, axis=-1) * np.linalg.norm(exact, axis=-1)
+    cosine = np.divide(np.vecdot(learned, exact), norms, out=np.zeros(len(lam)), where=norms > 0)
+    error = np.linalg.norm(learned - exact, axis=-1) / np.linalg.norm(exact, axis=-1)
+    return {"theta_error": error, "theta_cosine": cosine}
+
+
+def _weights_columns(w: ndarray, Theta: ndarray) -> dict[str, ndarray]:
+    """Weights and Θ themselves, where they are few enough to draw (figures 1 and 2)."""
+    count = w.shape[-1]
+    if count > 2:
+        return {}
+    weights = {f"w_{i + 1}": w[:, i] for i in range(count)}
+    return weights | {f"theta_{i + 1}": Theta[:, i, 0] for i in range(count)}

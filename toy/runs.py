@@ -1,0 +1,193 @@
+"""From an experiment, a data set, a method and seeds to records: what a run is, what is missing, and doing it.
+
+name        shape     meaning
+seeds       (R,)      replicates that run together along a leading axis
+steps       (K,)      outer updates that are kept
+trajectory  (K, R)    of states
+"""
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from reference.command import UserError
+from reference.dropout import InputDropout
+from reference.hypernet import FullResponse
+from reference.updates import Method, State
+from toy import records
+from toy.datasets import Dataset
+from toy.draws import normals, row_batches, streams, uniforms
+from toy.exact import exact_columns, exact_facts
+from toy.experiments import Experiment, ToyProblem
+from toy.split import split, stack
+from toy.train import train
+
+Trajectory = list[tuple[int, float, State]]
+"""(outer updates, seconds since the start, state) of each kept step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of the training loop: an experiment, a data set, a method, and the seeds that have no record yet."""
+
+    experiment: Experiment
+    dataset: Dataset
+    method: Method
+    seeds: tuple[int, ...]
+    start: float
+    root: Path
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """Everything that a run's numbers depend on."""
+        rows, features = self.dataset.X.shape
+        return {
+            "experiment": self.experiment.name,
+            "data": {"name": self.dataset.name, "rows": rows, "features": features, "digest": digest(self.dataset)},
+            "method": asdict(self.method),
+            "seed": seed,
+            "start": self.start,
+            "sigma": self.experiment.sigma,
+            "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, rows),
+            "schedule": asdict(self.experiment.schedule),
+        }
+
+    def folder(self, seed: int) -> Path:
+        """Where the record of a seed belongs."""
+        start = f"start-{self.start:g}"
+        return self.root / self.experiment.name / self.dataset.name / slug(self.method) / start / f"seed-{seed}"
+
+    @property
+    def title(self) -> str:
+        """What a progress bar says of the job."""
+        return f"{self.experiment.name}, {self.dataset.name}, {self.method.name}"
+
+
+def digest(dataset: Dataset) -> str:
+    """What tells two data sets of one name apart."""
+    return hashlib.sha256(dataset.X.tobytes() + dataset.t.tobytes()).hexdigest()[:16]
+
+
+def slug(method: Method) -> str:
+    """A method's name on the command line and in paths, as `delta-stn`."""
+    return method.name.replace("Δ", "delta").replace(" ", "-").lower()
+
+
+def pending(
+    experiment: Experiment,
+    dataset: Dataset,
+    methods: Iterable[Method],
+    seeds: Iterable[int],
+    root: Path,
+    start: float | None = None,
+) -> Iterator[Job]:
+    """The jobs whose records are missing; seeds with a finished record of the same settings are left out.
+
+    Raises:
+        UserError: `start` is not inside the range of s.
+    """
+    value = experiment.start(len(dataset.X)) if start is None else start
+    try:
+        experiment.s.inverse(value)
+    except ValueError as error:
+        raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
+    for method in methods:
+        job = Job(experiment, dataset, method, tuple(seeds), value, root)
+        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
+        if missing:
+            yield Job(experiment, dataset, method, tuple(missing), value, root)
+
+
+def execute(jobs: list[Job], processes: int = -1) -> None:
+    """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured."""
+    tasks = Parallel(n_jobs=processes, return_as="generator_unordered")(delayed(run)(job) for job in jobs)
+    with tqdm(tasks, total=len(jobs), unit="run", desc="running experiments", disable=not jobs) as bar:
+        for title in bar:
+            bar.set_description(f"done: {title}")
+
+
+def run(job: Job) -> str:
+    """Train all seeds of a job side by side and write their records; returns the job's title."""
+    # One thread: sums over rows would otherwise depend on how many threads share them.
+    with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        trajectory = list(_train(job))
+        for index, seed in enumerate(job.seeds):
+            _write(job, seed, index, trajectory)
+    return job.title
+
+
+def _train(job: Job) -> Iterator[tuple[int, float, State]]:
+    splits = stack([split(job.dataset, seed) for seed in job.seeds])
+    problem = job.experiment.problem(splits)
+    replicates, n, m = problem.X.shape
+    starts, row_streams, normal_streams, uniform_streams = streams(job.seeds)
+    size = job.experiment.batch(len(job.dataset.X), n)
+    rows = row_batches(row_streams, n, size)
+    w0 = np.stack([job.experiment.weights(generator, m) for generator in starts])
+    lam = np.full((replicates, 1), job.experiment.s.inverse(job.start))
+    state = State(lam, np.full_like(lam, job.experiment.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
+    minibatches = _minibatches(problem, rows, uniforms(uniform_streams, size, m))
+    begin = time.perf_counter()
+    steps = train(problem, job.method, state, minibatches, normals(normal_streams, 1), job.experiment.schedule)
+    for update, state in steps:
+        yield update, time.perf_counter() - begin, state
+        if not np.isfinite(state.lam).any():
+            return
+
+
+def _minibatches(
+    problem: ToyProblem, rows: Iterator[np.ndarray], masks: Iterator[np.ndarray]
+) -> Iterator[tuple[Any, Any]]:
+    for batch in rows:
+        if isinstance(problem, InputDropout):
+            yield problem.masked(batch, next(masks)), problem.masked(batch, next(masks))
+        else:
+            objective = problem.rows(batch)
+            yield objective, objective
+
+
+def _write(job: Job, seed: int, index: int, trajectory: Trajectory) -> None:
+    problem = job.experiment.problem(split(job.dataset, seed))
+    kept = [(update, seconds, _replicate(state, index)) for update, seconds, state in trajectory]
+    sound = _sound(job, [state for _, _, state in kept])
+    kept, lost = kept[:sound], kept[sound:]
+    outcome = f"diverged by update {lost[0][0]}" if lost else "finished"
+    with records.Writer(job.folder(seed), job.settings(seed)) as writer:
+        optimum = problem.optimum()
+        writer.facts |= {"outcome": outcome, "exact": exact_facts(optimum, job.experiment), **_provenance()}
+        states = [state for _, _, state in kept]
+        columns = exact_columns(problem, job.method, states, optimum, job.experiment) if kept else {}
+        for step, (update, seconds, _) in enumerate(kept):
+            iteration = job.experiment.schedule.iterations(update)
+            values = {name: float(column[step]) for name, column in columns.items()}
+            writer.row({"update": update, "iteration": iteration, "seconds": round(seconds, 3), **values})
+
+
+def _replicate(state: State, index: int) -> State:
+    response = state.response
+    assert isinstance(response, FullResponse)
+    return State(state.lam[index], state.sigma[index], state.w0[index], FullResponse(response.Theta[index]))
+
+
+def _sound(job: Job, states: list[State]) -> int:
+    """How many states come before the first that is not finite."""
+    for step, state in enumerate(states):
+        values = (state.lam, job.experiment.s(state.lam), state.weights(job.method), state.response.adjoint(state.w0))
+        if not all(np.isfinite(value).all() for value in values):
+            return step
+    return len(states)
+
+
+def _provenance() -> Mapping[str, Any]:
+    packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn")}
+    return {"command": sys.argv, "versions": {"python": platform.python_version(), **packages}}
