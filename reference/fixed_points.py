@@ -1,14 +1,13 @@
 """Where each method comes to rest on ridge (H.1, appendix G): exact minimisers of Eqns. 2.5, 3.10, D.9, G.2 and 2.7.
 
-    name     symbol             shape          meaning
-    sigma    σ                  (..., h)       perturbation scale, ε ~ N(0, σ²)
-    a        exp(λ + σ²/2)      (..., 1)       E[exp(λ + ε)]
-    c        n/divisor          ()             1 in H.1 and G.1; n where the penalty is undivided
-    m0 m1 m2 E[s], E[εs], E[ε²s]  (..., 1)     moments of the penalty s(λ + ε)
-    Theta    Θ                  (..., m, 1)    learned Jacobian, in the centred form of Eqn. 3.1
+    name      symbol                  shape       meaning
+    sigma     σ                       (..., 1)    perturbation scale, ε ~ N(0, σ²)
+    a         exp(λ + σ²/2)           (..., 1)    E[exp(λ + ε)]
+    c         n/divisor               ()          1 in H.1 and G.1; n where the penalty is undivided
+    m0 m1 m2  E[s], E[εs], E[ε²s]     (..., 1)    moments of c times the penalty s(λ + ε)
+    Theta     Θ                       (..., m, 1) learned Jacobian, in the centred form of Eqn. 3.1
 
-Ridge has one hyperparameter; s is exp (H.1) or the identity (G). Only two facts about ε enter: its moments with s, and
-Stein's identity E[s'(λ + ε)] = E[ε s(λ + ε)]/σ². With K = A + cs(λ)I, r(λ) = K⁻¹Xᵀt is what all should have found.
+The penalty s is exp (H.1) or the identity (G). Its moments are all that is needed, since E[s'] = E[εs]/σ² (Stein).
 """
 
 import numpy as np
@@ -16,36 +15,30 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from reference.ridge import Ridge
-from reference.transforms import Exp, Linear, Transform
+from reference.transforms import Exp, Linear
 
 
 def penalty_moments(
-    s: Transform, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
+    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> tuple[Float[ndarray, "... 1"], Float[ndarray, "... 1"], Float[ndarray, "... 1"]]:
-    """E[s(λ+ε)], E[ε s(λ+ε)], E[ε² s(λ+ε)]: a, σ²a, (σ²+σ⁴)a for exp; λ, σ², σ²λ for the identity.
+    """c times E[s(λ+ε)], E[ε s(λ+ε)], E[ε² s(λ+ε)]: a, σ²a, (σ²+σ⁴)a for exp; λ, σ², σ²λ for the identity.
 
     Raises:
         ValueError: s is neither.
 
-    Example:
-        >>> [float(m[0]) for m in penalty_moments(Linear(), np.array([5.0]), np.array([2.0]))]
+    Example, the penalty 5 itself, perturbed with σ = 2:
+        >>> one = np.ones((1, 1))
+        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0, s=Linear())
+        >>> [float(m[0]) for m in penalty_moments(ridge, np.array([5.0]), np.array([2.0]))]
         [5.0, 4.0, 20.0]
     """
-    variance = sigma**2
-    if isinstance(s, Linear):
-        return lam + 0 * variance, variance + 0 * lam, variance * lam
-    if not isinstance(s, Exp):
+    c, variance = ridge.n / ridge.divisor, sigma**2
+    if isinstance(ridge.s, Linear):
+        return c * lam, c * variance, c * variance * lam
+    if not isinstance(ridge.s, Exp):
         raise ValueError("the moments are known for a penalty exp(λ) or λ only")
-    a = np.exp(lam + variance / 2)
+    a = c * np.exp(lam + variance / 2)
     return a, variance * a, (variance + variance**2) * a
-
-
-def _weights(
-    ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
-) -> tuple[Float[ndarray, "... 1"], Float[ndarray, "... 1"], Float[ndarray, "... 1"]]:
-    c = ridge.n / ridge.divisor
-    m0, m1, m2 = penalty_moments(ridge.s, lam, sigma)
-    return c * m0, c * m1, c * m2
 
 
 def _shifted(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
@@ -55,7 +48,7 @@ def _shifted(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> F
 def response_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. 3.10 for fixed w0: Θ* = -(σ²A + c m2 I)⁻¹ c m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
+    """Eqn. 3.10 for fixed w0: Θ* = -(σ²A + m2 I)⁻¹ m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
 
     Example, A = 1, σ = 1, λ = -1/2 (so a = 1): -(1 + 2)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -63,22 +56,22 @@ def response_minimiser(
         >>> response_minimiser(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
         array([[-1.]])
     """
-    _, m1, m2 = _weights(ridge, lam, sigma)
+    _, m1, m2 = penalty_moments(ridge, lam, sigma)
     return -np.linalg.solve(_shifted(ridge.A, m2 / sigma**2), (m1 / sigma**2 * w0)[..., None])
 
 
 def perturbed_best_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m"]:
-    """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + c m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
-    m0, _, _ = _weights(ridge, lam, sigma)
+    """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
+    m0, _, _ = penalty_moments(ridge, lam, sigma)
     return np.linalg.solve(_shifted(ridge.A, m0), ridge.Xt[..., None])[..., 0]
 
 
 def appendix_d_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + c m0 I)⁻¹ (c m1/σ²) w0; a in both places for exp.
+    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 I)⁻¹ (m1/σ²) w0; for exp both factors are a.
 
     Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -86,20 +79,20 @@ def appendix_d_response(
         >>> appendix_d_response(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
         array([[-1.5]])
     """
-    m0, m1, _ = _weights(ridge, lam, sigma)
+    m0, m1, _ = penalty_moments(ridge, lam, sigma)
     return -np.linalg.solve(_shifted(ridge.A, m0), (m1 / sigma**2 * w0)[..., None])
 
 
 def joint_hessian(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
-) -> Float[ndarray, "... m2 m2"]:
-    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + c m0 I, c m1 I], [c m1 I, σ²A + c m2 I]]."""
-    m0, m1, m2 = _weights(ridge, lam, sigma)
-    corner = _shifted(np.zeros_like(ridge.A), m1)
-    lower = _shifted(sigma[..., None] ** 2 * ridge.A, m2)
-    return np.concatenate(
-        [np.concatenate([_shifted(ridge.A, m0), corner], -1), np.concatenate([corner, lower], -1)], -2
+) -> Float[ndarray, "... two_m two_m"]:
+    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 I, m1 I], [m1 I, σ²A + m2 I]]."""
+    m0, m1, m2 = penalty_moments(ridge, lam, sigma)
+    upper, corner, lower = np.broadcast_arrays(
+        _shifted(ridge.A, m0), _shifted(np.zeros_like(ridge.A), m1), _shifted(sigma[..., None] ** 2 * ridge.A, m2)
     )
+    rows = [np.concatenate(pair, axis=-1) for pair in ((upper, corner), (corner, lower))]
+    return np.concatenate(rows, axis=-2)
 
 
 def joint_minimiser(
@@ -114,9 +107,8 @@ def joint_minimiser(
     if np.linalg.eigvalsh(H)[..., 0].min() <= 0:
         raise ValueError("the expected objective is not strictly convex in (w0, Θ): no minimum, or no unique one")
     right = np.concatenate([ridge.Xt, np.zeros_like(ridge.Xt)], axis=-1)
-    solution = np.linalg.solve(H, right[..., None])
-    m = ridge.X.shape[-1]
-    return solution[..., :m, 0], solution[..., m:, :]
+    w0, Theta = np.split(np.linalg.solve(H, right[..., None]), 2, axis=-2)
+    return w0[..., 0], Theta
 
 
 def appendix_g_minimiser(
@@ -126,27 +118,21 @@ def appendix_g_minimiser(
 
     Raises:
         ValueError: s is not the identity, or an eigenvalue of K is not above cσ: the penalty λ + ε is then negative
-            so often that the expected objective falls without bound along some (w0, Θ), or is flat.
+            so often that the expected objective is flat along some (w0, Θ) or falls without bound.
 
     Example, K = 1 + 1 = 2, σ = 1, Xᵀt = 3: (2 - 1/2) w0 = 3, where the right answer is 3/2:
         >>> one = np.ones((1, 1))
         >>> ridge = Ridge(one, np.array([3.0]), one, one[0], divisor=1.0, s=Linear())
-        >>> w0, Theta = appendix_g_minimiser(ridge, np.array([1.0]), np.array([1.0]))
-        >>> w0, Theta
+        >>> appendix_g_minimiser(ridge, np.array([1.0]), np.array([1.0]))
         (array([2.]), array([[-1.]]))
     """
     if not isinstance(ridge.s, Linear):
         raise ValueError("appendix G's λ is the penalty itself: use s=Linear()")
-    k, Q = np.linalg.eigh(ridge.K(lam))
-    scale = ridge.n / ridge.divisor * sigma
-    if np.any(k <= scale):
-        raise ValueError(
-            "an eigenvalue of XᵀX + penalty·I is not above σ·n/divisor: the expected objective has no unique minimum; "
-            "take a smaller σ or a larger penalty"
-        )
-    w0 = np.matvec(Q, np.vecmat(ridge.Xt, Q) / (k - scale**2 / k))
-    Theta = -np.matvec(Q, ridge.n / ridge.divisor * np.vecmat(w0, Q) / k)
-    return w0, Theta[..., None]
+    (k, Q), c = np.linalg.eigh(ridge.K(lam)), ridge.n / ridge.divisor
+    if np.any(k <= c * sigma):
+        raise ValueError("an eigenvalue of K is not above σ·n/divisor: no unique minimum; lower σ or raise the penalty")
+    w0 = np.matvec(Q, np.vecmat(ridge.Xt, Q) / (k - (c * sigma) ** 2 / k))
+    return w0, -c * np.linalg.solve(ridge.K(lam), w0[..., None])
 
 
 def scale_minimiser(
@@ -161,19 +147,7 @@ def scale_minimiser(
         >>> scale_minimiser(np.array([[2.0]]), np.array([[1.0]]), tau=0.25)
         array([0.25])
     """
-    curvature = np.vecdot(Theta, hess_valid @ Theta, axis=-2)
+    curvature = np.sum(Theta * (hess_valid @ Theta), axis=-2)
     if tau <= 0 or np.any(curvature <= 0):
         raise ValueError("τ and every curvature (ΘᵀH_VΘ)_ii must be positive for a perturbation scale to settle")
     return np.sqrt(tau / curvature)
-
-
-def uncentred_term(
-    alpha: float, grad_train: Float[ndarray, "... m"], grad_valid: Float[ndarray, "... m"], lam: Float[ndarray, "... h"]
-) -> Float[ndarray, "... h"]:
-    """Eqn. 3.8's last term: -α (∇L_Tᵀ ∇L_V) λ⁽⁰⁾. Descent moves λ against it: away from 0 while the two agree.
-
-    Example:
-        >>> uncentred_term(0.1, np.array([1.0, 1.0]), np.array([2.0, 3.0]), np.array([4.0]))
-        array([-2.])
-    """
-    return -alpha * np.vecdot(grad_train, grad_valid)[..., None] * lam

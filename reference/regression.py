@@ -59,7 +59,7 @@ class Regression(Problem):
     def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
         """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
         if rows.ndim == 1:
-            return replace(self, X=self.X[rows], t=self.t[rows])
+            return replace(self, X=self.X[..., rows, :], t=self.t[..., rows])
         replicate = np.arange(len(rows))[:, None]
         return replace(self, X=self.X[replicate, rows], t=self.t[replicate, rows])
 

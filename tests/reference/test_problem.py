@@ -1,15 +1,15 @@
 """Eqns. 1.1 and 2.2-2.4 for every problem: derivatives against differences, best responses against their definition."""
 
 import numpy as np
-import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from reference.objective import TrainingObjective
+from reference.optimum import Optimum
 from reference.problem import Problem
+from reference.transforms import Exp
 from tests.strategies import (
     EXACT,
-    STEP,
     Case,
     differences,
     dropouts,
@@ -17,7 +17,6 @@ from tests.strategies import (
     linear_networks,
     problems,
     quadratics,
-    regressions,
     ridges,
 )
 
@@ -136,13 +135,11 @@ def test_the_best_response_jacobian_is_the_slope_of_the_best_response(case: Case
 
 
 @given(problems())
-def test_the_best_response_jacobian_follows_the_best_outputs_to_second_order(case: Case[Problem]):
-    problem, lam = case.problem, case.lam
-    dw = np.matvec(problem.best_response_jacobian(lam), direction := case.normal(lam.shape[-1]))
-    r = problem.best_response(lam)
-    v, change = problem.best_output(lam), differences(lambda t: problem.f(r + t * dw), np.zeros((1,)))
-    desired = differences(lambda t: problem.best_output(lam + t * direction), np.zeros((1,)), v)
-    assert_allclose(change.value, *desired)
+def test_weights_that_follow_the_best_response_jacobian_give_the_best_outputs(case: Case[Problem]):
+    problem, lam, direction = case.problem, case.lam, case.normal(case.lam.shape[-1])
+    r, dw = problem.best_response(lam), np.matvec(problem.best_response_jacobian(lam), direction)
+    followed = differences(lambda t: problem.f(r + t * dw), np.zeros(1))
+    assert_allclose(followed.value, *differences(lambda t: problem.best_output(lam + t * direction), np.zeros(1)))
 
 
 @given(problems())
@@ -186,8 +183,15 @@ def test_one_lam_serves_all_replicates_of_the_data(case: Case[Problem]):
 
 @given(problems())
 def test_regret_is_the_ratio_of_outer_losses_less_one(case: Case[Problem]):
-    problem = case.problem
-    optimum = problem.optimum()
-    desired = (problem.outer_loss(case.lam) - optimum.loss_star) / optimum.loss_star
-    assert_allclose(problem.regret(case.lam, optimum), *exactly(desired, np.ones(())))
-    assert_allclose(problem.regret(optimum.lam_star, optimum), *exactly(np.zeros_like(optimum.loss_star), np.ones(())))
+    problem, lam, lam_star = case.problem, case.lam, case.lam + case.rng.uniform(size=case.lam.shape)
+    loss_star = np.asarray(problem.outer_loss(lam_star))
+    optimum = Optimum(lam_star, loss_star, np.full(case.lead, "given"))
+    ratio = problem.outer_loss(lam) / loss_star
+    assert_allclose(problem.regret(lam, optimum), *exactly(ratio - 1, ratio))
+    assert_allclose(problem.regret(lam_star, optimum), 0.0, atol=EXACT)
+
+
+@given(ridges(s=st.just(Exp())) | dropouts() | linear_networks())
+def test_regret_is_nowhere_negative(case: Case[Problem]):
+    optimum = case.problem.optimum()
+    assert (case.problem.outer_loss(case.lam) >= optimum.loss_star - EXACT * optimum.loss_star.max()).all()
