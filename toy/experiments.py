@@ -25,6 +25,17 @@ REGIME = 1000
 ToyProblem = Ridge | InputDropout
 
 
+def zeros(generator: np.random.Generator, m: int) -> np.ndarray:
+    """The start of every linear model: w0 = 0."""
+    return np.zeros(m)
+
+
+def near_identity(generator: np.random.Generator, m: int) -> np.ndarray:
+    """The linear network's start: I + 0.05 noise in the five square layers, 0.1 noise in the output row."""
+    layers = np.eye(m) + 0.05 * generator.standard_normal((5, m, m))
+    return np.concatenate([layers.reshape(-1), 0.1 * generator.standard_normal(m)])
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One of the paper's toy experiments.
@@ -32,7 +43,7 @@ class Experiment:
     Args:
         problem: the problem of one split, or of several along a leading axis.
         s: λ to what a person understands, a penalty or a drop rate, called `unit`.
-        start: s(λ) at the start, by the number of rows of the data set.
+        starts: s(λ) at the start, for data sets of fewer than `REGIME` rows and for others.
         weights: w0 at the start, from one seed's generator and the number of features.
         full_batch: every iteration sees all training rows.
     """
@@ -42,11 +53,15 @@ class Experiment:
     problem: Callable[[Split], ToyProblem]
     s: Transform
     unit: str
-    start: Callable[[int], float]
+    starts: tuple[float, float]
     schedule: Schedule
     sigma: float = 1.0
-    weights: Callable[[np.random.Generator, int], np.ndarray] = lambda generator, m: np.zeros(m)
+    weights: Callable[[np.random.Generator, int], np.ndarray] = zeros
     full_batch: bool = False
+
+    def start(self, rows: int) -> float:
+        """s(λ) at the start, for a data set of `rows` rows."""
+        return self.starts[0] if rows < REGIME else self.starts[1]
 
     def batch(self, rows: int, n: int) -> int:
         """Rows of a mini-batch, for a data set of `rows` rows of which n are for training."""
@@ -104,42 +119,36 @@ def _strongest(split: Split, count: int) -> Split:
     )
 
 
-def near_identity(generator: np.random.Generator, m: int) -> np.ndarray:
-    """The linear network's start: I + 0.05 noise in the five square layers, 0.1 noise in the output row."""
-    layers = np.eye(m) + 0.05 * generator.standard_normal((5, m, m))
-    return np.concatenate([layers.reshape(-1), 0.1 * generator.standard_normal(m)])
-
-
-def by_rows(rows: int) -> float:
-    """H.1: "1 for datasets with less than 1000 data points and 50 for others", read as s(λ) = exp(λ)."""
-    return 1.0 if rows < REGIME else 50.0
-
+H1_PENALTIES = (1.0, 50.0)
+"""H.1: "1 for datasets with less than 1000 data points and 50 for others", read as s(λ) = exp(λ)."""
 
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
-        Experiment("ridge", "figures 3 and 7", ridge, Exp(), "penalty", by_rows, Schedule(alpha1=0.01)),
+        Experiment("ridge", "figures 3 and 7", ridge, Exp(), "penalty", H1_PENALTIES, Schedule(alpha1=0.01)),
         # Undivided, the penalty's gradient is n times larger: at α_1 = 0.01 every method would diverge from exp(λ) = 50.
-        Experiment("ridge-undivided", "figure 8", ridge_undivided, Exp(), "penalty", by_rows, Schedule(alpha1=0.0005)),
-        Experiment("dropout", "figure 3", dropout, Logistic(), "rate", lambda rows: 0.2, Schedule(alpha1=0.01)),
+        Experiment(
+            "ridge-undivided", "figure 8", ridge_undivided, Exp(), "penalty", H1_PENALTIES, Schedule(alpha1=0.0005)
+        ),
+        Experiment("dropout", "figure 3", dropout, Logistic(), "rate", (0.2, 0.2), Schedule(alpha1=0.01)),
         Experiment(
             "linear-network",
             "figure 4",
             linear_network,
             Exp(),
             "penalty",
-            by_rows,
+            H1_PENALTIES,
             Schedule(alpha1=0.002, updates=600),
             weights=near_identity,
         ),
-        Experiment("decoupling", "figure 9", ridge, Exp(), "penalty", lambda rows: 50.0, Schedule(alpha1=0.01)),
+        Experiment("decoupling", "figure 9", ridge, Exp(), "penalty", (50.0, 50.0), Schedule(alpha1=0.01)),
         Experiment(
             "nonlinear",
             "figure 2, λ held",
             saturating,
             Linear(),
             "penalty",
-            lambda rows: 0.2,
+            (0.2, 0.2),
             Schedule(alpha1=5.0, T_valid=0, updates=1000),
             sigma=0.2,
             full_batch=True,
@@ -150,7 +159,7 @@ EXPERIMENTS = {
             one_feature,
             Exp(),
             "penalty",
-            lambda rows: 0.25 * rows,
+            (100.0, 250.0),
             Schedule(alpha1=0.01, T_valid=0, updates=600),
             sigma=0.5,
             full_batch=True,

@@ -110,10 +110,18 @@ def pending(
 
 def execute(jobs: list[Job], processes: int = -1) -> None:
     """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured."""
-    tasks = Parallel(n_jobs=processes, return_as="generator_unordered")(delayed(run)(job) for job in jobs)
-    with tqdm(tasks, total=len(jobs), unit="run", desc="running experiments", disable=not jobs) as bar:
+    with tqdm(_completed(jobs, processes), total=len(jobs), unit="run", desc="running experiments") as bar:
         for title in bar:
             bar.set_description(f"done: {title}")
+
+
+def _completed(jobs: list[Job], processes: int) -> Iterable[str]:
+    """The titles of jobs as they are done."""
+    tasks = [delayed(run)(job) for job in jobs]
+    try:
+        return Parallel(n_jobs=processes, return_as="generator_unordered")(tasks)
+    except ValueError:  # a backend that only gives all results at the end, as multiprocessing and Ray do
+        return Parallel(n_jobs=processes)(tasks)
 
 
 def run(job: Job) -> str:
