@@ -126,7 +126,7 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         Experiment("ridge", "figures 3 and 7", ridge, Exp(), "penalty", H1_PENALTIES, Schedule(alpha1=0.01)),
-        # Undivided, the penalty's gradient is n times larger: at α_1 = 0.01 every method would diverge from exp(λ) = 50.
+        # Undivided, the penalty's gradient is n times larger: at α_1 = 0.01 no method is stable from exp(λ) = 50.
         Experiment(
             "ridge-undivided", "figure 8", ridge_undivided, Exp(), "penalty", H1_PENALTIES, Schedule(alpha1=0.0005)
         ),

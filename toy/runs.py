@@ -115,7 +115,7 @@ def execute(jobs: list[Job], processes: int = -1) -> None:
             bar.set_description(f"done: {title}")
 
 
-def _completed(jobs: list[Job], processes: int) -> Iterable[str]:
+def _completed(jobs: list[Job], processes: int) -> Iterable[Any]:
     """The titles of jobs as they are done."""
     tasks = [delayed(run)(job) for job in jobs]
     try:
