@@ -41,6 +41,10 @@ class Saturation(Network):
     def vjp(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
         return self.slope(w) * g
 
+    def jacobian(self, w: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        """J_vw = diag(dv_i/dw_i), with c of its own for each replicate."""
+        return self.slope(w)[..., None] * np.eye(w.shape[-1])
+
     def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
         return (-2 * np.tanh(w) * self.slope(w) * g)[..., None] * np.eye(w.shape[-1])
 

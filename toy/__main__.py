@@ -19,23 +19,31 @@ from toy.split import split
 
 EXACT = ("ridge", "ridge-undivided", "dropout", "linear-network")
 
+MOST_SEEDS, MOST_JOBS = 1000, 1000
+MOST_SEED = 2**32 - 1
+"""scikit-learn's greatest random_state."""
+
+WORST_CONDITION = 1e14
+"""Of K, whose inverse gives the best response: beyond it no digit is certain."""
+
 
 def data_options(parser: Parser, default: str) -> None:
     """The options that say where data come from."""
     parser.add_argument("--data", default=default, metavar="NAME", help=f"a data set by name (default: {default})")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="your own data, a CSV with a header line")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="your own data, a CSV with a header line")
     parser.add_argument("--target", metavar="COLUMN", help="the column of --csv to predict")
     parser.add_argument(
-        "--data-home", type=Path, metavar="DIR", help="a folder of UCI files, NAME.csv[.gz] or .txt[.gz]"
+        "--data-home", type=path, metavar="DIR", help="a folder of UCI files, NAME.csv[.gz] or .txt[.gz]"
     )
 
 
-def whole_number(least: int):
-    """An argument type: a whole number that is at least `least`."""
+def whole_number(least: int, most: int):
+    """An argument type: a whole number from `least` to `most`."""
 
     def convert(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise UserError(f"{text!r} is not a whole number of at least {least}")
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and least <= int(text) <= most):
+            raise UserError(f"{text[:40]!r} is not a whole number from {least} to {most}")
         return int(text)
 
     return convert
@@ -50,6 +58,13 @@ def finite(text: str) -> float:
     if not math.isfinite(value):
         raise UserError(f"{text!r} is not a finite number")
     return value
+
+
+def path(text: str) -> Path:
+    """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
+    if not text:
+        raise UserError("a path is empty; give the name of a file or folder")
+    return Path(text)
 
 
 def datasets(options: Namespace) -> list[Dataset]:
@@ -76,7 +91,7 @@ def methods(name: str) -> tuple[Method, ...]:
     return METHODS if name == "all" else (known[name],)
 
 
-def writable(folder: Path) -> Path:
+def writable(folder: Path, option: str = "--out") -> Path:
     """The folder, made if need be.
 
     Raises:
@@ -85,9 +100,9 @@ def writable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --out") from None
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another {option}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{folder} cannot be written to; choose another --out")
+        raise UserError(f"{folder} cannot be written to; choose another {option}")
     return folder
 
 
@@ -99,10 +114,14 @@ def run_main(arguments: list[str]) -> int:
     parser.add_argument(
         "--method", default="all", metavar="NAME", help="stn, reparam-stn, centered-stn, delta-stn, all"
     )
-    parser.add_argument("--seeds", type=whole_number(1), default=5, metavar="N", help="seeds 0 to N-1 (default: 5)")
+    parser.add_argument(
+        "--seeds", type=whole_number(1, MOST_SEEDS), default=5, metavar="N", help="seeds 0 to N-1 (default: 5)"
+    )
     parser.add_argument("--start", type=finite, metavar="VALUE", help="another penalty or drop rate to start from")
-    parser.add_argument("--jobs", type=whole_number(1), default=-1, metavar="N", help="processes (default: all cores)")
-    parser.add_argument("--out", type=Path, default=Path("out/records"), metavar="DIR", help="default: out/records")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
+    )
+    parser.add_argument("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
     options = parser.parse_args(arguments)
     experiment = EXPERIMENTS.get(options.experiment)
     if experiment is None:
@@ -119,7 +138,9 @@ def exact_main(arguments: list[str]) -> int:
     parser = Parser(prog="python -m toy exact", description="The exact answer for a data set and split.")
     parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXACT))
     data_options(parser, "diabetes")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="S", help="of the split (default: 0)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), default=0, metavar="S", help="of the split (default: 0)"
+    )
     parser.add_argument("--lam", type=finite, metavar="L", help="unconstrained λ (default: the experiment's start)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -138,15 +159,16 @@ def exact_answer(data: Dataset, options: Namespace) -> dict[str, object]:
     """λ*, and the validation loss and hypergradient at λ, for one data set.
 
     Raises:
-        UserError: the loss at this λ is not finite.
+        UserError: no exact answer can be given at this λ.
     """
     experiment = EXPERIMENTS[options.experiment]
     problem = experiment.problem(split(data, options.seed))
     lam = experiment.s.inverse(experiment.start(len(data.X))) if options.lam is None else options.lam
     with np.errstate(all="ignore"):
+        K = problem.K(np.array([lam]))
+        if not np.isfinite(K).all() or np.linalg.cond(K) > WORST_CONDITION:
+            raise UserError(f"the best response at λ = {lam} cannot be computed; choose a λ nearer to 0")
         loss, gradient = problem.outer_loss(np.array([lam])), problem.hypergradient(np.array([lam]))
-    if not np.isfinite([loss, *gradient]).all():
-        raise UserError(f"the validation loss at λ = {lam} is not finite; choose a λ nearer to 0")
     return {
         "experiment": experiment.name,
         "data": data.name,

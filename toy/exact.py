@@ -40,7 +40,7 @@ def exact_columns(
         "lam": lam[:, 0],
         experiment.unit: experiment.s(lam)[:, 0],
         "validation_loss": np.asarray(problem.outer_loss(lam)),
-        "regret": np.asarray(problem.regret(lam, optimum)),
+        "regret": _regret(problem, lam, optimum),
         **_response_columns(problem, lam, w, Theta),
         "hypergradient": learned,
         "hypergradient_exact": exact,
@@ -50,13 +50,21 @@ def exact_columns(
     }
 
 
+def _regret(problem: ToyProblem, lam: ndarray, optimum: Optimum) -> ndarray:
+    """L_V(r(λ))/L_V(r(λ*)) - 1; where the target is predicted perfectly at λ*, 0 there and infinite elsewhere."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(problem.outer_loss(lam) == optimum.loss_star, 0.0, problem.regret(lam, optimum))
+
+
 def _response_columns(problem: ToyProblem, lam: ndarray, w: ndarray, Theta: ndarray) -> dict[str, ndarray]:
     """Learned against exact Jacobian, in the outputs v, where the exact one is unique: J_vw Θ against dv*/dλ."""
     learned = problem.f.jvp(w, Theta[..., 0])
     exact = problem.best_output_jacobian(lam)[..., 0]
     norms = np.linalg.norm(learned, axis=-1) * np.linalg.norm(exact, axis=-1)
     cosine = np.divide(np.vecdot(learned, exact), norms, out=np.zeros(len(lam)), where=norms > 0)
-    error = np.linalg.norm(learned - exact, axis=-1) / np.linalg.norm(exact, axis=-1)
+    gap, size = np.linalg.norm(learned - exact, axis=-1), np.linalg.norm(exact, axis=-1)
+    # Where nothing can be learnt from the features, r(λ) = 0 for every λ and so is its Jacobian.
+    error = np.divide(gap, size, out=np.where(gap > 0, np.inf, 0.0), where=size > 0)
     return {"theta_error": error, "theta_cosine": cosine}
 
 

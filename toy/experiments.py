@@ -22,6 +22,9 @@ from toy.train import Schedule
 REGIME = 1000
 """H.1: data sets below this many rows have smaller batches and penalties."""
 
+DEPENDENT = 1e-10
+"""A correlation matrix with an eigenvalue below this leaves fewer than 6 of 16 digits to whatever is solved with it."""
+
 ToyProblem = Ridge | InputDropout
 
 
@@ -82,9 +85,10 @@ def dropout(split: Split) -> InputDropout:
     """H.2, with inverted scaling.
 
     Raises:
-        UserError: an input is 0 in every training row, so that no rate has a unique best response.
+        UserError: an input is constant over the training rows, so that no rate has a unique best response.
     """
-    if not split.X.any(axis=-2).all():
+    # Scaled features have variance 1; constant ones 0, or what rounding has left of their mean.
+    if (split.X.var(axis=-2) < 0.5).any():
         raise UserError("dropout: a feature is constant over the training rows of a seed; leave that column out")
     return InputDropout(split.X, split.t, split.X_valid, split.t_valid)
 
@@ -100,12 +104,22 @@ def one_feature(split: Split) -> Ridge:
 
 
 def saturating(split: Split) -> SaturatingSlopes:
-    """Figure 2: the two features that go best with the target; slopes saturate 2 % beyond the largest best ones."""
+    """Figure 2: the two features that go best with the target; slopes saturate 2 % beyond the largest best ones.
+
+    Raises:
+        UserError: one of the two is constant or tells no more than the other, so that there is no best response at
+            penalty 0.
+    """
     split = _strongest(split, 2)
+    correlations = split.X.mT @ split.X / split.X.shape[-2]
+    if np.linalg.eigvalsh(correlations).min() < DEPENDENT:
+        what = "the two features that go best with the target are dependent, or one is constant,"
+        raise UserError(f"nonlinear: {what} over the training rows of a seed; leave that column out")
     data = (split.X, split.t, split.X_valid, split.t_valid)
     penalties = np.linspace(*SaturatingSlopes.bounds, 101).reshape(-1, *[1] * split.t.ndim)
-    slopes = Ridge(*data, divisor=1.0, s=Linear()).best_output(penalties)
-    return SaturatingSlopes(*data, divisor=1.0, s=Linear(), c=1.02 * np.abs(slopes).max(axis=0))
+    slopes = np.abs(Ridge(*data, divisor=1.0, s=Linear()).best_output(penalties)).max(axis=0)
+    # A slope that is 0 at every penalty has no scale of its own: any bound will do.
+    return SaturatingSlopes(*data, divisor=1.0, s=Linear(), c=np.where(slopes > 0, 1.02 * slopes, 1.0))
 
 
 def _strongest(split: Split, count: int) -> Split:
@@ -146,7 +160,7 @@ EXPERIMENTS = {
             "nonlinear",
             "figure 2, λ held",
             saturating,
-            Linear(),
+            Linear(low=0.0),
             "penalty",
             (0.2, 0.2),
             Schedule(alpha1=5.0, T_valid=0, updates=1000),

@@ -1,6 +1,6 @@
 """The record of a run: a folder with `settings.json` and `history.csv` that a person can open.
 
-A run is finished if and only if `history.csv` is there: rows go to `history.csv.part`, which takes its final name
+A run is finished if and only if `history.csv` is there: rows go to `history.csv.*.part`, which takes its final name
 last of all. A run that was killed, or met a full disk, therefore never looks like a finished one.
 
 name        content
@@ -12,7 +12,8 @@ history     one row for each kept step; columns that hold times have names that 
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,18 +53,25 @@ class Writer:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder, self.settings, self.facts = folder, dict(settings), dict[str, Any]()
         self._columns: list[str] = []
+        # A name of its own: two commands that write one record at a time must not write into one file.
+        self._parts = {name: folder / f"{name}.{secrets.token_hex(4)}.part" for name in (SETTINGS, HISTORY)}
 
     def __enter__(self) -> "Writer":
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / f"{HISTORY}.part").open("w", newline="", encoding="utf-8")
+        discard_parts(self.folder)
+        self._file = self._parts[HISTORY].open("w", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")
         return self
 
+    def header(self, columns: Iterable[str]) -> None:
+        """Name the columns; needed only where no row may follow."""
+        self._columns = list(columns)
+        self._csv.writerow(self._columns)
+
     def row(self, values: Mapping[str, Any]) -> None:
-        """Append one kept step; the first row names the columns."""
+        """Append one kept step; the first row names the columns, unless `header` has."""
         if not self._columns:
-            self._columns = list(values)
-            self._csv.writerow(self._columns)
+            self.header(values)
         self._csv.writerow([values[column] for column in self._columns])
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -72,17 +80,26 @@ class Writer:
             if kind is None:
                 self._finish()
         finally:
-            for name in (SETTINGS, HISTORY):
-                (self.folder / f"{name}.part").unlink(missing_ok=True)
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
 
     def _finish(self) -> None:
         content = {"settings": self.settings, **self.facts}
-        file = (self.folder / f"{SETTINGS}.part").open("w", encoding="utf-8")
+        # Names of files that are not text come as lone surrogates, which are valid in JSON only when escaped.
+        file = self._parts[SETTINGS].open("w", encoding="utf-8", errors="backslashreplace")
         file.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         _close(file)
+        if not self._parts[HISTORY].exists():
+            raise UserError(f"{self.folder}: another command writes this record too; let one of them finish, run again")
         (self.folder / HISTORY).unlink(missing_ok=True)
-        os.replace(self.folder / f"{SETTINGS}.part", self.folder / SETTINGS)
-        os.replace(self.folder / f"{HISTORY}.part", self.folder / HISTORY)
+        os.replace(self._parts[SETTINGS], self.folder / SETTINGS)
+        os.replace(self._parts[HISTORY], self.folder / HISTORY)
+
+
+def discard_parts(folder: Path) -> None:
+    """Remove what a killed writer has left in a run's folder."""
+    for part in folder.glob("*.part"):
+        part.unlink(missing_ok=True)
 
 
 def is_finished(folder: Path, settings: Mapping[str, Any]) -> bool:

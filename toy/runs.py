@@ -7,17 +7,23 @@ trajectory  (K, R)    of states
 """
 
 import hashlib
+import math
 import platform
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -51,6 +57,7 @@ class Job:
     def settings(self, seed: int) -> dict[str, Any]:
         """Everything that a run's numbers depend on."""
         rows, features = self.dataset.X.shape
+        n = rows - math.ceil(rows / 5)
         return {
             "experiment": self.experiment.name,
             "data": {"name": self.dataset.name, "rows": rows, "features": features, "digest": digest(self.dataset)},
@@ -58,14 +65,16 @@ class Job:
             "seed": seed,
             "start": self.start,
             "sigma": self.experiment.sigma,
-            "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, rows),
+            "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, n),
             "schedule": asdict(self.experiment.schedule),
         }
 
     def folder(self, seed: int) -> Path:
         """Where the record of a seed belongs."""
-        start = f"start-{self.start:g}"
-        return self.root / self.experiment.name / self.dataset.name / slug(self.method) / start / f"seed-{seed}"
+        start = f"start-{self.start!r}".removesuffix(".0")
+        # A file called ...csv has the stem `..`, which as a folder would be the one above.
+        name = self.dataset.name.strip(".") or "data"
+        return self.root / self.experiment.name / name / slug(self.method) / start / f"seed-{seed}"
 
     @property
     def title(self) -> str:
@@ -109,19 +118,53 @@ def pending(
 
 
 def execute(jobs: list[Job], processes: int = -1) -> None:
-    """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured."""
-    with tqdm(_completed(jobs, processes), total=len(jobs), unit="run", desc="running experiments") as bar:
-        for title in bar:
-            bar.set_description(f"done: {title}")
+    """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured.
 
-
-def _completed(jobs: list[Job], processes: int) -> Iterable[Any]:
-    """The titles of jobs as they are done."""
-    tasks = [delayed(run)(job) for job in jobs]
+    Raises:
+        UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
+    """
+    titles, silent = _completed(jobs, processes), not jobs or sys.stderr is None
     try:
-        return Parallel(n_jobs=processes, return_as="generator_unordered")(tasks)
-    except ValueError:  # a backend that only gives all results at the end, as multiprocessing and Ray do
-        return Parallel(n_jobs=processes)(tasks)
+        with warnings.catch_warnings(), closing(titles):
+            # Of the tasks that it cancels after an error or Ctrl-C.
+            warnings.filterwarnings("ignore", module="joblib")
+            with tqdm(titles, total=len(jobs), unit="run", desc="running experiments", disable=silent) as bar:
+                for title in bar:
+                    bar.set_description(f"done: {title}")
+    except BaseException as error:
+        for folder in (job.folder(seed) for job in jobs for seed in job.seeds):
+            records.discard_parts(folder)
+        if isinstance(error, BrokenProcessPool):
+            raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
+        raise
+
+
+def _completed(jobs: list[Job], processes: int) -> Generator[Any, None, None]:
+    """The titles of jobs as they are done."""
+    # No more processes than jobs: each takes a second to start.
+    count = max(1, min(effective_n_jobs(processes), len(jobs)))
+    tasks = (delayed(run)(job) for job in jobs)
+    try:
+        parallel = Parallel(n_jobs=count, return_as="generator_unordered")
+    except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once
+        yield from Parallel(n_jobs=count)(tasks)
+        return
+    with _deaf_to_interrupts():
+        results = parallel(tasks)
+    yield from results
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start in the meantime never see Ctrl-C, even while they import: this one answers and ends them."""
+    if threading.current_thread() is not threading.main_thread():  # others may not change how signals are handled
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def run(job: Job) -> str:
@@ -137,13 +180,10 @@ def run(job: Job) -> str:
 def _train(job: Job) -> Iterator[tuple[int, float, State]]:
     splits = stack([split(job.dataset, seed) for seed in job.seeds])
     problem = job.experiment.problem(splits)
-    replicates, n, m = problem.X.shape
-    starts, row_streams, normal_streams, uniform_streams = streams(job.seeds)
+    _, n, m = problem.X.shape
+    _, row_streams, normal_streams, uniform_streams = streams(job.seeds)
     size = job.experiment.batch(len(job.dataset.X), n)
-    rows = row_batches(row_streams, n, size)
-    w0 = np.stack([job.experiment.weights(generator, m) for generator in starts])
-    lam = np.full((replicates, 1), job.experiment.s.inverse(job.start))
-    state = State(lam, np.full_like(lam, job.experiment.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
+    rows, state = row_batches(row_streams, n, size), _start(job, m)
     minibatches = _minibatches(problem, rows, uniforms(uniform_streams, size, m))
     begin = time.perf_counter()
     steps = train(problem, job.method, state, minibatches, normals(normal_streams, 1), job.experiment.schedule)
@@ -151,6 +191,12 @@ def _train(job: Job) -> Iterator[tuple[int, float, State]]:
         yield update, time.perf_counter() - begin, state
         if not np.isfinite(state.lam).any():
             return
+
+
+def _start(job: Job, m: int) -> State:
+    w0 = np.stack([job.experiment.weights(generator, m) for generator in streams(job.seeds)[0]])
+    lam = np.full((len(w0), 1), job.experiment.s.inverse(job.start))
+    return State(lam, np.full_like(lam, job.experiment.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
 
 
 def _minibatches(
@@ -165,20 +211,37 @@ def _minibatches(
 
 
 def _write(job: Job, seed: int, index: int, trajectory: Trajectory) -> None:
-    problem = job.experiment.problem(split(job.dataset, seed))
     kept = [(update, seconds, _replicate(state, index)) for update, seconds, state in trajectory]
-    sound = _sound(job, [state for _, _, state in kept])
-    kept, lost = kept[:sound], kept[sound:]
-    outcome = f"diverged by update {lost[0][0]}" if lost else "finished"
+    states = [state for _, _, state in kept]
+    sound = _sound(job, states)
+    outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
+    exact, columns = _exact(job, seed, index, states[:sound])
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        optimum = problem.optimum()
-        writer.facts |= {"outcome": outcome, "exact": exact_facts(optimum, job.experiment), **_provenance()}
-        states = [state for _, _, state in kept]
-        columns = exact_columns(problem, job.method, states, optimum, job.experiment) if kept else {}
-        for step, (update, seconds, _) in enumerate(kept):
+        writer.facts |= {"outcome": outcome, "exact": exact, **_provenance()}
+        writer.header(["update", "iteration", "seconds", *columns])
+        for step, (update, seconds, _) in enumerate(kept[:sound]):
             iteration = job.experiment.schedule.iterations(update)
             values = {name: float(column[step]) for name, column in columns.items()}
             writer.row({"update": update, "iteration": iteration, "seconds": round(seconds, 3), **values})
+
+
+def _exact(job: Job, seed: int, index: int, states: list[State]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The exact facts of a replicate, and the columns of its history.
+
+    Raises:
+        UserError: the problem has no exact answer at one of the λ.
+    """
+    try:
+        problem = job.experiment.problem(split(job.dataset, seed))
+        optimum = problem.optimum()
+        # A replicate that diverged before the first kept step has columns all the same, of no rows.
+        start = _replicate(_start(job, problem.X.shape[-1]), index)
+        shown = states or [replace(start, lam=optimum.lam_star)]
+        columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
+    except ValueError as error:  # a LinAlgError is one
+        what = f"{job.title}, seed {seed}: no exact answer ({error})"
+        raise UserError(f"{what}; choose another --start, or leave out features that depend on others") from error
+    return exact_facts(optimum, job.experiment), columns
 
 
 def _replicate(state: State, index: int) -> State:

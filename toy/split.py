@@ -13,7 +13,9 @@ from numpy import ndarray
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from reference.command import UserError
 from toy.datasets import Dataset
+from toy.tables import LARGEST
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,22 @@ class Split:
 
 
 def split(dataset: Dataset, seed: int) -> Split:
-    """`train_test_split(X, t, test_size=0.2, random_state=seed)`, then StandardScaler fitted on the training rows."""
+    """`train_test_split(X, t, test_size=0.2, random_state=seed)`, then StandardScaler fitted on the training rows.
+
+    Raises:
+        UserError: the target is constant over the training rows, or a validation row is so far from them that its
+            square overflows.
+    """
     parts = train_test_split(dataset.X, dataset.t, test_size=0.2, random_state=seed)
     X, X_valid, t, t_valid = (np.asarray(part) for part in parts)
     inputs, target = StandardScaler().fit(X), StandardScaler().fit(t[:, None])
     scaled = (inputs.transform(X), target.transform(t[:, None]), inputs.transform(X_valid))
     X, t, X_valid, t_valid = (np.asarray(part) for part in (*scaled, target.transform(t_valid[:, None])))
+    # StandardScaler leaves what is constant with a variance of 0, or of rounding alone, and gives the rest one of 1.
+    if t.var() < 0.5:
+        raise UserError(f"{dataset.name}: the target is constant over the training rows of seed {seed}; give more rows")
+    if max(np.abs(X_valid).max(), np.abs(t_valid).max()) > LARGEST:
+        raise UserError(f"{dataset.name}: a row is too far from the training rows of seed {seed}; leave outliers out")
     return Split(X, t[:, 0], X_valid, t_valid[:, 0])
 
 

@@ -1,0 +1,90 @@
+"""How every picture looks: one column of a page wide, one colour and line for each method everywhere, readable in grey.
+
+name      meaning
+LINES     method's name -> its colour (Okabe and Ito's palette, told apart by the colour-blind) and dashes
+EXACT     the exact optimum or response: black, dashed
+"""
+
+import io
+import os
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+WIDTH = 7.0
+"""Inches: a page's column."""
+
+RC: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "figures",
+    # Sample points of a noisy line are all meant to be seen.
+    "path.simplify": False,
+}
+
+LINES: dict[str, dict[str, Any]] = {
+    "STN": {"color": "#D55E00", "linestyle": (0, (6, 1.2))},
+    "Reparam STN": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1))},
+    "Centered STN": {"color": "#009E73", "linestyle": (0, (1.2, 0.8))},
+    "Δ-STN": {"color": "#0072B2", "linestyle": "-"},
+}
+EXACT: dict[str, Any] = {"color": "black", "linestyle": (0, (3, 2))}
+STAR: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 12,
+    "color": "#F0E442",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.6,
+}
+
+FORMATS = ("png", "pdf", "svg")
+_NO_DATE: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure that lays out its own panels; call within `mpl.rc_context(RC)`."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def finish(figure: Figure, handles: Sequence[Artist], caption: str) -> Figure:
+    """Put the legend above the panels and the caption, in small type, below them."""
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.8, columnspacing=1.4)
+    text = textwrap.fill(caption, 150)
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="0.25", linespacing=1.35)
+    return figure
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """The picture as a file's content; equal pictures give equal bytes."""
+    content = io.BytesIO()
+    with mpl.rc_context(RC), warnings.catch_warnings():
+        # A data set's name may hold letters that the font lacks: boxes stand for them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(content, format=kind, metadata=_NO_DATE[kind])
+    return content.getvalue()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

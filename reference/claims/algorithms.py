@@ -1,0 +1,68 @@
+"""Algorithms 1 and 2: what one step of each computes, against differences of the loss that it descends."""
+
+import numpy as np
+from numpy.random import Generator
+
+from reference.claims import instances
+from reference.claims.numerics import central_difference, relative_error
+from reference.claims.registry import DIFFERENCE, Measured, claim
+from reference.hypernet import FullResponse, centred_weights, uncentred_weights
+from reference.updates import DELTA_STN, STN, State, inner_step, outer_gradients
+
+
+def parameters(state: State) -> np.ndarray:
+    """(w0, Θ), side by side."""
+    assert isinstance(state.response, FullResponse)
+    return np.column_stack([state.w0, state.response.Theta])
+
+
+@claim(
+    "Alg. 1",
+    "Δ-STN's inner step moves w0 down L_T(λ, w0) and then Θ down L_T(λ+ε, f(w0) + J_yw Θε), linearised at the new w0.",
+    DIFFERENCE,
+)
+def algorithm_1_inner(rng: Generator) -> float:
+    problem, lam = instances.saturating(rng)
+    at, alpha = instances.setting(rng, problem, lam), 0.1
+    eps = at.sigma * rng.normal(size=1)
+    after = parameters(inner_step(DELTA_STN, at.state, eps, problem, problem, alpha))
+    w0 = at.w0 - alpha * central_difference(lambda w: problem.train_loss(lam, w), at.w0)
+    y, J = problem.f(w0), central_difference(problem.f, w0)
+    down = central_difference(lambda Theta: problem.train_loss_v(lam + eps, y + J @ Theta @ eps), at.Theta)
+    return relative_error(after, np.column_stack([w0, at.Theta - alpha * down]))
+
+
+@claim(
+    "Alg. 1",
+    "Its outer step differentiates L_V(λ+ε, r_θ(λ+ε, λ0)) in λ with λ0 held, and in σ through ε = σz less τ/σ; were "
+    "λ0 to move with λ, the direct gradient alone would be left.",
+    DIFFERENCE,
+)
+def algorithm_1_outer(rng: Generator) -> Measured:
+    problem, lam = instances.quadratic(rng)
+    at, z, tau = instances.setting(rng, problem, lam), rng.normal(size=lam.shape), 0.2
+    eps = at.sigma * z
+
+    def loss(x: np.ndarray, lam0: np.ndarray, noise: np.ndarray) -> float:
+        return float(problem.valid_loss(x + noise, centred_weights(at.Theta, at.w0, x + noise, lam0)))
+
+    g_lam, g_sigma = outer_gradients(DELTA_STN, at.state, eps, problem, tau)
+    held = central_difference(lambda x: loss(x, lam, eps), lam)
+    scaled = central_difference(lambda s: loss(lam, lam, s * z) - tau * np.sum(np.log(s)), at.sigma)
+    moving = central_difference(lambda x: loss(x, x, eps), lam)
+    terms, direct = (loss(lam, lam, eps), tau / at.sigma), problem.valid_grad_lam(lam + eps, at.w0 + at.Theta @ eps)
+    errors = relative_error(g_lam, held, *terms), relative_error(g_sigma, scaled, *terms)
+    off = np.linalg.norm(moving - g_lam) / np.linalg.norm(g_lam)
+    return max(*errors, relative_error(moving, direct, *terms)), f"with λ0 moving the gradient is off by {off:.2g}"
+
+
+@claim("Alg. 2", "STN's inner step is one of gradient descent on L_T(λ+ε, Φ(λ+ε) + φ0) in both Φ and φ0.", DIFFERENCE)
+def algorithm_2(rng: Generator) -> float:
+    problem, lam = instances.weightwise(rng)
+    at = instances.setting(rng, problem, lam)
+    eps, phi = rng.normal(size=lam.shape), np.column_stack([at.w0, at.Theta])
+    after = inner_step(STN, at.state, eps, problem, problem, alpha1=1.0)
+    gradient = central_difference(
+        lambda x: problem.train_loss(lam + eps, uncentred_weights(x[:, 1:], x[:, 0], lam + eps)), phi
+    )
+    return relative_error(phi - parameters(after), gradient, phi)

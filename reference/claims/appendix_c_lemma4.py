@@ -1,0 +1,50 @@
+"""Appendix C.4: Lemma 4, the implicit function theorem for r (C.27 to C.32)."""
+
+import numpy as np
+from numpy.random import Generator
+from scipy.optimize import root
+
+from reference.claims import instances
+from reference.claims.numerics import central_difference, relative_error
+from reference.claims.registry import DIFFERENCE, Measured, claim
+
+
+@claim(
+    "Lemma 4, C.27-C.30",
+    "Near λ0 one branch r of stationary points passes through w0 and its Jacobian is -(∂²L_T/∂w²)⁻¹ ∂²L_T/∂w∂λ; "
+    "here found by a root finder on a loss that is not quadratic in w.",
+    DIFFERENCE,
+)
+def lemma_4(rng: Generator) -> float:
+    problem, lam = instances.saturating(rng)
+    w0 = problem.best_response(lam)
+
+    def branch(at: np.ndarray) -> np.ndarray:
+        return root(lambda w: problem.grad_w(at, w), w0, jac=lambda w: problem.hess_ww(at, w), tol=1e-14).x
+
+    stationary = central_difference(lambda w: problem.train_loss(lam, w), w0)
+    formula = -np.linalg.solve(problem.hess_ww(lam, w0), problem.hess_wlam(lam, w0))
+    near = lam + 0.01
+    return max(
+        relative_error(stationary, 0 * w0, problem.train_loss(lam, w0)),
+        relative_error(branch(near), problem.best_response(near)),
+        relative_error(formula, central_difference(branch, lam), w0),
+    )
+
+
+@claim(
+    "C.31, C.32",
+    "Along r the gradient stays 0: ∂²L_T/∂w² ∂r/∂λ + ∂²L_T/∂w∂λ = 0, each term m × h.",
+    DIFFERENCE,
+    correction="C.31 transposes the sum (harmless, it is 0) and C.32 turns the mixed derivative into ∂²/∂λ∂w, which "
+    "in the layout of C.27 and D.5 is h × m and cannot be solved for",
+)
+def eqns_c_31_and_c_32(rng: Generator) -> Measured:
+    problem, lam = instances.weightwise(rng)
+    r, along = problem.best_response(lam), central_difference(problem.best_response, lam)
+    hessian = central_difference(lambda w: problem.grad_w(lam, w), r)
+    mixed = central_difference(lambda x: problem.grad_w(x, r), lam)
+    other = central_difference(lambda w: central_difference(lambda x: problem.train_loss(x, w), lam), r)
+    residual = relative_error(hessian @ along, -problem.hess_wlam(lam, r))
+    detail = f"∂²/∂w∂λ is {mixed.shape[0]} × {mixed.shape[1]}, ∂²/∂λ∂w {other.shape[0]} × {other.shape[1]}"
+    return max(residual, relative_error(mixed, problem.hess_wlam(lam, r))), detail

@@ -1,0 +1,100 @@
+"""What a claim is, how its residual is judged, and the list of all of them in the paper's order.
+
+name        meaning
+number      what the paper calls it: '2.3', 'Theorem 3', 'C.10-C.12', or several with commas
+words       the claim in words
+residual    a function of a random generator: how far the claim is from holding on one random instance
+tolerance   the largest residual with which it holds
+correction  what the paper misprints; the function then checks the corrected form
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+EXACT = 1e-10
+"""Exact algebra in float64 on matrices of condition number below 1e3, some hundred operations long."""
+
+DIFFERENCE = 1e-6
+"""Central differences with step eps^⅓ = 6e-6: errors of 4e-11 times third derivatives and of eps/step = 4e-11."""
+
+SLOPE = 0.05
+"""An order of convergence, measured between steps of 1e-4 and 5e-5, where the next order is 1e-4 of it."""
+
+BOUND = 0.0
+"""An inequality: its residual is what the bound is missed by, exactly 0 where it is kept."""
+
+SEED = 2020
+"""The instances of `python -m reference`, the same for every claim whichever others run."""
+
+Measured = tuple[float, str]
+"""A residual and, where a claim is about how much, the figure in words."""
+
+Residual = Callable[[np.random.Generator], float | Measured]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper that can be checked."""
+
+    number: str
+    words: str
+    tolerance: float
+    residual: Residual
+    correction: str | None = None
+
+    def check(self, seed: int = SEED) -> "Verdict":
+        """Measure it on the instance that the seed draws."""
+        measured = self.residual(np.random.default_rng(seed))
+        residual, detail = measured if isinstance(measured, tuple) else (measured, None)
+        return Verdict(self, float(residual), detail)
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is among its numbers, or whole words of one: 'D.6' is in 'D.5-D.7', '3.1' not in '3.10'.
+
+        Example:
+            >>> ranged, theorem = (Claim(n, "", 0.0, lambda rng: 0.0) for n in ("D.5-D.7, 3.10", "Theorem 3"))
+            >>> [ranged.is_called(name) for name in ("D.6", "D", "d.7", "3.10", "3.1", "10", "D.8", " ")]
+            [True, True, True, True, False, False, False, False]
+            >>> [theorem.is_called(name) for name in ("theorem 3", "Theorem", "Theorem 30", "Theo")]
+            [True, True, False, False]
+        """
+        whole_words = rf"(?<![\w.]){re.escape(name.strip())}(?!\w)"
+        return bool(name.strip()) and re.search(whole_words, ", ".join(self.labels()), re.IGNORECASE) is not None
+
+    def labels(self) -> list[str]:
+        """Its numbers one by one, ranges written out."""
+        labels = []
+        for part in self.number.split(", "):
+            span = re.fullmatch(r"([\w]+\.)(\d+)-\1(\d+)", part)
+            labels += [f"{span[1]}{k}" for k in range(int(span[2]), int(span[3]) + 1)] if span else [part]
+        return labels
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim's residual on one instance; `detail` says by how much where a claim is about that."""
+
+    claim: Claim
+    residual: float
+    detail: str | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the residual is within the tolerance; one that is not a number never is."""
+        return bool(self.residual <= self.claim.tolerance)
+
+
+ENTERED: list[Claim] = []
+
+
+def claim(number: str, words: str, tolerance: float, correction: str | None = None) -> Callable[[Residual], Residual]:
+    """Enter the decorated residual in the list of claims."""
+
+    def enter(residual: Residual) -> Residual:
+        ENTERED.append(Claim(number, words, tolerance, residual, correction))
+        return residual
+
+    return enter

@@ -1,0 +1,55 @@
+"""Real records of short runs, and `python -m figures` on them."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+import figures.__main__
+from reference.updates import METHODS
+from toy.datasets import load
+from toy.experiments import EXPERIMENTS
+from toy.records import find
+from toy.runs import execute, pending
+
+
+@pytest.fixture(scope="package")
+def short():
+    """Every experiment with a schedule of a few updates, for as long as the tests of this folder last."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, experiment in EXPERIMENTS.items():
+            # Figures 1 and 2 are of runs that have converged: these keep enough of their schedules.
+            updates = {"nonlinear": 400, "one-feature": 300}.get(name, 20)
+            schedule = replace(experiment.schedule, updates=updates, keep_every=updates // 4)
+            patch.setitem(EXPERIMENTS, name, replace(experiment, schedule=schedule))
+        yield
+
+
+@pytest.fixture(scope="package")
+def root(short, tmp_path_factory):
+    """A folder of records: all experiments on diabetes, two seeds."""
+    folder = tmp_path_factory.mktemp("records")
+    jobs = [
+        job
+        for experiment in EXPERIMENTS.values()
+        for job in pending(experiment, load("diabetes"), METHODS, range(2), folder)
+    ]
+    execute(jobs, 1)
+    return folder
+
+
+@pytest.fixture
+def records(root):
+    """Of one experiment, as figures get them."""
+    return lambda *experiments: [record for experiment in experiments for record in find(root / experiment)]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """`python -m figures` with these arguments, in this process; gives the exit status."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["figures", *map(str, arguments)])
+        return figures.__main__.main()
+
+    return run

@@ -1,0 +1,61 @@
+"""Records made by hand, so that what a figure must show is known."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference.updates import METHODS
+from toy.experiments import EXPERIMENTS
+from toy.records import Record
+
+BY_NAME = {method.name: method for method in METHODS}
+INTERIOR = {"lam_star": 1.5, "where": "interior"}
+NO_PENALTY = {"lam_star": -15.0, "where": "lower end"}
+
+
+def settings(
+    experiment: str, data: str, method: str, seed: int, rows: int = 442, digest: str = "0" * 16
+) -> dict[str, Any]:
+    """What `toy.runs.Job.settings` writes."""
+    now = EXPERIMENTS[experiment]
+    return {
+        "experiment": experiment,
+        "data": {"name": data, "rows": rows, "features": 10, "digest": digest},
+        "method": asdict(BY_NAME[method]),
+        "seed": seed,
+        "start": now.start(rows),
+        "sigma": now.sigma,
+        "batch": 10,
+        "schedule": asdict(now.schedule),
+    }
+
+
+def record(
+    method: str,
+    seed: int = 0,
+    experiment: str = "ridge",
+    data: str = "diabetes",
+    *,
+    lam: Any = (0.0, 1.0, 2.0),
+    regret: Any = (0.03, 0.02, 0.01),
+    exact: dict[str, Any] = INTERIOR,
+    outcome: str = "finished",
+    theta_error: float = 0.5,
+    cosine: Any = 1.0,
+    **changes: Any,
+) -> Record:
+    """One run; the updates are 0, 5, 10, ..."""
+    lam = np.array(lam, dtype=float)
+    regrets, cosines = (np.broadcast_to(np.array(column, dtype=float), lam.shape) for column in (regret, cosine))
+    history = {
+        "update": 5.0 * np.arange(len(lam)),
+        "lam": lam,
+        "rate" if experiment == "dropout" else "penalty": EXPERIMENTS[experiment].s(lam),
+        "regret": regrets,
+        "theta_error": np.full(len(lam), theta_error),
+        "hypergradient_cosine": cosines,
+    }
+    facts = {"outcome": outcome, "exact": exact}
+    return Record(Path("made"), settings(experiment, data, method, seed, **changes), facts, history)

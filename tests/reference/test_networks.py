@@ -1,0 +1,65 @@
+"""Networks: jvp, vjp and curvature against differences of f, and against one another."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from reference.linear_network import Product
+from reference.networks import Identity, Network
+from tests.strategies import differences, exactly, generators, leads, normal, sizes, slope
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, int, int]:
+    """A network, its number of weights and of outputs."""
+    width = draw(sizes)
+    if draw(st.booleans()):
+        return Identity(), width, width
+    depth = draw(st.integers(1, 3))
+    return Product(depth, width), depth * width**2 + width, width
+
+
+@given(networks(), generators(), leads)
+def test_jvp_and_jacobian_are_slopes_of_the_network(network, rng, lead):
+    f, m, _ = network
+    w, dw = normal(rng, *lead, m), normal(rng, *lead, m)
+    along = differences(lambda t: f(w + t * dw), np.zeros(1))
+    assert_allclose(f.jvp(w, dw)[..., None], *along)
+    desired = differences(f, w)
+    assert_allclose(np.broadcast_to(f.jacobian(w), desired.value.shape), *desired)
+
+
+@given(networks(), generators(), leads)
+def test_jvp_and_vjp_are_adjoint(network, rng, lead):
+    f, m, k = network
+    w, dw, g = normal(rng, *lead, m), normal(rng, *lead, m), normal(rng, *lead, k)
+    forward, backward = np.sum(g * f.jvp(w, dw), axis=-1), np.sum(f.vjp(w, g) * dw, axis=-1)
+    assert_allclose(forward, *exactly(backward, np.abs(f.vjp(w, g)) * np.abs(dw)))
+
+
+@given(networks(), generators(), leads)
+def test_curvature_is_the_slope_of_vjp_and_symmetric(network, rng, lead):
+    f, m, k = network
+    w, g = normal(rng, *lead, m), normal(rng, *lead, k)
+    curvature = f.curvature(w, g)
+    assert_allclose(curvature, *differences(lambda w: f.vjp(w, g), w))
+    assert_allclose(curvature, *exactly(np.swapaxes(curvature, -1, -2)))
+
+
+@given(generators(), st.integers(1, 3), sizes)
+def test_eqn_3_11_leaves_a_residual_of_second_order(rng, depth, width):
+    f, m = Product(depth, width), depth * width**2 + width
+    w, dw = normal(rng, m), normal(rng, m)
+    order = slope(lambda t: f(w + t * dw) - f(w) - t * f.jvp(w, dw), small=1e-4)
+    # Third-order terms tilt the slope by about their ratio to the second-order ones, times t.
+    assert abs(order - 2) < 0.05
+
+
+@given(generators(), leads, sizes)
+def test_a_linear_model_is_its_weights(rng, lead, m):
+    f, w, g = Identity(), normal(rng, *lead, m), normal(rng, *lead, m)
+    for same, given_array in ((f(w), w), (f.jvp(w, g), g), (f.vjp(w, g), g)):
+        assert_array_equal(same, given_array)
+    assert_array_equal(f.jacobian(w) @ g[..., None], g[..., None])
+    assert_array_equal(f.curvature(w, g), np.zeros((*lead, m, m)))

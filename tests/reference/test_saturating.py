@@ -1,0 +1,112 @@
+"""Figure 2's problem: slopes that saturate against loops over their entries, and ridge regression in v."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from reference.ridge import Ridge
+from reference.saturating import SaturatingSlopes, Saturation
+from reference.transforms import Linear
+from tests.strategies import Case, differences, exactly, generators, leads, normal, regressions, rows, sizes
+
+PENALTIES = np.linspace(0.0, 8.0, 81)
+
+
+def saturating(data, n, divided=False):
+    """Slopes that saturate half as far again as ridge's largest between penalties 0 and 8."""
+    divisor = float(n if divided else 1)
+    ridge = Ridge(*data, divisor=divisor, s=Linear())
+    slopes = ridge.best_output(PENALTIES.reshape(-1, *[1] * data[1].ndim))
+    return SaturatingSlopes(*data, divisor=divisor, s=Linear(), c=1.5 * np.abs(slopes).max(axis=0))
+
+
+def cases(leads=leads):
+    """Problems of at least as many rows as features, so that ridge has slopes at penalty 0; λ is 0.5 to 6.5."""
+    return st.booleans().flatmap(
+        lambda divided: regressions(
+            lambda data, n: saturating(data, n, divided), sizes, rows.map(lambda n: n + 4), leads, shift=3.5
+        )
+    )
+
+
+def ridge_of(problem):
+    """Ridge regression on the same data."""
+    return Ridge(**{field.name: getattr(problem, field.name) for field in fields(Ridge)})
+
+
+@given(generators(), leads, sizes)
+def test_products_with_the_jacobian_are_those_of_a_matrix_of_differences(rng, lead, m):
+    f, w = Saturation(np.exp(normal(rng, *lead, m))), normal(rng, *lead, m)
+    dw, g = normal(rng, *lead, m), normal(rng, *lead, m)
+    J, rtol, atol = differences(f, w)
+    assert_allclose(f.jacobian(w), J, rtol=rtol, atol=atol)
+    assert_allclose(f.jvp(w, dw), np.matvec(J, dw), rtol=rtol, atol=10 * atol)
+    assert_allclose(f.vjp(w, g), np.vecmat(g, J), rtol=rtol, atol=10 * atol)
+    assert_allclose(f.curvature(w, g), *differences(lambda w: f.vjp(w, g), w))
+
+
+@given(generators(), st.floats(-8.0, 8.0))
+def test_a_slope_is_c_tanh_and_stays_within_its_bound(rng, w):
+    c = np.exp(normal(rng, 1))
+    v = Saturation(c)(np.array([w]))
+    assert_allclose(v, c * (np.exp(w) - np.exp(-w)) / (np.exp(w) + np.exp(-w)), rtol=1e-12, atol=1e-15)
+    assert np.abs(v) < c
+
+
+@given(cases())
+def test_the_training_gradient_vanishes_at_the_best_response(case: Case[SaturatingSlopes]):
+    problem, lam = case.problem, case.lam
+    r = problem.best_response(lam)
+    terms = (problem.Xt / problem.n, problem.s(lam) / problem.divisor * problem.f(r))
+    assert_allclose(problem.grad_w(lam, r), *exactly(np.zeros(r.shape), *terms))
+
+
+@given(cases())
+def test_the_best_slopes_are_ridges(case: Case[SaturatingSlopes]):
+    problem, lam = case.problem, case.lam
+    ridge = ridge_of(problem)
+    assert_allclose(problem.f(problem.best_response(lam)), *exactly(ridge.best_response(lam)))
+    assert_allclose(problem.outer_loss(lam), *exactly(ridge.outer_loss(lam)))
+    gradient = ridge.best_response_jacobian(lam), ridge.valid_grad_w(lam, ridge.best_response(lam))
+    terms = np.abs(gradient[0]).max() * np.abs(gradient[1]).max()
+    assert_allclose(problem.hypergradient(lam), *exactly(ridge.hypergradient(lam), np.array(terms)))
+
+
+@given(cases())
+def test_the_best_response_jacobian_is_that_of_differences(case: Case[SaturatingSlopes]):
+    problem, lam = case.problem, case.lam
+    assert_allclose(problem.best_response_jacobian(lam), *differences(problem.best_response, lam))
+
+
+@given(cases())
+def test_at_the_best_response_the_hessian_is_gauss_newtons_and_elsewhere_that_of_differences(
+    case: Case[SaturatingSlopes],
+):
+    problem, lam = case.problem, case.lam
+    r = problem.best_response(lam)
+    terms = problem.f.slope(r) * problem.Xt
+    assert_allclose(problem.hess_ww(lam, r), *exactly(problem.gauss_newton(lam, r), terms))
+    assert_allclose(problem.hess_ww(lam, case.w), *differences(lambda w: problem.grad_w(lam, w), case.w))
+
+
+@given(cases(leads=st.just(())))
+def test_the_optimum_is_ridges_over_penalties_from_0_to_5(case: Case[SaturatingSlopes]):
+    problem = case.problem
+    ridge, found = ridge_of(problem), problem.optimum()
+    losses = ridge.outer_loss(np.linspace(0.0, 5.0, 1001)[:, None])
+    assert 0.0 <= found.lam_star[0] <= 5.0
+    assert_allclose(found.loss_star, *exactly(ridge.outer_loss(found.lam_star)))
+    assert found.loss_star <= losses.min() * (1 + 1e-10)
+
+
+@given(cases(leads=st.just(())))
+def test_a_slope_beyond_its_bound_has_no_finite_best_response(case: Case[SaturatingSlopes]):
+    problem = case.problem
+    v = ridge_of(problem).best_output(case.lam)
+    tight = {field.name: getattr(problem, field.name) for field in fields(SaturatingSlopes)} | {"c": np.abs(v) / 1.01}
+    with pytest.raises(ValueError, match="no finite best response"):
+        SaturatingSlopes(**tight).best_response(case.lam)
