@@ -1,0 +1,57 @@
+"""README.md says what is there: names in its map exist, and the results table is what the records give."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, without its header and rule."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+MAP = rows("Equation → function → test")
+
+
+def attribute(name: str) -> object:
+    """What a dotted name stands for; AttributeError or ImportError where it stands for nothing."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part)
+        return found
+    raise ImportError(name)
+
+
+@pytest.mark.parametrize("name", sorted({name for row in MAP for name in re.findall(r"`([^`]+)`", row[1])}))
+def test_every_function_of_the_map_exists(name: str) -> None:
+    assert attribute(name) is not None
+
+
+@pytest.mark.parametrize("name", sorted({name for row in MAP for name in re.findall(r"`([^`]+)`", row[2])}))
+def test_every_test_of_the_map_exists(name: str) -> None:
+    file, function = name.split("::")
+    assert f"\ndef {function}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_a_name_that_stands_for_nothing_is_noticed() -> None:
+    with pytest.raises((AttributeError, ImportError)):
+        attribute("reference.updates.no_such_function")
+
+
+def test_relative_links_lead_somewhere() -> None:
+    for name in ("README.md", "reference/README.md", "toy/README.md", "benchmarks/README.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
