@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.selection import panels, replicas
+from figures.selection import of_dataset, replicas
 from reference.ridge import Ridge
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS, one_feature
@@ -42,9 +42,10 @@ Height = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture, of the seed whose exact response gradient is steepest."""
-    runs = replicas(panels(records, "one-feature", (METHOD,))[DATA[0]], METHOD)
+    dataset = load(DATA[0])
+    runs = replicas(of_dataset(records, "one-feature", dataset), METHOD)
     run = max(runs, key=lambda record: abs(record.history["hypergradient_exact"][-1]))
-    problem = one_feature(split(load(DATA[0]), run.settings["seed"]))
+    problem = one_feature(split(dataset, run.settings["seed"]))
     with mpl.rc_context(style.RC):
         figure = style.new_figure(3.4)
         left, right = figure.subplots(1, 2, subplot_kw={"projection": "3d", "computed_zorder": False})

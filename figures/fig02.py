@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.selection import panels, replicas
+from figures.selection import exact_by_seed, of_dataset, replicas
 from reference.saturating import SaturatingSlopes
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS, saturating
@@ -46,22 +46,18 @@ Line = tuple[np.ndarray, np.ndarray]
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture, of the first seed; the caption has the medians of all."""
-    some = panels(records, "nonlinear", METHODS)[DATA[0]]
+    dataset = load(DATA[0])
+    some = of_dataset(records, "nonlinear", dataset)
     runs = {method: replicas(some, method) for method in METHODS}
-    problem = problem_of(runs["Δ-STN"][0])
-    lines = {method: learned(runs[method][0]) for method in METHODS}
+    problems = {seed: saturating(split(dataset, seed)) for seed in exact_by_seed(some)}
+    problem, lines = problems[min(problems)], {method: learned(runs[method][0]) for method in METHODS}
     with mpl.rc_context(style.RC):
         figure = style.new_figure(3.3)
         weights, *planes = figure.subplots(1, 3)
         draw_weights(weights, problem, lines)
         for i, axes in enumerate(planes):
             draw_plane(axes, problem, lines, i)
-        return style.finish(figure, handles(problem, lines), caption(runs))
-
-
-def problem_of(record: Record) -> SaturatingSlopes:
-    """The problem that a record is of."""
-    return saturating(split(load(DATA[0]), record.settings["seed"]))
+        return style.finish(figure, handles(problem, lines), caption(runs, problems))
 
 
 def learned(record: Record) -> Line:
@@ -136,18 +132,16 @@ def handles(problem: SaturatingSlopes, lines: Mapping[str, Line]) -> list[Line2D
     return [best, slope, *(Line2D([], [], label=errors[name], **looks[name]) for name in lines)]
 
 
-def caption(runs: Mapping[str, Sequence[Record]]) -> str:
+def caption(runs: Mapping[str, Sequence[Record]], problems: Mapping[int, SaturatingSlopes]) -> str:
     """What is seen, and the medians over the seeds."""
     errors = {
-        method: np.median([error(problem_of(record), learned(record)[1]) for record in some])
+        method: [error(problems[record.settings["seed"]], learned(record)[1]) for record in some]
         for method, some in runs.items()
     }
-    medians = ", ".join(f"{method} {value:.1f} %" for method, value in errors.items())
-    first = runs["Δ-STN"][0].settings
+    medians = ", ".join(f"{method} {np.median(some):.1f} %" for method, some in errors.items())
     return (
-        f"Figure 2. Ridge on two features of {DATA[0]} with slopes c tanh(w), seed {first['seed']}; λ held at λ₀ = "
+        f"Figure 2. Ridge on two features of {DATA[0]} with slopes c tanh(w), seed {min(problems)}; λ held at λ₀ = "
         f"{LAM0:g}, σ = {SIGMA:g}, full batches. Lines: w + Θ(λ − λ₀) through each method's own weights, marked at "
         f"λ₀ ± σ; ★: r(λ₀). Contours: training loss; in the planes less its least value at each λ, the other weight "
-        f"at its best response. "
-        f"Θ's error ‖Θ − ∂r/∂λ‖ / ‖∂r/∂λ‖, median of {len(runs['Δ-STN'])} seeds: {medians}."
+        f"at its best response. Θ's error ‖Θ − ∂r/∂λ‖ / ‖∂r/∂λ‖, median of {len(problems)} seeds: {medians}."
     )

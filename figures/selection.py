@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from reference.updates import METHODS
-from toy.datasets import OFFLINE, SOURCES
+from toy.datasets import OFFLINE, SOURCES, Dataset
 from toy.experiments import EXPERIMENTS
 from toy.records import Record
+from toy.runs import digest
 
 KNOWN = list(dict.fromkeys((*OFFLINE, *SOURCES)))
 
@@ -40,6 +41,12 @@ def is_drawn(record: Record, experiment: str) -> bool:
     start = now.start(settings["data"]["rows"])
     present = {"start": start, "sigma": now.sigma, "schedule": asdict(now.schedule)}
     return settings["method"] in map(asdict, METHODS) and present.items() <= settings.items()
+
+
+def of_dataset(records: Iterable[Record], experiment: str, dataset: Dataset) -> list[Record]:
+    """The experiment's records of exactly this data set."""
+    mine = digest(dataset)
+    return [one for one in records if is_drawn(one, experiment) and one.settings["data"]["digest"] == mine]
 
 
 def replicas(records: Iterable[Record], method: str) -> list[Record]:

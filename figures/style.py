@@ -65,7 +65,7 @@ def new_figure(height: float) -> Figure:
 def finish(figure: Figure, handles: Sequence[Artist], caption: str) -> Figure:
     """Put the legend above the panels and the caption, in small type, below them."""
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.8, columnspacing=1.4)
-    text = textwrap.fill(caption, 150)
+    text = textwrap.fill(caption, 144)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="0.25", linespacing=1.35)
     return figure
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -76,7 +76,8 @@ class Writer:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         try:
-            _close(self._file)
+            with self._file:
+                _to_disk(self._file)
             if kind is None:
                 self._finish()
         finally:
@@ -84,11 +85,11 @@ class Writer:
                 part.unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        content = {"settings": self.settings, **self.facts}
+        text = json.dumps({"settings": self.settings, **self.facts}, indent=2, ensure_ascii=False, allow_nan=False)
         # Names of files that are not text come as lone surrogates, which are valid in JSON only when escaped.
-        file = self._parts[SETTINGS].open("w", encoding="utf-8", errors="backslashreplace")
-        file.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        _close(file)
+        with self._parts[SETTINGS].open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text + "\n")
+            _to_disk(file)
         if not self._parts[HISTORY].exists():
             raise UserError(f"{self.folder}: another command writes this record too; let one of them finish, run again")
         (self.folder / HISTORY).unlink(missing_ok=True)
@@ -136,7 +137,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         facts["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{folder / SETTINGS} cannot be read ({error}); delete the folder and run again") from None
     return facts
 
@@ -148,8 +149,7 @@ def _column(values: tuple[str, ...]) -> np.ndarray:
         return np.array(values)
 
 
-def _close(file: Any) -> None:
+def _to_disk(file: TextIO) -> None:
     # A full disk may only show here, before anything has taken its final name.
-    with file:
-        file.flush()
-        os.fsync(file.fileno())
+    file.flush()
+    os.fsync(file.fileno())

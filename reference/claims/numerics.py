@@ -38,6 +38,11 @@ def relative_error(actual: Any, desired: Any, *terms: Any) -> float:
     return difference / scale if scale > 0 else difference
 
 
+def differs(size: float) -> float:
+    """A residual of 0 where two forms are seen to differ, by a relative `size` of at least 1e-6, and 1 where not."""
+    return float(not size > 1e-6)
+
+
 def central_difference(function: Callable[[ndarray], Any], x: Float[ndarray, "*shape"]) -> ndarray:
     """∂function/∂x, the axes of x last."""
     columns = []

@@ -1,5 +1,7 @@
 """Sections 3.3 and 3.4: the linearised network and the structured response (Eqns. 3.11 to 3.14)."""
 
+from itertools import product
+
 import numpy as np
 from numpy.random import Generator
 
@@ -105,16 +107,13 @@ def eqn_3_14(rng: Generator) -> float:
     "(2 + h > h), and with one hyperparameter the weights' is not either (2m_i + 1 > m_i)",
 )
 def eqn_3_14_counts(rng: Generator) -> Measured:
-    m_in, m_out, h = (int(k) for k in rng.integers(1, 6, size=3))
-    response = layer(rng, m_in, m_out, h)
-    weights = 2 * response.W_response.size + response.U.size  # W_general is as large as W_response
-    bias = 2 * response.b_response.size + response.V.size
-    counts = dense_parameters(m_in, m_out, h)
-    saves = sum(counts) < response.Theta.size + response.Theta.shape[0]
-    wrong = abs(counts[0] - weights) + abs(counts[1] - bias) + (saves != ((m_in + 1) * (h - 1) > 2 * h))
-    few, many = (dense_parameters(1200, 1200, h) for h in (1, 26))
-    full = [1200 * 1201 * (h + 1) for h in (1, 26)]
-    detail = (
-        f"of a full one with 1200 inputs and units: {sum(few) / full[0]:.4g} at h = 1, {sum(many) / full[1]:.2g} at 26"
-    )
-    return float(wrong), detail
+    wrong = 0
+    for m_in, m_out, h in product(range(1, 5), repeat=3):
+        response = layer(rng, m_in, m_out, h)
+        weights = 2 * response.W_response.size + response.U.size  # W_general is as large as W_response
+        bias = 2 * response.b_response.size + response.V.size
+        saves = weights + bias < response.Theta.size + response.Theta.shape[0]
+        wrong += dense_parameters(m_in, m_out, h) != (weights, bias)
+        wrong += saves != ((m_in + 1) * (h - 1) > 2 * h)
+    few, many = (sum(dense_parameters(1200, 1200, h)) / (1201 * 1200 * (h + 1)) for h in (1, 26))
+    return float(wrong), f"of a full one with 1200 inputs and units: {few:.4g} at h = 1, {many:.2g} at 26"

@@ -49,10 +49,12 @@ def record(
     """One run; the updates are 0, 5, 10, ..."""
     lam = np.array(lam, dtype=float)
     regrets, cosines = (np.broadcast_to(np.array(column, dtype=float), lam.shape) for column in (regret, cosine))
+    with np.errstate(over="ignore"):
+        values = EXPERIMENTS[experiment].s(lam)
     history = {
         "update": 5.0 * np.arange(len(lam)),
         "lam": lam,
-        "rate" if experiment == "dropout" else "penalty": EXPERIMENTS[experiment].s(lam),
+        "rate" if experiment == "dropout" else "penalty": values,
         "regret": regrets,
         "theta_error": np.full(len(lam), theta_error),
         "hypergradient_cosine": cosines,

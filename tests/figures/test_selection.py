@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures.selection import aligned, count_seeds, panels, replicas
+from figures.selection import aligned, count_seeds, of_dataset, panels, replicas
 from tests.figures.made import record
+from toy.datasets import load
 
 METHODS = ("STN", "Δ-STN")
 
@@ -47,6 +48,12 @@ def test_a_start_by_the_number_of_rows():
 
 def test_methods_that_a_figure_does_not_compare_are_left_out():
     assert panels([record("Reparam STN")], "ridge", METHODS) == {}
+
+
+def test_of_one_dataset_only_its_own_records(records):
+    usual = records("one-feature")
+    changed = with_settings(usual[0], data=usual[0].settings["data"] | {"digest": "another"})
+    assert of_dataset([changed, *usual], "one-feature", load("diabetes")) == usual
 
 
 def test_replicas_are_in_the_order_of_their_seeds():

@@ -117,8 +117,10 @@ def test_same():
 # Spikes: λ above both its start and λ*, early.
 
 
-def climbing(method, top, exact=NO_PENALTY, seed=0):
-    return record(method, seed, lam=[1.0, top, 0.0], exact=exact)
+def climbing(method, top, exact=NO_PENALTY, seed=0, updates=1000):
+    """λ is `top` at update 5 of so many."""
+    run = record(method, seed, lam=[1.0, top, 0.0], exact=exact)
+    return replace(run, settings=run.settings | {"schedule": {"updates": updates}})
 
 
 def test_a_spike_is_measured_from_the_higher_of_start_and_optimum():
@@ -128,9 +130,8 @@ def test_a_spike_is_measured_from_the_higher_of_start_and_optimum():
 
 
 def test_a_late_climb_is_no_spike():
-    late = climbing("STN", 3.0)
-    schedule = late.settings["schedule"] | {"updates": 19}
-    assert spike(replace(late, settings=late.settings | {"schedule": schedule})) == 0.0
+    assert spike(climbing("STN", 3.0, updates=19)) == 0.0
+    assert spike(climbing("STN", 3.0, updates=20)) == 2.0
 
 
 @pytest.mark.parametrize(
