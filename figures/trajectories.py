@@ -120,8 +120,9 @@ def choices(comparison: Comparison, records: Sequence[Record]) -> str:
     schedule = now[0].schedule
     rates = " and ".join(dict.fromkeys(f"{experiment.schedule.alpha1:g}" for experiment in now))
     return (
-        f"Thin: {count_seeds(records)}, each a split of its own; thick: their mean. Below, the regret "
-        f"L_V(r(λ))/L_V(r(λ*)) − 1: median and range over the seeds, cut off at {FLOOR:g} %. σ = {now[0].sigma:g}, "
-        f"T_train = {schedule.T_train}, T_valid = {schedule.T_valid}, {schedule.warm_up} warm-up iterations, batches "
-        f"of 10 rows (fewer than {REGIME} in all) or 100, α₁ = {rates}, RMSProp at {schedule.alpha2:g} for λ."
+        f"Thin: {count_seeds(records)}, each a split of its own with a λ* of its own; thick: their mean. Below, the "
+        f"fairer judge, the regret L_V(r(λ))/L_V(r(λ*)) − 1: median and range, cut off at {FLOOR:g} %. "
+        f"σ = {now[0].sigma:g}, T_train = {schedule.T_train}, T_valid = {schedule.T_valid}, {schedule.warm_up} warm-up "
+        f"iterations, batches of 10 rows (fewer than {REGIME} in all) or 100, α₁ = {rates}, RMSProp at "
+        f"{schedule.alpha2:g} for λ."
     )

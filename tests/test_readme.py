@@ -55,3 +55,22 @@ def test_relative_links_lead_somewhere() -> None:
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+
+
+def test_the_results_are_those_of_a_fresh_run(tmp_path: Path) -> None:
+    """The main job as a person runs it, `python -m figures`; README's numbers, rounded to two figures, within 5 %."""
+    command = [sys.executable, "-m", "figures"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pictures = tmp_path / "out" / "figures"
+    for name in ("fig01", "fig02", "fig03", "fig04", "fig07", "fig08", "fig09"):
+        assert (pictures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (pictures / "toy.md").read_text(encoding="utf-8")
+    fresh = [line for line in page.splitlines() if line.startswith("|")]
+    shown = [line for line in README.splitlines() if line in set(fresh) or line.startswith(EXPERIMENT_ROWS)]
+    assert len(shown) == len([line for line in fresh if line.startswith(EXPERIMENT_ROWS)])
+    for ours, theirs in zip(shown, [line for line in fresh if line.startswith(EXPERIMENT_ROWS)], strict=True):
+        assert WORDS.sub("#", ours) == WORDS.sub("#", theirs)
+        numbers = [[float(number) for number in WORDS.findall(line)] for line in (ours, theirs)]
+        np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)

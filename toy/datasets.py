@@ -8,8 +8,8 @@
 
 Three sets need no network: diabetes comes with scikit-learn, concrete and abalone with this project
 (`toy/data/NOTICE.md`). The other UCI sets are read from a folder that a person has, or downloaded from OpenML.
-Abalone's text column `sex` (M, F or I for infant) becomes three indicators, of which X holds two, `sex_M` and
-`sex_F`: the three sum to one, so a third would make the features exactly dependent. An infant has both at 0.
+Abalone's text column `sex` (M, F or I for infant) becomes three indicators, sex_M, sex_F and sex_I, which sum to one:
+they are exactly dependent by design, so that a penalty treats the three alike.
 """
 
 import warnings
@@ -22,7 +22,7 @@ from jaxtyping import Float
 from sklearn.datasets import fetch_openml, load_diabetes
 
 from reference.command import UserError
-from toy.tables import Table, check_numbers, listing, numbers, read_table, usable_features
+from toy.tables import Table, check_numbers, listing, numbers, read_table, usable_features, warn_of_dependence
 
 OFFLINE: tuple[str, ...] = ("diabetes", "concrete", "abalone")
 SHIPPED = Path(__file__).parent / "data"
@@ -123,8 +123,12 @@ def read_csv(path: Path, target: str) -> Dataset:
     return _checked(Path(path.name.removesuffix(".gz")).stem, X, values[:, j], features, table.where)
 
 
-def _checked(name: str, X: np.ndarray, t: np.ndarray, features: list[str], where: str) -> Dataset:
+def _checked(
+    name: str, X: np.ndarray, t: np.ndarray, features: list[str], where: str, by_design: bool = False
+) -> Dataset:
     X, kept = usable_features(X, t, features, where)
+    if not by_design:
+        warn_of_dependence(X, where)
     return Dataset(name, np.ascontiguousarray(X), t.copy(), kept)
 
 
@@ -153,20 +157,22 @@ def _from_file(name: str, path: Path) -> Dataset:
         m -= 1
     _check_size(name, table.where, len(table.rows), m)
     table = Table(table.where, table.names[: m + 1], [row[: m + 1] for row in table.rows], table.lines)
-    if name == "abalone":
+    # Nobody needs to be told at every run that the three indicators are dependent.
+    indicators = name == "abalone"
+    if indicators:
         table = _sex_as_indicators(table)
     values = numbers(table)
-    return _checked(name, values[:, :-1], values[:, -1], list(table.names[:-1]), table.where)
+    return _checked(name, values[:, :-1], values[:, -1], list(table.names[:-1]), table.where, by_design=indicators)
 
 
 def _sex_as_indicators(table: Table) -> Table:
-    """Abalone's first column in two: sex_M and sex_F; UserError where it is neither M, F nor I."""
+    """Abalone's first column in three: sex_M, sex_F, sex_I; UserError where it is neither M, F nor I."""
     for row, line in zip(table.rows, table.lines, strict=True):
         if row[0] not in ("M", "F", "I"):
             place = f"{table.where}, line {line}, column '{table.names[0]}'"
             raise UserError(f"{place}: {row[0][:40]!r} where M, F or I must be; mend it")
-    rows = [[str(int(row[0] == sex)) for sex in "MF"] + row[1:] for row in table.rows]
-    return Table(table.where, ("sex_M", "sex_F", *table.names[1:]), rows, table.lines)
+    rows = [[str(int(row[0] == sex)) for sex in "MFI"] + row[1:] for row in table.rows]
+    return Table(table.where, ("sex_M", "sex_F", "sex_I", *table.names[1:]), rows, table.lines)
 
 
 def _openml(name: str) -> Any:

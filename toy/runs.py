@@ -79,7 +79,7 @@ class Job:
     @property
     def title(self) -> str:
         """What a progress bar says of the job."""
-        return f"{self.experiment.name}, {self.dataset.name}, {self.method.name}"
+        return " ".join(f"{self.experiment.name}, {self.dataset.name}, {self.method.name}".split())
 
 
 def digest(dataset: Dataset) -> str:

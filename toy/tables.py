@@ -95,8 +95,7 @@ def usable_features(
         UserError: No feature, fewer than 10 rows, a constant target, or no feature that varies.
 
     Warns:
-        InputWarning: Names the constant features that it drops; says so where those that stay are exactly
-            dependent: the standardised X has a numerical rank below its number of columns.
+        InputWarning: Names the constant features that it drops.
     """
     if not features:
         raise UserError(f"{where} has no feature column: give a table with columns beside the target")
@@ -111,11 +110,19 @@ def usable_features(
         dropped = listing([name for name, drop in zip(features, constant, strict=True) if drop])
         warnings.warn(f"{where}: dropped the constant features {dropped}", InputWarning, stacklevel=2)
     X, kept = X[:, ~constant], tuple(name for name, drop in zip(features, constant, strict=True) if not drop)
-    rank = _rank(X)
-    if rank < len(kept):
-        found = f"the {len(kept)} features are exactly dependent (rank {rank})"
-        warnings.warn(f"{where}: {found}; ridge is well posed all the same", InputWarning, stacklevel=2)
     return X, kept
+
+
+def warn_of_dependence(X: Float[np.ndarray, "n m"], where: str) -> None:
+    """Say so where features are exactly dependent: the standardised X has a rank below its number of columns.
+
+    Warns:
+        InputWarning: They are.
+    """
+    rank = _rank(X)
+    if rank < X.shape[1]:
+        found = f"the {X.shape[1]} features are exactly dependent (rank {rank})"
+        warnings.warn(f"{where}: {found}; ridge is well posed all the same", InputWarning, stacklevel=2)
 
 
 def listing(names: Sequence[str]) -> str:

@@ -24,11 +24,14 @@ def lemma_4(rng: Generator) -> float:
 
     stationary = central_difference(lambda w: problem.train_loss(lam, w), w0)
     formula = -np.linalg.solve(problem.hess_ww(lam, w0), problem.hess_wlam(lam, w0))
+    elsewhere = w0 + 0.1
+    hessian = central_difference(lambda w: problem.grad_w(lam, w), elsewhere)
     near = lam + 0.01
     return max(
         relative_error(stationary, 0 * w0, problem.train_loss(lam, w0)),
         relative_error(branch(near), problem.best_response(near)),
         relative_error(formula, central_difference(branch, lam), w0),
+        relative_error(problem.hess_ww(lam, elsewhere), hessian),
     )
 
 

@@ -113,4 +113,4 @@ def eqn_d_9(rng: Generator) -> float:
         return float(0.5 * np.trace(A @ Theta @ Theta.T) + np.trace(B.T @ Theta))
 
     found = affine_root(lambda Theta: central_difference(objective, Theta), at.Theta.shape)
-    return relative_error(found, -np.linalg.inv(A) @ B, np.ones(1))
+    return relative_error(found, -np.linalg.solve(A, B), np.ones(1))

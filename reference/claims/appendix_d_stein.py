@@ -23,8 +23,8 @@ def eqns_d_10_to_d_13(rng: Generator) -> float:
     def g(standard: np.ndarray) -> np.ndarray:
         return problem.grad_w(at.lam + root @ standard, at.w0)
 
-    d_11 = expectation(lambda z: central_difference(g, z) @ np.linalg.inv(root), ones, NODES)
-    d_12 = expectation(lambda z: np.outer(g(z), z) @ np.linalg.inv(root), ones, NODES)
+    d_11 = expectation(lambda z: central_difference(g, z) / at.sigma, ones, NODES)
+    d_12 = expectation(lambda z: np.outer(g(z), z) / at.sigma, ones, NODES)
     d_13 = expectation(lambda eps: np.outer(problem.grad_w(at.lam + eps, at.w0), eps / at.sigma**2), at.sigma, NODES)
     B, noise = mean_B(problem, at), g(0 * ones)
     return max(relative_error(found, B, noise) for found in (d_11, d_12, d_13))
@@ -43,7 +43,7 @@ def eqns_d_14_and_d_15(rng: Generator) -> float:
         return float(0.5 * np.trace(A @ Theta @ Sigma @ Theta.T) + np.trace(B.T @ Theta @ Sigma))
 
     gradient = central_difference(objective, at.Theta)
-    root = -np.linalg.inv(A) @ B
+    root = -np.linalg.solve(A, B)
     return max(
         relative_error(gradient, B @ Sigma + A @ at.Theta @ Sigma),
         relative_error(central_difference(objective, root), 0 * root, B @ Sigma),

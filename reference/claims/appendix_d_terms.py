@@ -25,7 +25,7 @@ def eqns_d_16_to_d_19(rng: Generator) -> float:
 
     def terms(eps: np.ndarray) -> np.ndarray:
         g = problem.grad_w(at.lam + eps, at.w0)
-        d_17 = np.trace(Sigma @ np.linalg.inv(Sigma) @ np.outer(eps, g) @ at.Theta)
+        d_17 = np.trace(Sigma @ np.outer(eps / at.sigma**2, g) @ at.Theta)
         return np.array([d_17, g @ at.Theta @ eps])
 
     B = mean_B(problem, at)

@@ -84,7 +84,7 @@ def eqn_g_7(rng: Generator) -> float:
 
     found = affine_root(gradient, at.w0.shape)
     noise = at.Theta[:, 0] * at.sigma**2
-    return relative_error(found, np.linalg.inv(K) @ (ridge.X.T @ ridge.t - noise), np.linalg.inv(K) @ noise)
+    return relative_error(found, np.linalg.solve(K, ridge.X.T @ ridge.t - noise), np.linalg.solve(K, noise))
 
 
 @claim("G.8", "For a fixed w0 the minimiser in Θ is -K⁻¹w0, for any σ > 0.", EXACT)
@@ -94,7 +94,7 @@ def eqn_g_8(rng: Generator) -> float:
     def gradient(Theta: np.ndarray) -> np.ndarray:
         return mean_gradients(REPARAM_STN, ridge, Setting(at.lam, at.sigma, at.w0, Theta), nodes=3)[:, 1:]
 
-    return relative_error(affine_root(gradient, at.Theta.shape), -np.linalg.inv(K) @ at.w0[:, None])
+    return relative_error(affine_root(gradient, at.Theta.shape), -np.linalg.solve(K, at.w0[:, None]))
 
 
 @claim(

@@ -40,14 +40,15 @@ def eqn_h_1(rng: Generator) -> Measured:
     ), f"at λ = 50 the weights are {shrunk:.1g} of those at {shifted[0]:.2g}"
 
 
-def mean_over_masks(problem: InputDropout, lam: np.ndarray, w: np.ndarray) -> float:
-    """E_R of Eqn. H.2, mask by mask: the rows are independent, so each row has its own 2^m masks."""
+def mean_over_masks(problem: InputDropout, lam: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """E_R of Eqn. H.2 and of its gradient, mask by mask: a sum over rows, so all may have the same of the 2^m masks."""
     p, m = float(expit(lam[0])), problem.X.shape[1]
-    total = 0.0
+    total = np.zeros(1 + m)
     for kept in product((0.0, 1.0), repeat=m):
         uniforms = np.broadcast_to(np.array(kept), problem.X.shape)  # 0 is below every rate, 1 above
         masked = MaskedRegression(problem.X, problem.t, uniforms, problem.inverted)
-        total += p ** (m - sum(kept)) * (1 - p) ** sum(kept) * float(masked.train_loss(lam, w))
+        chance = p ** (m - sum(kept)) * (1 - p) ** sum(kept)
+        total += chance * np.append(masked.train_loss(lam, w), masked.grad_w(lam, w))
     return total
 
 
@@ -66,8 +67,8 @@ def eqn_h_2(rng: Generator) -> float:
     ridge = Ridge(X, t, problem.X_valid / root, problem.t_valid, divisor=float(problem.n))
     masks = mean_over_masks(problem, lam, w)
     return max(
-        relative_error(problem.train_loss(lam, w), masks),
-        relative_error(ridge.train_loss(lam, root * w), masks),
+        relative_error(np.append(problem.train_loss(lam, w), problem.grad_w(lam, w)), masks),
+        relative_error(np.append(ridge.train_loss(lam, root * w), root * ridge.grad_w(lam, root * w)), masks),
         relative_error(problem.best_response(lam), ridge.best_response(lam) / root),
         relative_error(problem.best_response_jacobian(lam)[:, 0], ridge.best_response_jacobian(lam)[:, 0] / root),
         relative_error(problem.hypergradient(lam), ridge.hypergradient(lam), ridge.outer_loss(lam)),
@@ -87,7 +88,7 @@ def eqn_h_2_unscaled(rng: Generator) -> float:
     residual = q * problem.X @ w - problem.t
     value = (residual @ residual + p * q * D @ w**2) / (2 * len(residual))
     return max(
-        relative_error(mean_over_masks(problem, lam, w), value),
+        relative_error(mean_over_masks(problem, lam, w), np.append(value, problem.grad_w(lam, w))),
         relative_error(problem.train_loss(lam, w), value),
         relative_error(q * problem.best_response(lam), scaled.best_response(lam)),
     )

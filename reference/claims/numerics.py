@@ -27,14 +27,18 @@ NODES = 12
 def relative_error(actual: Any, desired: Any, *terms: Any) -> float:
     """The largest difference, relative to the largest entry of `desired` and of the `terms` that cancel in it.
 
+    Infinite where anything is not finite: `max`, which gathers residuals, would let a NaN pass.
+
     Example:
         >>> relative_error(np.array([1.0, 4.5]), np.array([1.0, 5.0]))
         0.1
     """
     if np.shape(actual) != np.shape(desired):
         raise ValueError(f"shapes {np.shape(actual)} and {np.shape(desired)} differ")
-    scale = max(float(np.max(np.abs(part))) for part in (desired, *terms))
+    scale = float(np.max([np.max(np.abs(part)) for part in (desired, *terms)]))
     difference = float(np.max(np.abs(np.asarray(actual) - desired)))
+    if not np.isfinite([scale, difference]).all():
+        return np.inf
     return difference / scale if scale > 0 else difference
 
 
@@ -66,8 +70,9 @@ def affine_root(function: Callable[[ndarray], ndarray], shape: tuple[int, ...]) 
 
 
 def order(remainder: Callable[[float], ndarray]) -> float:
-    """The power of t with which ‖remainder(t)‖ vanishes, between t = 1e-4 and half that."""
-    return float(np.log2(np.linalg.norm(remainder(1e-4)) / np.linalg.norm(remainder(5e-5))))
+    """The power of t with which ‖remainder(t)‖ vanishes, between t = 1e-4 and half that; infinite if that is 0."""
+    whole, half = (float(np.linalg.norm(remainder(t))) for t in (1e-4, 5e-5))
+    return float(np.log2(whole / half)) if whole > 0 and half > 0 else np.inf
 
 
 def mean_gradients(

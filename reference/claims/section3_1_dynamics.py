@@ -76,7 +76,8 @@ def eqns_3_7_and_3_8(rng: Generator) -> float:
     g_valid = problem.valid_grad_w(lam, w_1)
     new = -ALPHA * (problem.grad_w(lam_0, w_0) @ g_valid) * lam_0
     parts = problem.valid_grad_lam(lam, w_1) + at.Theta.T @ g_valid + new
-    return max(relative_error(found, total, new), relative_error(found, parts, new))
+    weights = relative_error(after.weights(STN), w_1)
+    return max(relative_error(found, total, new), relative_error(found, parts, new), weights)
 
 
 @claim(

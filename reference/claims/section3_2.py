@@ -83,7 +83,7 @@ def theorem_3(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
     at = instances.setting(rng, problem, lam)
     found = learned_response(problem, Setting(lam, 10 ** rng.uniform(-1, 1, lam.shape), 10 * at.w0, at.Theta), nodes=3)
-    return relative_error(found, -np.linalg.inv(problem.train.A) @ problem.train.B, at.w0)
+    return relative_error(found, -np.linalg.solve(problem.train.A, problem.train.B), at.w0)
 
 
 @claim(

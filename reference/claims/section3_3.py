@@ -1,5 +1,6 @@
 """Sections 3.3 and 3.4: the linearised network and the structured response (Eqns. 3.11 to 3.14)."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -92,10 +93,22 @@ def eqn_3_14(rng: Generator) -> float:
     for j in range(m_out):
         W[j] += response.U[j] @ (lam - lam0) * response.W_response[j]
         b[j] += response.V[j] @ (lam - lam0) * response.b_response[j]
+    g = rng.normal(size=w0.size)
     return max(
         relative_error(moved, np.append(W, b)),
         relative_error(centred_weights(response.Theta, w0, lam, lam0), moved),
+        relative_error(response.adjoint(g), response.Theta.T @ g, np.abs(response.Theta.T) @ np.abs(g)),
     )
+
+
+@claim("3.14", "Its gradients in U, V and both responses are the chain rule's through Θε.", DIFFERENCE)
+def eqn_3_14_gradient(rng: Generator) -> float:
+    response, g, c = layer(rng, 3, 2, 2), rng.normal(size=8), rng.normal(size=2)
+    found, errors = response.gradient(c, g), []
+    for name, at in vars(response).items():
+        desired = central_difference(lambda x, name=name: g @ replace(response, **{name: x}).apply(c), at)
+        errors.append(relative_error(vars(found)[name], desired))
+    return max(errors)
 
 
 @claim(

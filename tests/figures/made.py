@@ -56,7 +56,7 @@ def record(
         "lam": lam,
         "rate" if experiment == "dropout" else "penalty": values,
         "regret": regrets,
-        "theta_error": np.full(len(lam), theta_error),
+        "theta_error": np.where(np.arange(len(lam)) == len(lam) - 1, theta_error, 9.0),
         "hypergradient_cosine": cosines,
     }
     facts = {"outcome": outcome, "exact": exact}

@@ -17,7 +17,7 @@ SEEDS = [
     record(
         "STN",
         2,
-        lam=[0, 5],
+        lam=[0, 8],
         regret=[0.3, 0.2],
         exact={"lam_star": 4.0, "where": "interior"},
         outcome="diverged by update 10",
@@ -63,11 +63,12 @@ def test_nothing_to_remark():
 def test_thin_lines_are_the_seeds_and_the_thick_one_their_mean(axes):
     draw_lam(axes, SEEDS, LINES)
     drawn = [line.get_ydata() for line in lines(axes, "STN: seeds")]
-    assert_allclose(drawn, [[0, 1, 2], [0, 3, 7], [0, 5, np.nan]])
+    assert_allclose(drawn, [[0, 1, 2], [0, 3, 7], [0, 8, np.nan]])
     (mean,) = lines(axes, "STN: mean")
-    assert_allclose(mean.get_ydata(), [0, 3, 4.5])
+    assert_allclose(mean.get_ydata(), [0, 4, 4.5])
     assert_allclose(mean.get_xdata(), [0, 5, 10])
-    assert to_hex(mean.get_color()) == style.LINES["STN"]["color"].lower()
+    colours = {to_hex(line.get_color()).upper() for line in [mean, *lines(axes, "STN: seeds")]}
+    assert colours == {style.LINES["STN"]["color"]}
 
 
 def test_only_the_first_updates(axes):

@@ -164,9 +164,10 @@ def test_appendix_g_is_the_joint_minimiser_and_solves_g_7_and_g_8(case: Case[Rid
     ridge, lam = case.problem, case.lam
     sigma = np.array([share * least_eigenvalue(ridge, lam)])
     w0, Theta = fixed_points.appendix_g_minimiser(ridge, lam, sigma)
-    c, inverse = ridge.n / ridge.divisor, np.linalg.inv(ridge.K(lam))
-    assert_allclose(w0, *exactly(inverse @ (ridge.Xt - c * Theta[:, 0] * sigma**2), inverse @ ridge.Xt, w0))
-    assert_allclose(Theta, *exactly(-c * inverse @ w0[:, None], np.abs(c * inverse) @ np.abs(w0)))
+    c, K = ridge.n / ridge.divisor, ridge.K(lam)
+    g_7, g_8 = ridge.Xt - c * Theta[:, 0] * sigma**2, -c * w0[:, None]
+    assert_allclose(K @ w0, *exactly(g_7, ridge.Xt, np.abs(K) @ np.abs(w0)))
+    assert_allclose(K @ Theta, *exactly(g_8, np.abs(K) @ np.abs(Theta)))
     joint = fixed_points.joint_minimiser(ridge, lam, sigma)
     assert_allclose(joint[0], *exactly(w0, Theta * sigma))
     assert_allclose(joint[1] * sigma, *exactly(Theta * sigma, w0))

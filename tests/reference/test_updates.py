@@ -275,7 +275,7 @@ def test_theorem_3_the_mean_step_on_theta_vanishes_at_the_best_response_jacobian
     Theta = problem.best_response_jacobian(state.lam)
     for method in (REPARAM_STN, CENTERED_STN, DELTA_STN):
         _, moved, _ = mean_step(method, problem, replace(state, response=FullResponse(Theta)))
-        # What cancels: the gradient at every ε, and Θ itself divided by α.
+        # What cancels: the gradient at every ε, |ε| < 3 in each coordinate, times ε; and Θ itself divided by α.
         terms = np.abs(problem.hess_wlam(state.lam, state.w0)).max() + np.abs(problem.grad_w(state.lam, state.w0)).max()
         assert_allclose(moved, *exactly(np.zeros_like(moved), 10 * terms, Theta / ALPHA1))
 

@@ -1,0 +1,142 @@
+import subprocess
+import sys
+
+import matplotlib as mpl
+import pytest
+
+import figures.__main__
+from figures import style
+from figures.__main__ import ALL
+from reference.command import UserError
+
+MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+def python_m_figures(*arguments, cwd):
+    """The command as a person types it."""
+    command = [sys.executable, "-m", "figures", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def repository(request):
+    return request.config.rootpath
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_as_a_person_runs_it_twice(tmp_path, repository):
+    arguments = ("fig01", "--jobs", "1", "--out", tmp_path / "pictures", "--records", tmp_path / "records")
+    first = python_m_figures(*arguments, cwd=repository)
+    assert first.returncode == 0, first.stderr
+    assert str(tmp_path / "pictures") in first.stdout
+    assert "fig01.png" in first.stdout
+    assert "one-feature, diabetes" in first.stderr
+    pictures = contents(tmp_path / "pictures")
+    assert pictures.keys() == {"fig01.png"}
+    runs = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "records").rglob("*"))
+    assert len([path for path, _ in runs if path.name == "history.csv"]) == 4 * 5
+
+    second = python_m_figures(*arguments, cwd=repository)
+    assert second.returncode == 0, second.stderr
+    assert "one-feature" not in second.stderr
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "records").rglob("*")) == runs
+    assert contents(tmp_path / "pictures") == pictures
+
+
+def test_an_unknown_figure_is_refused_in_one_line_and_nothing_is_written(tmp_path, repository):
+    folders = ("--out", tmp_path / "pictures", "--records", tmp_path / "records")
+    done = python_m_figures("fig01", "fig05", *folders, cwd=repository)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: unknown figure 'fig05'; choose from fig01, fig02, fig03, fig04, fig07, fig08, fig09, table"
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--format", "gif"), ("--jobs", "0"), ("--jobs", "two"), ("--out", ""), ("--draw",)]
+)
+def test_bad_options_are_refused(arguments, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        command("fig01", *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(command, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another --out"):
+        command("--out", tmp_path / "file" / "pictures", "--records", tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another --records"):
+        command("fig01", "--out", tmp_path / "pictures", "--records", tmp_path / "file" / "records")
+
+
+@pytest.fixture
+def diabetes(root, monkeypatch):
+    """Every figure content with the records that there are: two seeds, one data set."""
+    monkeypatch.setattr(figures.__main__, "SEEDS", range(2))
+    for module in ALL.values():
+        monkeypatch.setattr(module, "DATA", ("diabetes",))
+    return root
+
+
+def test_all_of_them(diabetes, command, tmp_path, capsys):
+    before = dict(mpl.rcParams)
+    assert command("--out", tmp_path, "--records", diabetes) == 0
+    names = [*(f"{name}.png" for name in ALL if name != "table"), "toy.md", "toy.csv"]
+    assert contents(tmp_path).keys() == set(names)
+    assert capsys.readouterr().out == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}\n"
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("kind", style.FORMATS)
+def test_formats_and_equal_bytes_for_equal_records(kind, diabetes, command, tmp_path):
+    for folder in ("a", "b"):
+        assert command("fig07", "--format", kind, "--out", tmp_path / folder, "--records", diabetes) == 0
+    first, second = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert first == second
+    assert first[f"fig07.{kind}"].startswith(MAGIC[kind])
+
+
+def test_a_name_given_twice_is_drawn_once(diabetes, command, tmp_path, capsys):
+    assert command("table", "table", "--out", tmp_path, "--records", diabetes) == 0
+    assert capsys.readouterr().out.count("toy.md") == 1
+
+
+def test_only_what_is_missing_is_run(diabetes, command, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(figures.__main__, "execute", lambda jobs, processes: ran.append((len(jobs), processes)))
+    command("fig07", "--out", tmp_path, "--records", diabetes)
+    assert ran == []
+    monkeypatch.setattr(figures.__main__, "SEEDS", range(3))
+    command("fig03", "fig07", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
+    # Two experiments, four methods, in one call.
+    assert ran == [(8, 3)]
+
+
+def test_without_names_everything_is_needed(short, tmp_path):
+    jobs = figures.__main__.missing(list(ALL), tmp_path)
+    assert len(jobs) == 4 * (5 * 3 + 2)
+    assert {job.dataset.name for job in jobs if job.experiment.name in ("nonlinear", "one-feature")} == {"diabetes"}
+    assert {job.seeds for job in jobs} == {(0, 1, 2, 3, 4)}
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "fig.png"
+    style.write(path, b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(style.os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        style.write(path, b"new")
+    assert contents(tmp_path) == {"fig.png": b"old"}

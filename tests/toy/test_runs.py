@@ -1,0 +1,409 @@
+"""Runs: repeatable to the last bit, the same whoever runs beside them, done once, and given up in one line."""
+
+import errno
+import itertools
+import math
+import os
+import signal
+import threading
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import toy.runs
+from reference.command import UserError
+from reference.updates import DELTA_STN, METHODS, REPARAM_STN, STN
+from toy import records
+from toy.datasets import Dataset, load
+from toy.experiments import EXPERIMENTS
+from toy.runs import digest, execute, pending, run, slug
+
+SHORT = {"warm_up": 5, "T_train": 2, "updates": 6, "keep_every": 2}
+"""A schedule of 17 inner steps: under pytest the shapes of arrays are checked at every call."""
+
+LAST, KEPT = 6, [0, 2, 4, 6]
+
+
+def short(name, **changes):
+    """An experiment cut short."""
+    return replace(EXPERIMENTS[name], schedule=replace(EXPERIMENTS[name].schedule, **SHORT | changes))
+
+
+def made_up(seed=0, n=25, m=3):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, m))
+    return Dataset("made-up", X, X @ rng.normal(size=m) + rng.normal(size=n), tuple(f"x{j}" for j in range(m)))
+
+
+def runs(root, experiment=None, dataset=None, methods=(DELTA_STN,), seeds=(0,), start=None, processes=1):
+    """Run what is missing; the records below root by their folders' names."""
+    jobs = list(pending(experiment or short("ridge"), dataset or made_up(), methods, seeds, root, start))
+    execute(jobs, processes)
+    return found(root)
+
+
+def found(root):
+    return {str(record.folder.relative_to(root)): record for record in records.find(root)}
+
+
+def assert_same(records, others):
+    """The same folders, settings, facts and histories, to the last bit; but for times."""
+    assert list(records) == list(others)
+    for record, other in zip(records.values(), others.values(), strict=True):
+        assert record.settings == other.settings
+        assert record.facts == other.facts
+        assert list(record.history) == list(other.history)
+        for name, values in record.history.items():
+            if not name.endswith("seconds"):
+                assert values.tobytes() == other.history[name].tobytes(), name
+
+
+names = st.sampled_from(list(EXPERIMENTS))
+methods = st.sampled_from(METHODS)
+few = settings(max_examples=8)
+
+
+# The same numbers.
+
+
+@few
+@given(names, methods)
+def test_a_run_is_repeatable_bit_for_bit(tmp_path_factory, name, method):
+    first, second = (runs(tmp_path_factory.mktemp("run"), short(name), methods=[method]) for _ in range(2))
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+@pytest.mark.parametrize("m", [1, 3])
+def test_seeds_run_together_are_each_as_if_alone_bit_for_bit(tmp_path, name, m):
+    experiment, data, methods = short(name), made_up(m=m), [STN if m == 1 else DELTA_STN]
+    together = runs(tmp_path / "together", experiment, data, methods, range(3))
+    for seed in range(3):
+        runs(tmp_path / "alone", experiment, data, methods, [seed])
+    assert_same(together, found(tmp_path / "alone"))
+    assert len(together) == 3
+
+
+def test_real_data_in_batches_of_100_too(tmp_path):
+    together = runs(tmp_path / "together", short("ridge"), load("concrete"), [STN, DELTA_STN], range(5))
+    for seed in reversed(range(5)):
+        runs(tmp_path / "alone", short("ridge"), load("concrete"), [STN, DELTA_STN], [seed])
+    assert_same(together, found(tmp_path / "alone"))
+
+
+def test_seeds_and_methods_differ(tmp_path):
+    done = list(runs(tmp_path, short("linear-network"), methods=METHODS, seeds=range(3)).values())
+    for one, other in itertools.combinations(done, 2):
+        assert (one.history["theta_error"] != other.history["theta_error"]).any()
+
+
+def test_methods_see_the_same_draws(tmp_path):
+    """Ridge regression is its own linearisation, so that on it Δ-STN and Centered STN are one method."""
+    centred, delta = runs(tmp_path, methods=METHODS[2:]).values()
+    for name in ("lam", "theta_error", "hypergradient"):
+        assert_array_equal(centred.history[name], delta.history[name])
+
+
+# What a record holds.
+
+
+def test_a_record_has_a_row_for_each_kept_step(tmp_path):
+    (record,) = runs(tmp_path).values()
+    assert_array_equal(record.history["update"], KEPT)
+    assert_array_equal(record.history["iteration"], [5 + 2 * update for update in KEPT])
+    assert (np.diff(record.history["seconds"]) >= 0).all()
+    assert record.facts["outcome"] == "finished"
+    assert set(record.facts) == {"outcome", "exact", "command", "versions"}
+    assert all(np.isfinite(values).all() for values in record.history.values())
+
+
+def test_settings_say_all_that_the_numbers_depend_on(tmp_path):
+    (record,) = runs(tmp_path, seeds=[3], start=0.5).values()
+    data = made_up()
+    assert record.settings == {
+        "experiment": "ridge",
+        "data": {"name": "made-up", "rows": 25, "features": 3, "digest": digest(data)},
+        "method": asdict(DELTA_STN),
+        "seed": 3,
+        "start": 0.5,
+        "sigma": 1.0,
+        "batch": 10,
+        "schedule": asdict(short("ridge").schedule),
+    }
+
+
+@given(st.integers(10, 14))
+def test_the_batch_that_is_stated_is_no_larger_than_the_training_rows(rows):
+    (job,) = pending(short("ridge"), made_up(n=rows), [STN], [0], Path("unused"))
+    assert job.settings(0)["batch"] == min(10, rows - math.ceil(0.2 * rows))
+    (job,) = pending(short("nonlinear"), made_up(n=rows), [STN], [0], Path("unused"))
+    assert job.settings(0)["batch"] == "all"
+
+
+def test_data_sets_of_one_name_are_told_apart():
+    data, swapped = made_up(), made_up()
+    swapped.X[[0, 1]] = swapped.X[[1, 0]]
+    changed = replace(data, t=data.t + 1e-12)
+    assert len({digest(data), digest(swapped), digest(changed)}) == 3
+    assert digest(data) == digest(made_up())
+
+
+def test_a_record_lies_where_its_name_says(tmp_path):
+    assert list(runs(tmp_path, short("dropout"), methods=[REPARAM_STN], seeds=[4], start=0.3)) == [
+        "dropout/made-up/reparam-stn/start-0.3/seed-4"
+    ]
+    assert [slug(method) for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]
+
+
+@pytest.mark.parametrize(("stem", "folder"), [("..", "data"), (".", "data"), (".csv", "csv"), ("a b.é", "a b.é")])
+def test_no_name_of_data_leads_out_of_the_experiments_folder(stem, folder):
+    data = replace(made_up(), name=stem)
+    (job,) = pending(short("ridge"), data, [STN], [0], Path("root"))
+    assert job.folder(0) == Path("root") / "ridge" / folder / "stn" / "start-1" / "seed-0"
+
+
+@given(st.lists(st.floats(1e-300, 1e300), min_size=2, max_size=2, unique=True))
+def test_different_starts_have_different_folders(starts):
+    folders = []
+    for start in starts:
+        (job,) = pending(short("ridge"), made_up(), [STN], [0], Path("root"), start)
+        folders.append(job.folder(0))
+    assert folders[0] != folders[1]
+
+
+# What is done is not done again.
+
+
+def times(root):
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    runs(tmp_path, methods=METHODS, seeds=range(2))
+    before = times(tmp_path)
+    assert len(before) == 16
+    assert list(pending(short("ridge"), made_up(), METHODS, range(2), tmp_path)) == []
+    runs(tmp_path, methods=METHODS, seeds=range(2))
+    assert times(tmp_path) == before
+
+
+def test_more_seeds_run_only_the_new_ones(tmp_path):
+    runs(tmp_path, seeds=range(2))
+    before = times(tmp_path)
+    (job,) = pending(short("ridge"), made_up(), [DELTA_STN], range(4), tmp_path)
+    assert job.seeds == (2, 3)
+    assert len(runs(tmp_path, seeds=range(4))) == 4
+    assert {path: time for path, time in times(tmp_path).items() if path in before} == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"experiment": short("ridge", alpha1=0.02)},
+        {"experiment": replace(short("ridge"), sigma=0.5)},
+        {"dataset": made_up(seed=1)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_other_settings_are_run_anew_in_the_same_place(tmp_path, other):
+    (before,) = runs(tmp_path).values()
+    (after,) = runs(tmp_path, **other).values()
+    assert before.folder == after.folder
+    assert before.settings != after.settings
+    assert (before.history["theta_error"] != after.history["theta_error"]).any()
+
+
+@pytest.mark.parametrize(("name", "start"), [("ridge", 0.0), ("ridge", -3.0), ("dropout", 1.0), ("nonlinear", -1.0)])
+def test_a_start_outside_the_range_of_s_is_refused_with_its_unit(tmp_path, name, start):
+    with pytest.raises(UserError, match=f"--start {start}.*give a {EXPERIMENTS[name].unit} inside"):
+        list(pending(short(name), made_up(), [STN], [0], tmp_path, start))
+
+
+# Divergence.
+
+
+def test_all_replicates_may_diverge_and_leave_records_that_say_when(tmp_path):
+    experiment = short("ridge", alpha1=50.0, updates=400, T_train=5)
+    for record in runs(tmp_path, experiment, methods=METHODS, seeds=range(2)).values():
+        assert record.facts["outcome"].startswith("diverged by update ")
+        update = int(record.facts["outcome"].split()[-1])
+        assert 0 < update < 400
+        assert_array_equal(record.history["update"], np.arange(0, update, 2))
+        for name in ("lam", "penalty", "validation_loss", "regret", "hypergradient_exact"):
+            assert np.isfinite(record.history[name]).all(), name
+
+
+def test_a_start_that_overflows_at_once_leaves_columns_without_rows(tmp_path):
+    for record in runs(tmp_path, methods=METHODS, start=1e300).values():
+        assert record.facts["outcome"] == "diverged by update 0"
+        assert set(record.history) > {"update", "seconds", "lam", "penalty", "regret"}
+        assert all(values.shape == (0,) for values in record.history.values())
+        assert np.isfinite(record.facts["exact"]["lam_star"])
+
+
+def test_a_diverged_run_is_done_and_not_run_again(tmp_path):
+    runs(tmp_path, start=1e300)
+    assert list(pending(short("ridge"), made_up(), [DELTA_STN], [0], tmp_path, 1e300)) == []
+
+
+def spoiled(generator, m):
+    """The linear network's start, but for one seed at 1e80, where products of six factors overflow."""
+    w = EXPERIMENTS["linear-network"].weights(generator, m)
+    return np.full_like(w, 1e80) if abs(w[-1] - SPOILED) < 1e-12 else w
+
+
+SPOILED = EXPERIMENTS["linear-network"].weights(toy.runs.streams([1])[0][0], 3)[-1]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=slug)
+def test_a_replicate_that_diverges_leaves_the_others_to_the_last_bit(tmp_path, method):
+    sound, experiment = short("linear-network"), replace(short("linear-network"), weights=spoiled)
+    expected = runs(tmp_path / "sound", sound, methods=[method], seeds=range(3))
+    actual = runs(tmp_path / "spoiled", experiment, methods=[method], seeds=range(3))
+    outcomes = [record.facts["outcome"] for record in actual.values()]
+    assert outcomes == ["finished", "diverged by update 0", "finished"]
+    for done in (expected, actual):
+        del done[f"linear-network/made-up/{slug(method)}/start-1/seed-1"]
+    assert_same(expected, actual)
+
+
+# Many processes, and other backends.
+
+
+def test_two_processes_write_what_one_does(tmp_path):
+    one = runs(tmp_path / "one", methods=METHODS, seeds=range(2), processes=1)
+    two = runs(tmp_path / "two", methods=METHODS, seeds=range(2), processes=2)
+    assert_same(one, two)
+
+
+def test_a_backend_that_is_already_configured_is_used(tmp_path, monkeypatch):
+    places = []
+
+    def noted(job):
+        places.append(threading.current_thread())
+        return run(job)
+
+    monkeypatch.setattr(toy.runs, "run", noted)
+    one = runs(tmp_path / "one", methods=METHODS, processes=1)
+    assert places == [threading.main_thread()] * 4
+    places.clear()
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        threads = runs(tmp_path / "threads", methods=METHODS, processes=-1)
+    assert len(places) == 4
+    assert threading.main_thread() not in places
+    assert_same(one, threads)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_backend_that_gives_all_results_at_once_is_used_too(tmp_path, monkeypatch):
+    """As joblib's multiprocessing, from which Ray's is derived."""
+    backends = []
+
+    class Parallel(joblib.Parallel):
+        def __init__(self, **options):
+            super().__init__(**options)
+            backends.append(type(self._backend).__name__)
+
+    monkeypatch.setattr(toy.runs, "Parallel", Parallel)
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
+        processes = runs(tmp_path / "processes", methods=METHODS, processes=2)
+    assert backends == ["MultiprocessingBackend"]
+    assert_same(processes, runs(tmp_path / "one", methods=METHODS))
+
+
+def test_no_more_processes_are_started_than_there_are_jobs(tmp_path, monkeypatch):
+    asked = []
+
+    class Parallel(joblib.Parallel):
+        def __init__(self, *, n_jobs, **options):
+            asked.append(n_jobs)
+            super().__init__(n_jobs=1, **options)
+
+    monkeypatch.setattr(toy.runs, "Parallel", Parallel)
+    runs(tmp_path, methods=METHODS[:3], processes=500)
+    runs(tmp_path, methods=METHODS[:3], processes=500)
+    assert asked == [3, 1]
+
+
+# Given up.
+
+
+def failing(error):
+    """A stand-in for `run` that leaves a part behind, as a killed process would, and fails."""
+
+    def fail(job):
+        folder = job.folder(job.seeds[0])
+        folder.mkdir(parents=True)
+        (folder / f"{records.HISTORY}.0.part").touch()
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), UserError("bad")])
+def test_what_is_given_up_leaves_finished_runs_and_no_parts(tmp_path, monkeypatch, error):
+    before = runs(tmp_path, methods=[STN])
+    monkeypatch.setattr(toy.runs, "run", failing(error))
+    with pytest.raises(type(error)):
+        runs(tmp_path, methods=METHODS)
+    assert list(tmp_path.rglob("*.part")) == []
+    assert_same(found(tmp_path), before)
+
+
+def deadly(spared, generator, m):
+    """Starting weights that kill the process that asks for them, as the system does where memory runs out."""
+    assert os.getpid() != spared
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_one_line(tmp_path):
+    experiment = replace(short("ridge"), weights=partial(deadly, os.getpid()))
+    with pytest.raises(UserError, match="a process was killed, perhaps as memory ran out"):
+        runs(tmp_path, experiment, methods=METHODS, processes=2)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_ctrl_c_is_answered_as_before_once_processes_have_started(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    runs(tmp_path, methods=METHODS[:2], processes=2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_runs_may_be_started_from_a_thread_that_may_not_touch_signals(tmp_path):
+    failures = []
+
+    def work():
+        try:
+            runs(tmp_path, methods=METHODS[:2], processes=2)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert failures == []
+    assert len(found(tmp_path)) == 2
+
+
+def test_a_problem_without_an_exact_answer_is_one_line_with_its_seed(tmp_path):
+    data = made_up()
+    copies = replace(data, X=data.X[:, [0, 0]], features=("a", "b"))
+    with pytest.raises(UserError, match=r"ridge, made-up, Δ-STN, seed 0: no exact answer \(Singular matrix\)"):
+        runs(tmp_path, dataset=copies, start=1e-300)
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_target_without_relation_or_without_noise_is_run(tmp_path):
+    data = made_up(n=40)
+    for name, t in (("perfect", data.X @ [1.0, 2.0, -1.0]), ("copy", data.X[:, 0].copy())):
+        for experiment in ("ridge", "dropout", "nonlinear"):
+            (record,) = runs(tmp_path / name / experiment, short(experiment), replace(data, t=t)).values()
+            assert record.facts["outcome"] == "finished"
+            assert not any(np.isnan(values).any() for values in record.history.values())
