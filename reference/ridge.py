@@ -7,15 +7,16 @@ divisor    n         ()          what divides the penalty: n as in H.1, or 1 ("u
 K          K         (..., m, m) A + (n/divisor) s(λ) I, so that r(λ) = K⁻¹ Xᵀt
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from reference.objective import Scalars
+from reference.optimum import Optimum
 from reference.regression import Regression
-from reference.transforms import Exp, Transform
+from reference.transforms import Exp, Linear, Transform
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ class Ridge(Regression):
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p"]:
         """r(λ) = v*(λ), the network being the identity."""
         return self.best_output(lam)
+
+    def optimum(self) -> Optimum:
+        """λ* within `bounds`; where λ is the penalty itself, a penalty whose logarithm is within them."""
+        if not isinstance(self.s, Linear):
+            return super().optimum()
+        found = replace(self, s=Exp()).optimum()
+        return replace(found, lam_star=np.exp(found.lam_star))
 
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.1."""

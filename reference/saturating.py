@@ -19,6 +19,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from reference.networks import Network
+from reference.optimum import Optimum
+from reference.problem import Problem
 from reference.ridge import Ridge
 
 
@@ -79,3 +81,7 @@ class SaturatingSlopes(Ridge):
         if np.any(np.abs(ratio) >= 1):
             raise ValueError("the best slope lies at or beyond its bound c: no finite best response")
         return np.arctanh(ratio)
+
+    def optimum(self) -> Optimum:
+        """λ* among the penalties of `bounds`, at all of which r is finite."""
+        return Problem.optimum(self)

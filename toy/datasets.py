@@ -70,8 +70,11 @@ SOURCES: dict[str, Source] = {
 
 
 def available(data_home: Path | None) -> list[str]:
-    """The sets to be had without a network: OFFLINE, then every known one whose file lies in `data_home`."""
-    found = [name for name in SOURCES if name not in OFFLINE and _file(name, data_home)]
+    """The sets to be had without a network: OFFLINE, then every known one whose file lies in `data_home`.
+
+    Boston, which has a column built on race, is never among them: it is there for whoever asks for it by name.
+    """
+    found = [name for name in SOURCES if name not in (*OFFLINE, "boston") and _file(name, data_home)]
     return [*OFFLINE, *found]
 
 

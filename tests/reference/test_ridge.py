@@ -127,6 +127,13 @@ def test_the_penalty_itself_and_its_logarithm_are_one_problem(case: Case[Ridge])
     assert_allclose(case.problem.hypergradient(case.lam), *exactly(hypergradient / case.lam, terms))
 
 
+@given(tall)
+def test_the_optimal_penalty_is_the_exponential_of_the_optimal_logarithm(case: Case[Ridge]):
+    found, in_log = case.problem.optimum(), replace(case.problem, s=Exp()).optimum()
+    assert_allclose(case.problem.outer_loss(found.lam_star), *exactly(in_log.loss_star))
+    assert np.array_equal(found.where, in_log.where)
+
+
 @given(ridges(leads=st.sampled_from([(), (3,)]), n=st.sampled_from([2, 4, 6])))
 def test_mini_batches_average_to_the_whole_over_an_epoch(case: Case[Ridge]):
     problem, lam, w, n = case.problem, case.lam, case.w, case.problem.n

@@ -156,8 +156,17 @@ def test_the_folders_spelling_wine_red_is_read_as_wine_red(tmp_path):
 
 def test_available_is_what_needs_no_network_in_one_order(tmp_path):
     assert available(None) == available(tmp_path) == ["diabetes", "concrete", "abalone"]
-    for file in ("yacht.txt", "wine_white.csv.gz", "abalone.csv", "energy.txt.gz", "other.txt", "boston.md"):
+    for file in (
+        "yacht.txt",
+        "wine_white.csv.gz",
+        "abalone.csv",
+        "energy.txt.gz",
+        "other.txt",
+        "boston.txt",
+        "power.md",
+    ):
         (tmp_path / file).touch()
+    assert "boston" not in available(tmp_path)
     assert available(tmp_path) == ["diabetes", "concrete", "abalone", "energy", "wine-white", "yacht"]
 
 
@@ -311,9 +320,13 @@ def test_text_from_openml_is_refused(openml):
             load("yacht")
 
 
-@pytest.mark.parametrize("target", [None, np.ones((308, 2))], ids=["none", "two"])
-def test_an_answer_from_openml_without_one_target_is_refused(openml, target):
-    openml.bunch = bunch_of(random_values(308, 7), target=target)
+@pytest.mark.parametrize(
+    "changes",
+    [{"target": None}, {"target": np.ones((308, 2))}, {"data": np.ones(308)}],
+    ids=["no target", "two targets", "no table"],
+)
+def test_an_answer_from_openml_that_is_not_a_table_and_one_target_is_refused(openml, changes):
+    openml.bunch = bunch_of(random_values(308, 7), **changes)
     with pytest.raises(UserError, match="not a table with one target"):
         load("yacht")
 
