@@ -52,6 +52,7 @@ def eqn_h_4_jacobian(rng: Generator) -> float:
     rank = np.linalg.matrix_rank(hessian, tol=1e-6 * np.linalg.norm(hessian, 2))
     outputs = central_difference(problem.best_output, lam)
     return max(
+        relative_error(problem.hess_wlam(lam, w), mixed),
         relative_error(hessian @ Theta, -mixed, hessian),
         relative_error(Theta, least, w),
         relative_error(central_difference(problem.f, w) @ Theta, outputs, problem.best_output(lam)),
