@@ -11,7 +11,6 @@ import math
 import platform
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -149,22 +149,22 @@ def _completed(jobs: list[Job], processes: int) -> Generator[Any, None, None]:
     except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once
         yield from Parallel(n_jobs=count)(tasks)
         return
-    with _deaf_to_interrupts():
-        results = parallel(tasks)
-    yield from results
+    with parallel:
+        if count > 1:
+            resource_tracker.ensure_running()  # of Python's own processes: as it starts it lets interrupts through
+        with _interrupts_held():
+            results = parallel(tasks)
+        yield from results
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start in the meantime never see Ctrl-C, even while they import: this one answers and ends them."""
-    if threading.current_thread() is not threading.main_thread():  # others may not change how signals are handled
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes that start in the meantime never see it, even while they import: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run(job: Job) -> str:
