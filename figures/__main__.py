@@ -13,8 +13,9 @@ from reference.updates import METHODS
 from toy.__main__ import MOST_JOBS, path, whole_number, writable
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
+from toy.jobs import Job, pending
 from toy.records import Record, find
-from toy.runs import Job, execute, pending
+from toy.runs import execute
 
 SEEDS = range(5)
 

@@ -14,8 +14,8 @@ import numpy as np
 from reference.updates import METHODS
 from toy.datasets import OFFLINE, SOURCES, Dataset
 from toy.experiments import EXPERIMENTS
+from toy.jobs import digest
 from toy.records import Record
-from toy.runs import digest
 
 KNOWN = list(dict.fromkeys((*OFFLINE, *SOURCES)))
 

@@ -14,7 +14,8 @@ from reference.updates import METHODS, Method
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
-from toy.runs import execute, pending, slug
+from toy.jobs import pending, slug
+from toy.runs import execute
 from toy.split import split
 
 EXACT = ("ridge", "ridge-undivided", "dropout", "linear-network")

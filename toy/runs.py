@@ -1,4 +1,4 @@
-"""From an experiment, a data set, a method and seeds to records: what a run is, what is missing, and doing it.
+"""From jobs to records: many jobs over processes, and one job from its start to the files of its seeds.
 
 name        shape     meaning
 seeds       (R,)      replicates that run together along a leading axis
@@ -6,20 +6,17 @@ steps       (K,)      outer updates that are kept
 trajectory  (K, R)    of states
 """
 
-import hashlib
-import math
 import platform
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,91 +27,17 @@ from tqdm import tqdm
 from reference.command import UserError
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse
-from reference.updates import Method, State
+from reference.updates import State
 from toy import records
-from toy.datasets import Dataset
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.exact import exact_columns, exact_facts
-from toy.experiments import Experiment, ToyProblem
+from toy.experiments import ToyProblem
+from toy.jobs import Job
 from toy.split import split, stack
 from toy.train import train
 
 Trajectory = list[tuple[int, float, State]]
 """(outer updates, seconds since the start, state) of each kept step."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call of the training loop: an experiment, a data set, a method, and the seeds that have no record yet."""
-
-    experiment: Experiment
-    dataset: Dataset
-    method: Method
-    seeds: tuple[int, ...]
-    start: float
-    root: Path
-
-    def settings(self, seed: int) -> dict[str, Any]:
-        """Everything that a run's numbers depend on."""
-        rows, features = self.dataset.X.shape
-        n = rows - math.ceil(rows / 5)
-        return {
-            "experiment": self.experiment.name,
-            "data": {"name": self.dataset.name, "rows": rows, "features": features, "digest": digest(self.dataset)},
-            "method": asdict(self.method),
-            "seed": seed,
-            "start": self.start,
-            "sigma": self.experiment.sigma,
-            "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, n),
-            "schedule": asdict(self.experiment.schedule),
-        }
-
-    def folder(self, seed: int) -> Path:
-        """Where the record of a seed belongs."""
-        start = f"start-{self.start!r}".removesuffix(".0")
-        # A file called ...csv has the stem `..`, which as a folder would be the one above.
-        name = self.dataset.name.strip(".") or "data"
-        return self.root / self.experiment.name / name / slug(self.method) / start / f"seed-{seed}"
-
-    @property
-    def title(self) -> str:
-        """What a progress bar says of the job."""
-        return " ".join(f"{self.experiment.name}, {self.dataset.name}, {self.method.name}".split())
-
-
-def digest(dataset: Dataset) -> str:
-    """What tells two data sets of one name apart."""
-    return hashlib.sha256(dataset.X.tobytes() + dataset.t.tobytes()).hexdigest()[:16]
-
-
-def slug(method: Method) -> str:
-    """A method's name on the command line and in paths, as `delta-stn`."""
-    return method.name.replace("Δ", "delta").replace(" ", "-").lower()
-
-
-def pending(
-    experiment: Experiment,
-    dataset: Dataset,
-    methods: Iterable[Method],
-    seeds: Iterable[int],
-    root: Path,
-    start: float | None = None,
-) -> Iterator[Job]:
-    """The jobs whose records are missing; seeds with a finished record of the same settings are left out.
-
-    Raises:
-        UserError: `start` is not inside the range of s.
-    """
-    value = experiment.start(len(dataset.X)) if start is None else start
-    try:
-        experiment.s.inverse(value)
-    except ValueError as error:
-        raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
-    for method in methods:
-        job = Job(experiment, dataset, method, tuple(seeds), value, root)
-        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
-        if missing:
-            yield Job(experiment, dataset, method, tuple(missing), value, root)
 
 
 def execute(jobs: list[Job], processes: int = -1) -> None:

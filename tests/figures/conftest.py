@@ -9,8 +9,9 @@ import figures.__main__
 from reference.updates import METHODS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
+from toy.jobs import pending
 from toy.records import find
-from toy.runs import execute, pending
+from toy.runs import execute
 
 
 @pytest.fixture(scope="package")

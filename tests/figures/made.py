@@ -18,7 +18,7 @@ NO_PENALTY = {"lam_star": -15.0, "where": "lower end"}
 def settings(
     experiment: str, data: str, method: str, seed: int, rows: int = 442, digest: str = "0" * 16
 ) -> dict[str, Any]:
-    """What `toy.runs.Job.settings` writes."""
+    """What `toy.jobs.Job.settings` writes."""
     now = EXPERIMENTS[experiment]
     return {
         "experiment": experiment,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,7 +216,7 @@ def test_scale_minimiser_against_a_numerical_one(rng: np.random.Generator, h: in
             return float(weights @ quadratic - tau * entropy(sigma))
 
         around = np.log(found[i]) - 1, np.log(found[i]) + 0.9
-        best = minimize_scalar(objective, bounds=around, method="bounded", options={"xatol": 1e-10})
+        best: Any = minimize_scalar(objective, bounds=around, method="bounded", options={"xatol": 1e-10})
         # A minimiser is found to about the root of the rounding of the objective.
         assert_allclose(found[i], np.exp(best.x), rtol=1e-5)
 

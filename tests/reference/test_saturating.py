@@ -1,6 +1,6 @@
 """Figure 2's problem: slopes that saturate against loops over their entries, and ridge regression in v."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -107,6 +107,6 @@ def test_the_optimum_is_ridges_over_penalties_from_0_to_5(case: Case[SaturatingS
 def test_a_slope_beyond_its_bound_has_no_finite_best_response(case: Case[SaturatingSlopes]):
     problem = case.problem
     v = ridge_of(problem).best_output(case.lam)
-    tight = {field.name: getattr(problem, field.name) for field in fields(SaturatingSlopes)} | {"c": np.abs(v) / 1.01}
+    tight = replace(problem, c=np.abs(v) / 1.01)
     with pytest.raises(ValueError, match="no finite best response"):
-        SaturatingSlopes(**tight).best_response(case.lam)
+        tight.best_response(case.lam)

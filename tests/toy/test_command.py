@@ -22,7 +22,7 @@ from toy import records
 from toy.__main__ import main
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
-from toy.runs import slug
+from toy.jobs import slug
 from toy.split import split
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,8 @@ from reference.updates import DELTA_STN, METHODS, REPARAM_STN, STN
 from toy import records
 from toy.datasets import Dataset, load
 from toy.experiments import EXPERIMENTS
-from toy.runs import digest, execute, pending, run, slug
+from toy.jobs import digest, pending, slug
+from toy.runs import execute, run
 
 SHORT = {"warm_up": 5, "T_train": 2, "updates": 6, "keep_every": 2}
 """A schedule of 17 inner steps: under pytest the shapes of arrays are checked at every call."""

@@ -1,0 +1,92 @@
+"""What a run is: an experiment, a data set, a method and a seed; its settings, its folder, and which are missing.
+
+name     shape    meaning
+seeds    (R,)     replicates that run together along a leading axis
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reference.command import UserError
+from reference.updates import Method
+from toy import records
+from toy.datasets import Dataset
+from toy.experiments import Experiment
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of the training loop: an experiment, a data set, a method, and the seeds that have no record yet."""
+
+    experiment: Experiment
+    dataset: Dataset
+    method: Method
+    seeds: tuple[int, ...]
+    start: float
+    root: Path
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """Everything that a run's numbers depend on."""
+        rows, features = self.dataset.X.shape
+        n = rows - math.ceil(rows / 5)
+        return {
+            "experiment": self.experiment.name,
+            "data": {"name": self.dataset.name, "rows": rows, "features": features, "digest": digest(self.dataset)},
+            "method": asdict(self.method),
+            "seed": seed,
+            "start": self.start,
+            "sigma": self.experiment.sigma,
+            "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, n),
+            "schedule": asdict(self.experiment.schedule),
+        }
+
+    def folder(self, seed: int) -> Path:
+        """Where the record of a seed belongs."""
+        start = f"start-{self.start!r}".removesuffix(".0")
+        # A file called ...csv has the stem `..`, which as a folder would be the one above.
+        name = self.dataset.name.strip(".") or "data"
+        return self.root / self.experiment.name / name / slug(self.method) / start / f"seed-{seed}"
+
+    @property
+    def title(self) -> str:
+        """What a progress bar says of the job."""
+        return " ".join(f"{self.experiment.name}, {self.dataset.name}, {self.method.name}".split())
+
+
+def digest(dataset: Dataset) -> str:
+    """What tells two data sets of one name apart."""
+    return hashlib.sha256(dataset.X.tobytes() + dataset.t.tobytes()).hexdigest()[:16]
+
+
+def slug(method: Method) -> str:
+    """A method's name on the command line and in paths, as `delta-stn`."""
+    return method.name.replace("Δ", "delta").replace(" ", "-").lower()
+
+
+def pending(
+    experiment: Experiment,
+    dataset: Dataset,
+    methods: Iterable[Method],
+    seeds: Iterable[int],
+    root: Path,
+    start: float | None = None,
+) -> Iterator[Job]:
+    """The jobs whose records are missing; seeds with a finished record of the same settings are left out.
+
+    Raises:
+        UserError: `start` is not inside the range of s.
+    """
+    value = experiment.start(len(dataset.X)) if start is None else start
+    try:
+        experiment.s.inverse(value)
+    except ValueError as error:
+        raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
+    for method in methods:
+        job = Job(experiment, dataset, method, tuple(seeds), value, root)
+        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
+        if missing:
+            yield Job(experiment, dataset, method, tuple(missing), value, root)
