@@ -6,7 +6,7 @@
     D          diag(XᵀX)     (..., m)    the metric, as a vector
     uniforms   ξ             (..., b, m) an input is kept where its uniform is at least p
 
-With inverted scaling (inputs that stay are divided by q, as every framework does) the expected loss is
+With inverted scaling (Departure D3: inputs that stay are divided by q, as every framework does) the expected loss is
 (1/2n) (‖Xw - t‖² + e^λ wᵀDw), since p/q = e^λ; without it, (1/2n) (‖qXw - t‖² + pq wᵀDw).
 """
 

@@ -129,7 +129,7 @@ def appendix_g_minimiser(
     if not isinstance(ridge.s, Linear):
         raise ValueError("appendix G's λ is the penalty itself: use s=Linear()")
     (k, Q), c = np.linalg.eigh(ridge.K(lam)), ridge.n / ridge.divisor
-    if np.any(k <= c * sigma):
+    if np.any(k <= c * sigma):  # Departure D7
         raise ValueError("an eigenvalue of K is not above σ·n/divisor: no unique minimum; lower σ or raise the penalty")
     w0 = np.matvec(Q, np.vecmat(ridge.Xt, Q) / (k - (c * sigma) ** 2 / k))
     return w0, -c * np.linalg.solve(ridge.K(lam), w0[..., None])

@@ -4,7 +4,7 @@
     w        (W_1, ..., W_d, W_{d+1})   (..., d m² + m)   flattened in this order; W_{d+1} is one row
     v        W_{d+1} ··· W_1            (..., m)          the input Jacobian ∂y/∂x: predictions are Xv
 
-Departure: ‖∂y/∂X‖² is read as one row's squared norm ‖v‖², which makes the problem ridge regression in v exactly.
+Choice (README): ‖∂y/∂X‖² is read as one row's squared norm ‖v‖², which makes the problem ridge regression in v exactly.
 """
 
 from dataclasses import dataclass
