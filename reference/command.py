@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
@@ -37,10 +37,10 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = _say(f"error: {error}", 2)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is wrong, and nothing more can be said.
-        _drop_output()
+        _drop(sys.stdout)
         status = 0
     except OSError as error:
-        _drop_output()
+        _drop(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
         status = _say(f"error: {where}{error.strerror or error}; free or choose another place and run again", 2)
     except MemoryError:
@@ -60,15 +60,18 @@ def _status(main: Callable[[], int]) -> int | str | None:
     return status
 
 
-def _drop_output() -> None:
+def _drop(stream: Any) -> None:
     # What could not be written would fail once more at exit.
-    with contextlib.suppress(OSError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(text: str, status: int) -> int:
-    with contextlib.suppress(OSError):
+    try:
         print(" ".join(text.split()), file=sys.stderr)
+    except OSError:
+        _drop(sys.stderr)
     return status
 
 

@@ -47,7 +47,8 @@ def as_command(body, redirection="", **environment):
         ["bash", "-c", f'"$0" -c "$1" {redirection}; exit ${{PIPESTATUS[0]}}', sys.executable, program],
         capture_output=True,
         encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        # Unbuffered, output fails at once and not as the command ends.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""} | environment,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -126,6 +127,12 @@ def test_other_warnings_look_as_python_shows_them(capsys):
 def test_a_reader_that_leaves_early_is_no_error():
     status, output, errors = as_command("[print(i) for i in range(10**5)]", "| head -1")
     assert (status, output, errors) == (0, "0\n", "")
+
+
+@full_disk
+def test_help_to_a_full_disk_is_one_line_and_status_2():
+    status, _, errors = as_command("Parser().parse_args(['--help'])", ">/dev/full")
+    assert (status, len(errors.splitlines())) == (2, 1)
 
 
 def test_help_for_a_reader_that_has_left_is_no_error():

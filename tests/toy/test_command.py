@@ -303,7 +303,7 @@ def shell(tmp_path):
     """Starts a command line in a folder of its own; `toy` in it stands for `python -m toy`."""
 
     def start(line, **environment):
-        own = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHON": sys.executable}
+        own = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHON": sys.executable, "PYTHONUNBUFFERED": ""}
         return subprocess.Popen(
             ["bash", "-c", f'toy() {{ "$PYTHON" -m toy "$@"; }}; {line}; exit ${{PIPESTATUS[0]}}'],
             cwd=tmp_path,
