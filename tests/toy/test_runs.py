@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, logit
+from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 import toy.runs
@@ -23,9 +25,11 @@ from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS, REPARAM_STN, STN
 from toy import records
 from toy.datasets import Dataset, load
+from toy.draws import normals, row_batches, streams, uniforms
 from toy.experiments import EXPERIMENTS
 from toy.jobs import digest, pending, slug
 from toy.runs import execute, run
+from toy.split import split
 
 SHORT = {"warm_up": 5, "T_train": 2, "updates": 6, "keep_every": 2}
 """A schedule of 17 inner steps: under pytest the shapes of arrays are checked at every call."""
@@ -100,6 +104,17 @@ def test_real_data_in_batches_of_100_too(tmp_path):
     assert_same(together, found(tmp_path / "alone"))
 
 
+def test_sums_are_made_by_one_thread_however_many_there_are(tmp_path):
+    seen = []
+
+    def noted(generator, m):
+        seen.extend(library["num_threads"] for library in threadpool_info())
+        return np.zeros(m)
+
+    runs(tmp_path, replace(short("ridge"), weights=noted))
+    assert set(seen) == {1}
+
+
 def test_seeds_and_methods_differ(tmp_path):
     done = list(runs(tmp_path, short("linear-network"), methods=METHODS, seeds=range(3)).values())
     for one, other in itertools.combinations(done, 2):
@@ -111,6 +126,45 @@ def test_methods_see_the_same_draws(tmp_path):
     centred, delta = runs(tmp_path, methods=METHODS[2:]).values()
     for name in ("lam", "theta_error", "hypergradient"):
         assert_array_equal(centred.history[name], delta.history[name])
+
+
+def naive_lam(name, data, seed, schedule):
+    """λ after each outer update of Alg. 1, for ridge regression (H.1) or input dropout (H.2), from one seed's draws."""
+    parts, drops = split(data, seed), name == "dropout"
+    X, t, X_valid, t_valid = parts.X, parts.t, parts.X_valid, parts.t_valid
+    (n, m), b = X.shape, 10
+    _, rows, noise, uniform = streams([seed])
+    rows, noise, uniform = row_batches(rows, n, b), normals(noise, 1), uniforms(uniform, b, m)
+    lam, w0, Theta, mean_square = logit(0.2) if drops else 0.0, np.zeros(m), np.zeros(m), 0.0
+
+    def grad(batch, lam, w, uniform):
+        inputs, p = X[batch], expit(lam)
+        if drops:
+            inputs = np.where(uniform >= p, inputs, 0.0) / (1 - p)
+        return inputs.T @ (inputs @ w - t[batch]) / b + (0.0 if drops else np.exp(lam) / n * w)
+
+    yield lam
+    for update in range(schedule.updates + 1):
+        for _ in range(schedule.T_train if update else schedule.warm_up):
+            batch, eps = next(rows)[0], next(noise)[0, 0]
+            first, second = (next(uniform)[0], next(uniform)[0]) if drops else (None, None)
+            w0 = w0 - schedule.alpha1 * grad(batch, lam, w0, first)
+            Theta = Theta - schedule.alpha1 * eps * grad(batch, lam + eps, w0 + Theta * eps, second)
+        if update:
+            eps = next(noise)[0, 0]
+            g = Theta @ X_valid.T @ (X_valid @ (w0 + Theta * eps) - t_valid) / len(t_valid)
+            mean_square = 0.99 * mean_square + 0.01 * g**2
+            lam = lam - schedule.alpha2 * g / (np.sqrt(mean_square) + 1e-8)
+            yield lam
+
+
+@pytest.mark.parametrize("name", ["ridge", "dropout"])
+def test_a_run_is_algorithm_1_with_the_draws_of_its_seed(tmp_path, name):
+    """Dropout's two gradients of one iteration have masks of their own."""
+    experiment = short(name, keep_every=1)
+    for record in runs(tmp_path, experiment, seeds=range(2)).values():
+        lam = list(naive_lam(name, made_up(), record.settings["seed"], experiment.schedule))
+        assert_allclose(record.history["lam"], lam, rtol=1e-10, atol=1e-12)
 
 
 # What a record holds.
@@ -248,6 +302,14 @@ def test_a_start_that_overflows_at_once_leaves_columns_without_rows(tmp_path):
         assert set(record.history) > {"update", "seconds", "lam", "penalty", "regret"}
         assert all(values.shape == (0,) for values in record.history.values())
         assert np.isfinite(record.facts["exact"]["lam_star"])
+
+
+def test_a_start_that_diverges_at_once_needs_no_exact_answer_there(tmp_path):
+    """Where the features are dependent and the penalty vanishes there is none."""
+    data = made_up()
+    copies = replace(data, X=data.X[:, [0, 0]], features=("a", "b"))
+    (record,) = runs(tmp_path, short("ridge", warm_up=100), copies, [STN], start=1e-300).values()
+    assert record.facts["outcome"] == "diverged by update 0"
 
 
 def test_a_diverged_run_is_done_and_not_run_again(tmp_path):
