@@ -359,7 +359,7 @@ def test_a_backend_that_is_already_configured_is_used(tmp_path, monkeypatch):
     assert places == [threading.main_thread()] * 4
     places.clear()
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        threads = runs(tmp_path / "threads", methods=METHODS, processes=-1)
+        threads = runs(tmp_path / "threads", methods=METHODS, processes=2)
     assert len(places) == 4
     assert threading.main_thread() not in places
     assert_same(one, threads)
