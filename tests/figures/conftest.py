@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-import figures.__main__
+import figures.cli
 from reference.updates import METHODS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
@@ -51,6 +51,6 @@ def command(monkeypatch):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["figures", *map(str, arguments)])
-        return figures.__main__.main()
+        return figures.cli.main()
 
     return run

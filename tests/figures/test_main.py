@@ -4,9 +4,9 @@ import sys
 import matplotlib as mpl
 import pytest
 
-import figures.__main__
+import figures.cli
 from figures import style
-from figures.__main__ import ALL
+from figures.cli import ALL
 from reference.command import UserError
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -82,7 +82,7 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, 
 @pytest.fixture
 def diabetes(root, monkeypatch):
     """Every figure content with the records that there are: two seeds, one data set."""
-    monkeypatch.setattr(figures.__main__, "SEEDS", range(2))
+    monkeypatch.setattr(figures.cli, "SEEDS", range(2))
     for module in ALL.values():
         monkeypatch.setattr(module, "DATA", ("diabetes",))
     return root
@@ -113,17 +113,17 @@ def test_a_name_given_twice_is_drawn_once(diabetes, command, tmp_path, capsys):
 
 def test_only_what_is_missing_is_run(diabetes, command, tmp_path, monkeypatch):
     ran = []
-    monkeypatch.setattr(figures.__main__, "execute", lambda jobs, processes: ran.append((len(jobs), processes)))
+    monkeypatch.setattr(figures.cli, "execute", lambda jobs, processes: ran.append((len(jobs), processes)))
     command("fig07", "--out", tmp_path, "--records", diabetes)
     assert ran == []
-    monkeypatch.setattr(figures.__main__, "SEEDS", range(3))
+    monkeypatch.setattr(figures.cli, "SEEDS", range(3))
     command("fig03", "fig07", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
     # Two experiments, four methods, in one call.
     assert ran == [(8, 3)]
 
 
 def test_without_names_everything_is_needed(short, tmp_path):
-    jobs = figures.__main__.missing(list(ALL), tmp_path)
+    jobs = figures.cli.missing(list(ALL), tmp_path)
     assert len(jobs) == 4 * (5 * 3 + 2)
     assert {job.dataset.name for job in jobs if job.experiment.name in ("nonlinear", "one-feature")} == {"diabetes"}
     assert {job.seeds for job in jobs} == {(0, 1, 2, 3, 4)}

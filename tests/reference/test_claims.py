@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference import __main__ as command
+from reference import cli as command
 from reference.claims import CLAIMS, PARTS
 from reference.claims.numerics import affine_root, central_difference, order, relative_error
 from reference.claims.registry import Claim

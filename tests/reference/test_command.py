@@ -158,3 +158,18 @@ def test_a_full_disk_below_standard_error_leaves_the_status():
 
 def test_a_terminal_without_greek_shows_escapes():
     assert as_command(r"print('\u03bb \udcff')", PYTHONIOENCODING="ascii") == (0, "\\u03bb \\udcff\n", "")
+
+
+@pytest.mark.parametrize("package", ["reference", "toy", "figures"])
+def test_ctrl_c_while_a_command_is_still_importing_is_one_line_and_status_130(package, tmp_path):
+    """NumPy's place is taken by a module that is interrupted as it is imported."""
+    (tmp_path / "numpy.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", package],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (130, "", 1)
+    assert done.stderr.startswith("interrupted")

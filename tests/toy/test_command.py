@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from reference.command import InputWarning, run
 from reference.updates import METHODS
 from toy import records
-from toy.__main__ import main
+from toy.cli import main
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import slug

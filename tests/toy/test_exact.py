@@ -17,7 +17,7 @@ from reference.command import UserError
 from reference.hypernet import FullResponse
 from reference.optimum import Optimum
 from reference.updates import DELTA_STN, METHODS, STN, Method, State
-from toy.__main__ import exact_main
+from toy.cli import exact_main
 from toy.datasets import Dataset, load
 from toy.exact import exact_columns
 from toy.experiments import EXPERIMENTS

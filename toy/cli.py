@@ -1,0 +1,187 @@
+"""`python -m toy EXPERIMENT`: run toy experiments and write their records; `python -m toy exact`: exact answers."""
+
+import json
+import math
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from reference.command import Parser, UserError
+from reference.updates import METHODS, Method
+from toy.datasets import Dataset, available, load, read_csv
+from toy.exact import exact_facts
+from toy.experiments import EXPERIMENTS
+from toy.jobs import pending, slug
+from toy.runs import execute
+from toy.split import split
+
+EXACT = ("ridge", "ridge-undivided", "dropout", "linear-network")
+
+MOST_SEEDS, MOST_JOBS = 1000, 1000
+MOST_SEED = 2**32 - 1
+"""scikit-learn's greatest random_state."""
+
+WORST_CONDITION = 1e14
+"""Of K, whose inverse gives the best response: beyond it no digit is certain."""
+
+
+def data_options(parser: Parser, default: str) -> None:
+    """The options that say where data come from."""
+    parser.add_argument("--data", default=default, metavar="NAME", help=f"a data set by name (default: {default})")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="your own data, a CSV with a header line")
+    parser.add_argument("--target", metavar="COLUMN", help="the column of --csv to predict")
+    parser.add_argument(
+        "--data-home", type=path, metavar="DIR", help="a folder of UCI files, NAME.csv[.gz] or .txt[.gz]"
+    )
+
+
+def whole_number(least: int, most: int):
+    """An argument type: a whole number from `least` to `most`."""
+
+    def convert(text: str) -> int:
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and least <= int(text) <= most):
+            raise UserError(f"{text[:40]!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return convert
+
+
+def finite(text: str) -> float:
+    """An argument type: a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{text!r} is not a finite number")
+    return value
+
+
+def path(text: str) -> Path:
+    """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
+    if not text:
+        raise UserError("a path is empty; give the name of a file or folder")
+    return Path(text)
+
+
+def datasets(options: Namespace) -> list[Dataset]:
+    """The data sets that the options ask for.
+
+    Raises:
+        UserError: --csv without --target or the other way round, or what `load` and `read_csv` raise.
+    """
+    if options.data_home is not None and not options.data_home.is_dir():
+        raise UserError(f"--data-home {options.data_home} is not a folder; give the folder that holds the files")
+    if (options.csv is None) != (options.target is None):
+        raise UserError("--csv FILE and --target COLUMN go together; give both")
+    if options.csv is not None:
+        return [read_csv(options.csv, options.target)]
+    names = available(options.data_home) if options.data == "all" else [options.data]
+    return [load(name, options.data_home) for name in names]
+
+
+def methods(name: str) -> tuple[Method, ...]:
+    """The methods of that name, or all four."""
+    known = {slug(method): method for method in METHODS}
+    if name != "all" and name not in known:
+        raise UserError(f"unknown method {name!r}; choose from {', '.join(known)}, all")
+    return METHODS if name == "all" else (known[name],)
+
+
+def writable(folder: Path, option: str = "--out") -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another {option}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written to; choose another {option}")
+    return folder
+
+
+def run_main(arguments: list[str]) -> int:
+    """`python -m toy EXPERIMENT ...`."""
+    parser = Parser(prog="python -m toy", description="Run a toy experiment of the paper (5.1, H.1); see also: exact.")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
+    data_options(parser, "all")
+    parser.add_argument(
+        "--method", default="all", metavar="NAME", help="stn, reparam-stn, centered-stn, delta-stn, all"
+    )
+    parser.add_argument(
+        "--seeds", type=whole_number(1, MOST_SEEDS), default=5, metavar="N", help="seeds 0 to N-1 (default: 5)"
+    )
+    parser.add_argument("--start", type=finite, metavar="VALUE", help="another penalty or drop rate to start from")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
+    )
+    parser.add_argument("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
+    options = parser.parse_args(arguments)
+    experiment = EXPERIMENTS.get(options.experiment)
+    if experiment is None:
+        raise UserError(f"unknown experiment {options.experiment!r}; choose from {', '.join(EXPERIMENTS)} or exact")
+    chosen, out, seeds = methods(options.method), writable(options.out), range(options.seeds)
+    jobs = [job for data in datasets(options) for job in pending(experiment, data, chosen, seeds, out, options.start)]
+    execute(jobs, options.jobs)
+    print(f"{sum(len(job.seeds) for job in jobs)} new runs; records are in {out / experiment.name}")
+    return 0
+
+
+def exact_main(arguments: list[str]) -> int:
+    """`python -m toy exact EXPERIMENT ...`."""
+    parser = Parser(prog="python -m toy exact", description="The exact answer for a data set and split.")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXACT))
+    data_options(parser, "diabetes")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), default=0, metavar="S", help="of the split (default: 0)"
+    )
+    parser.add_argument("--lam", type=finite, metavar="L", help="unconstrained λ (default: the experiment's start)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    if options.experiment not in EXACT:
+        raise UserError(f"unknown experiment {options.experiment!r}; choose from {', '.join(EXACT)}")
+    answers = [exact_answer(data, options) for data in datasets(options)]
+    if options.json:
+        print(json.dumps(answers[0] if len(answers) == 1 else answers, indent=2, allow_nan=False))
+        return 0
+    for answer in answers:
+        print("\n".join(f"{name:>22}  {value}" for name, value in answer.items()), end="\n\n")
+    return 0
+
+
+def exact_answer(data: Dataset, options: Namespace) -> dict[str, object]:
+    """λ*, and the validation loss and hypergradient at λ, for one data set.
+
+    Raises:
+        UserError: no exact answer can be given at this λ.
+    """
+    experiment = EXPERIMENTS[options.experiment]
+    problem = experiment.problem(split(data, options.seed))
+    lam = experiment.s.inverse(experiment.start(len(data.X))) if options.lam is None else options.lam
+    with np.errstate(all="ignore"):
+        K = problem.K(np.array([lam]))
+        if not np.isfinite(K).all() or np.linalg.cond(K) > WORST_CONDITION:
+            raise UserError(f"the best response at λ = {lam} cannot be computed; choose a λ nearer to 0")
+        loss, gradient = problem.outer_loss(np.array([lam])), problem.hypergradient(np.array([lam]))
+    return {
+        "experiment": experiment.name,
+        "data": data.name,
+        "seed": options.seed,
+        **exact_facts(problem.optimum(), experiment),
+        "lam": lam,
+        "validation_loss": float(loss),
+        "hypergradient": float(gradient[0]),
+    }
+
+
+def main() -> int:
+    """Dispatch to `exact` or to an experiment."""
+    arguments = sys.argv[1:]
+    return exact_main(arguments[1:]) if arguments[:1] == ["exact"] else run_main(arguments)
