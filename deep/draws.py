@@ -1,0 +1,35 @@
+"""Where every draw of a step comes from: one generator, and every process's own rows of the draw for the whole batch.
+
+    name      meaning
+    z         ε/σ, standard normal, (n, h) or (1, h)
+    uniform   what dropout masks are made of
+
+With several processes each draws for all of them and keeps its rows, so that they follow one process exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from deep.parallel import Share
+
+
+@dataclass
+class Draws:
+    """Draws from one generator for the rows of `share`."""
+
+    generator: torch.Generator
+    share: Share = field(default_factory=Share)
+
+    def normal(self, n: int, h: int, like: Tensor) -> Tensor:
+        """Standard normals for n of the batch's rows: (n, h)."""
+        shape = (self.share.total(n), h)
+        return self.share.rows(torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype), n)
+
+    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Uniforms on [0, 1) whose first axis is the batch's."""
+        n, *rest = shape
+        every = (self.share.total(n), *rest)
+        return self.share.rows(torch.rand(every, generator=self.generator, device=like.device, dtype=like.dtype), n)

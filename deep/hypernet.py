@@ -1,0 +1,175 @@
+"""Eqns. 2.6 and 3.1 on a model of one's own: responses attached to its layers in place, and the passes through it.
+
+    name       symbol      meaning
+    model      w0 (φ0)     the model's own parameters
+    branches   Θ (Φ)       the responses of its layers, apart from the model: its state_dict stays as it was
+    hyper      λ, σ        what is tuned
+
+While attached, a treated layer's `forward` is its branch's and a tuned dropout's reads its rate from `hyper`; the
+classes, the parameters and the names of the model are untouched, and `detach` takes the two away again.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deep import dropout
+from deep.draws import Draws
+from deep.hyperparameters import Hyperparameters
+from deep.structured import BRANCHES, Branch
+from reference.command import UserError
+
+
+class Hypernetwork:
+    """A model with responses attached.
+
+    Args:
+        without_response: names of modules that stay as they are (Θ = 0 there), their children included.
+        respond: whether anything responds; if not, only dropout modules are treated.
+
+    Raises:
+        UserError: a layer with parameters that no branch treats, a shared parameter, nothing that could respond, or
+            a model that is tuned already.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        hyper: Hyperparameters,
+        draws: Draws,
+        without_response: Iterable[str] = (),
+        respond: bool = True,
+    ) -> None:
+        self.model, self.hyper, self.draws = model, hyper, draws
+        layers = _treated(model, tuple(without_response)) if respond else {}
+        self.w0 = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.branches = nn.ModuleDict(
+            {name.replace(".", "/"): BRANCHES[type(layer)](layer, hyper) for name, layer in layers.items()}
+        )
+        self._changed = [branch.layer for branch in self]
+        for branch in self:
+            branch.layer.forward = branch.forward
+        for name, module in model.named_modules():
+            if name in hyper and isinstance(module, (nn.Dropout, *dropout.CHANNELS)):
+                module.forward = dropout.forward(module, name, hyper, draws)
+                self._changed.append(module)
+        self.follow()
+
+    def __iter__(self) -> Iterator[Branch]:
+        """The branches, in the order of the model's layers."""
+        for branch in self.branches.values():
+            assert isinstance(branch, Branch)
+            yield branch
+
+    @property
+    def Theta(self) -> list[nn.Parameter]:
+        """The parameters of all responses."""
+        return list(self.branches.parameters())
+
+    def follow(self) -> None:
+        """Move responses, λ and σ to where the model now is."""
+        like = self.w0[0]
+        for parameter in [*self.Theta, self.hyper.lam, self.hyper.raw_sigma]:
+            if parameter.device != like.device or parameter.dtype != like.dtype:
+                parameter.data = parameter.data.to(like)
+
+    def squared_norm(self) -> Float[Tensor, "n"]:
+        """‖w‖² of all weights in the pass under way, for each example: for a penalty that λ scales.
+
+        Linearised or not it is exact: the weights themselves are linear in Δw.
+        """
+        now = self.hyper.now
+        treated = {id(parameter) for branch in self for parameter in branch.layer.parameters(recurse=False)}
+        plain = [parameter.square().sum() for parameter in self.w0 if now.c is None or id(parameter) not in treated]
+        total = torch.stack(plain).sum()[None] if plain else self.w0[0].new_zeros(1)
+        if now.c is not None:
+            total = total + torch.stack([branch.squared_norm(now.c) for branch in self]).sum(0)
+        return total.expand(now.n) if now.n is not None else total
+
+    def detach(self) -> nn.Module:
+        """The plain model, with the current weights and, in its dropout modules, the tuned rates."""
+        now = self.hyper.centre()
+        for module in self._changed:
+            del module.forward
+        if now.c is not None:
+            for branch in self:
+                branch.settle(now.c[0])
+        for name, module in self.model.named_modules():
+            if name in self.hyper and isinstance(module, (nn.Dropout, *dropout.CHANNELS)):
+                module.p = self.hyper.values()[name]
+        return self.model
+
+
+def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]:
+    """The layers that get a response, by name."""
+    names = dict(model.named_modules())
+    if unknown := [name for name in without if name not in names]:
+        raise UserError(f"the model has no module {unknown[0]!r} to leave without a response")
+    layers: dict[str, nn.Module] = {}
+    seen: dict[int, str] = {}
+    for name, module in names.items():
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+        if not own or any(name == one or name.startswith(f"{one}.") for one in without):
+            continue
+        _check(name, module)
+        for parameter in own:
+            if (other := seen.setdefault(id(parameter), name)) != name:
+                what = f"{other!r} and {name!r} share a parameter"
+                raise UserError(f"{what}, which can follow one rule only; untie them, or leave both without a response")
+        layers[name] = module
+    if not layers:
+        raise UserError("no layer with parameters that can respond: there is nothing for the hyperparameters to move")
+    return layers
+
+
+def _check(name: str, module: nn.Module) -> None:
+    kind = type(module).__name__
+    if type(module) not in BRANCHES:
+        known = ", ".join(sorted(layer.__name__ for layer in BRANCHES))
+        raise UserError(
+            f"layer {name or kind!r}: no response is known for {kind} (known: {known}); leave it without one "
+            f"(without_response=[{name!r}]), or deep.register({kind}, a Branch of your own)"
+        )
+    if "forward" in vars(module):
+        raise UserError(f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first")
+
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """No graph is built for these parameters inside the block, and no gradient reaches them."""
+    those = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in those:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in those:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch statistics are used, but running ones do not move."""
+    those = [module for module in model.modules() if getattr(module, "track_running_stats", False) and module.training]
+    for module in those:
+        module.track_running_stats = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in those:
+            module.track_running_stats = True  # type: ignore[assignment]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode; afterwards each in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,199 @@
+"""Appendix F and Eqn. 2.7: declared hyperparameters, the unconstrained λ behind them, and the scale σ of ε.
+
+    name        symbol     shape
+    lam         λ          (h,)             unconstrained; s(λ) is what a person reads
+    raw_sigma   -          (h,)             σ = softplus(raw_sigma) is a standard deviation
+    eps         ε = σz     (n, h), (1, h)   one for each example, or one for the batch
+    c           ε or λ+ε   (n, h), (1, h)   what the response multiplies
+
+Losses, transforms and modules read a value by name, `hyper["rate"]`; which λ it is read at is a matter of the pass.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reference.command import UserError
+from reference.perturbation import softplus_inverse
+from reference.transforms import Exp, Linear, Logistic, Transform
+
+# s(s⁻¹(k)) may come out a rounding error below the whole number k, whose floor must still be k.
+ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A named hyperparameter with its bounds; calling it is s of appendix F.
+
+    Args:
+        start: s(λ) at the start, strictly between the bounds.
+        low, high: both finite, or (0, ∞), or (-∞, ∞).
+        discrete: losses read the whole number below s(λ + ε).
+        per: whether each example of a batch has an ε of its own, or the batch has one.
+
+    Raises:
+        UserError: the start is at or outside a bound, or the bounds have no transform.
+
+    Example:
+        >>> rate = Hyperparameter("rate", start=0.475, high=0.95)
+        >>> rate.lam, rate(torch.tensor([0.0]))
+        (0.0, tensor([0.4750]))
+    """
+
+    name: str
+    start: float
+    low: float = 0.0
+    high: float = math.inf
+    discrete: bool = False
+    per: Literal["example", "batch"] = "example"
+
+    def __post_init__(self) -> None:
+        if not self.low < self.start < self.high:
+            what = f"hyperparameter {self.name!r}: its start {self.start} is not strictly between"
+            raise UserError(f"{what} {self.low} and {self.high}; choose a start inside, or other bounds")
+        _ = self.transform
+
+    @property
+    def transform(self) -> Transform:
+        """s, as `reference` has it."""
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return Logistic(self.low, self.high)
+        if (self.low, self.high) == (0.0, math.inf):
+            return Exp()
+        if (self.low, self.high) == (-math.inf, math.inf):
+            return Linear()
+        raise UserError(f"hyperparameter {self.name!r}: bounds are two numbers, or 0 and inf, or -inf and inf")
+
+    @property
+    def lam(self) -> float:
+        """s⁻¹(start)."""
+        return self.transform.inverse(self.start)
+
+    def __call__(self, lam: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """s(λ), before any rounding to a whole number."""
+        match self.transform:
+            case Logistic(low, high):
+                return low + (high - low) * torch.sigmoid(lam)
+            case Exp():
+                return torch.exp(lam)
+            case Linear():
+                return lam
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One evaluation of the network.
+
+    Args:
+        lam: λ + ε, a row for each example, or one row.
+        c: what the response multiplies; None where it adds nothing.
+        n: examples; None outside a training step, where values are read as single numbers.
+        linearised: tangents carry Δw (Eqn. 3.13).
+    """
+
+    lam: Float[Tensor, "_ h"]
+    c: Float[Tensor, "_ h"] | None
+    n: int | None = None
+    linearised: bool = False
+
+
+class Hyperparameters:
+    """λ and σ of declared hyperparameters, and their values in the pass that is under way.
+
+    Raises:
+        UserError: no hyperparameter, two of one name, or a scale that is not positive.
+
+    Example:
+        >>> hyper = Hyperparameters([Hyperparameter("decay", start=0.5)])
+        >>> hyper["decay"].item(), hyper.values()
+        (0.5, {'decay': 0.5})
+    """
+
+    def __init__(self, declared: Iterable[Hyperparameter], sigma: float = 1.0) -> None:
+        self.declared = tuple(declared)
+        self.names = tuple(one.name for one in self.declared)
+        if not self.declared:
+            raise UserError("nothing to tune: declare a hyperparameter, or give the model an nn.Dropout")
+        if twice := {name for name in self.names if self.names.count(name) > 1}:
+            raise UserError(f"hyperparameter {min(twice)!r} is declared twice; give each a name of its own")
+        if not 0 < sigma < math.inf:
+            raise UserError(f"the perturbation scale {sigma} is not a positive number")
+        self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
+        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(sigma))))  # type: ignore[arg-type]
+        self.centred = True
+        self._pass: Pass | None = None
+
+    def __len__(self) -> int:
+        return len(self.declared)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Tensor:
+        """s(λ + ε) of the pass under way: (n,), or () for one value a batch and outside a training step.
+
+        Raises:
+            UserError: no hyperparameter has this name.
+        """
+        if name not in self.names:
+            raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
+        index, now = self.names.index(name), self.now
+        one = self.declared[index]
+        value = one(now.lam[:, index])
+        value = torch.floor(value + ROUNDING) if one.discrete else value
+        return value[0] if one.per == "batch" or now.n is None else value.expand(now.n)
+
+    @property
+    def sigma(self) -> Float[Tensor, "h"]:
+        """σ = softplus(raw_sigma)."""
+        return F.softplus(self.raw_sigma)
+
+    @property
+    def entropy(self) -> Float[Tensor, ""]:
+        """H[N(0, diag(σ²))] less its constant: Σ log σ."""
+        return self.sigma.log().sum()
+
+    def values(self) -> dict[str, float]:
+        """s(λ) by name, in the units of the bounds."""
+        with torch.no_grad():
+            return {one.name: float(one(lam)) for one, lam in zip(self.declared, self.lam, strict=True)}
+
+    def scales(self) -> dict[str, float]:
+        """σ by name, in units of λ."""
+        return dict(zip(self.names, self.sigma.tolist(), strict=True))
+
+    def per_example(self, z: Float[Tensor, "n h"]) -> Float[Tensor, "n h"]:
+        """The same draws with those of the first example everywhere for hyperparameters with one ε a batch."""
+        alone = torch.tensor([one.per == "batch" for one in self.declared], device=z.device)
+        return torch.where(alone, z[:1], z) if alone.any() else z
+
+    @property
+    def now(self) -> Pass:
+        """The pass under way; outside one, the current weights at ε = 0: c = 0 (Eqn. 3.1) or c = λ (Eqn. 2.6)."""
+        return self._pass or self.centre()
+
+    def centre(self, n: int | None = None) -> Pass:
+        """The pass at ε = 0."""
+        lam = self.lam.detach()[None]
+        return Pass(lam, None if self.centred else lam, n)
+
+    @contextmanager
+    def at(self, one: Pass) -> Iterator[None]:
+        """Values and responses are those of `one` inside the `with` block."""
+        before, self._pass = self._pass, one
+        try:
+            yield
+        finally:
+            self._pass = before
+
+    def to(self, like: Tensor) -> None:
+        """Move λ and σ to the device and the precision of `like`, in place."""
+        for parameter in (self.lam, self.raw_sigma):
+            parameter.data = parameter.data.to(like)

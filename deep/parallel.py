@@ -1,0 +1,62 @@
+"""Several processes as one: which rows of a batch are this process's, and gradients averaged over all rows.
+
+With no process group there is one process and nothing is communicated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def processes() -> int:
+    """How many processes work together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if processes() > 1 else 0
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a batch lies over the processes: counts[r] consecutive rows at process r. Empty with one process."""
+
+    counts: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(n: int, device: torch.device) -> "Share":
+        """The share in which this process holds n rows."""
+        if processes() == 1:
+            return Share()
+        counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(processes())]
+        dist.all_gather(counts, torch.tensor([n], device=device))
+        return Share(tuple(int(count) for count in counts))
+
+    def total(self, n: int) -> int:
+        """Rows of the whole batch, of which this process holds n."""
+        return sum(self.counts) if self.counts and n == self.counts[rank()] else n
+
+    def rows(self, draws: Tensor, n: int) -> Tensor:
+        """This process's n rows of a draw for the whole batch."""
+        if len(draws) == n:
+            return draws
+        start = sum(self.counts[: rank()])
+        return draws[start : start + n]
+
+    def weight(self) -> float:
+        """The part of the batch's mean that this process's mean is."""
+        return self.counts[rank()] / sum(self.counts) if self.counts else 1.0
+
+
+def average(tensors: Sequence[Tensor], share: Share) -> Sequence[Tensor]:
+    """Means over the whole batch from every process's means over its own rows."""
+    if not share.counts:
+        return tensors
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]) * share.weight()
+    dist.all_reduce(flat)
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

@@ -1,0 +1,208 @@
+"""Eqn. 3.14 and E.1 on PyTorch's layers: W_θ = W_general + (Uc) ⊙_row W_response, b_θ = b_general + (Vc) ⊙ b_response.
+
+    name         symbol         shape
+    general      W_general      of the layer's own parameter, which stays where it is
+    response     W_response     the same                       (b_response for a bias)
+    U            U              (rows, h)                      (V for a bias)
+    scale        Uc             (n, rows), (1, rows)
+
+A row is what one U scales together: a unit of Linear, a filter of Conv, a channel of BatchNorm, a coordinate of
+Embedding. With one c for each example the weights differ from example to example; no such weights are ever formed,
+since a row's scale can wait until after the layer's own product.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deep.hyperparameters import Hyperparameters
+from reference.command import UserError
+
+L = TypeVar("L", bound=nn.Module)
+
+
+class RowResponse(nn.Module):
+    """The response of one parameter: U = 0 and a response drawn like the parameter itself, so Θ = 0 with a gradient.
+
+    Args:
+        drawn: another draw of the parameter's own initialisation.
+        axis: the parameter's axis of rows.
+    """
+
+    def __init__(self, drawn: Tensor, h: int, axis: int = 0) -> None:
+        super().__init__()
+        self.axis = axis
+        # A constant 0, as BatchNorm's bias starts, would leave U and the response both without a gradient for ever.
+        start = drawn if drawn.any() else torch.ones_like(drawn)
+        self.response = nn.Parameter(start.detach().clone())
+        self.U = nn.Parameter(drawn.new_zeros(drawn.shape[axis], h))
+
+    def scale(self, c: Float[Tensor, "n h"], dims: int = 2) -> Float[Tensor, "n ..."]:
+        """Uc as (n, rows), with axes of length 1 after the rows up to `dims`."""
+        scale = F.linear(c, self.U)
+        return scale.reshape(*scale.shape, *[1] * (dims - 2))
+
+    def delta(self, c: Float[Tensor, "h"]) -> Tensor:
+        """Δw of the parameter's own shape, for one c."""
+        shape = [1] * self.response.ndim
+        shape[self.axis] = -1
+        return (self.U @ c).reshape(shape) * self.response
+
+    def squared_norm(self, general: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
+        """‖w + Δw‖² for each c, without forming any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows."""
+        s = self.scale(c)
+        cross = (general * self.response).movedim(self.axis, 0).flatten(1).sum(1) if general.ndim > 1 else None
+        square = self.response.square().movedim(self.axis, 0).flatten(1).sum(1) if general.ndim > 1 else None
+        if cross is None or square is None:
+            cross, square = general * self.response, self.response.square()
+        return general.square().sum() + 2 * s @ cross + s.square() @ square
+
+
+class Branch(nn.Module, ABC, Generic[L]):
+    """The responses of one layer's parameters; while it is attached it stands in for the layer's own `forward`.
+
+    A subclass says what the response adds to the layer's output (`change`); for a layer whose output is not linear in
+    its parameters it overrides `forward` instead.
+    """
+
+    row_axis: dict[str, int] = {}
+
+    def __init__(self, layer: L, hyper: Hyperparameters) -> None:
+        super().__init__()
+        self._layer, self._own, self._hyper = [layer], layer.forward, hyper
+        drawn = copy.deepcopy(layer)
+        drawn.reset_parameters()  # type: ignore[operator]
+        self.responses = nn.ModuleDict(
+            {
+                name: RowResponse(parameter, len(hyper), self.row_axis.get(name, 0))
+                for name, parameter in drawn.named_parameters(recurse=False)
+            }
+        )
+
+    @property
+    def layer(self) -> L:
+        """The layer; in a list, so that its parameters are not taken for the branch's."""
+        return self._layer[0]
+
+    def of(self, name: str) -> RowResponse:
+        """The response of one of the layer's parameters."""
+        response = self.responses[name]
+        assert isinstance(response, RowResponse)
+        return response
+
+    @abstractmethod
+    def change(self, x: Tensor, c: Float[Tensor, "_ h"]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the response adds to the layer's output, as (scale, product, offset): scale ⊙ product + offset."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer at the weights of the pass under way; where it is linearised, the change goes to the tangent."""
+        now = self._hyper.now
+        if now.c is None:
+            return self._own(x)
+        if not now.linearised:
+            return _add(self._own(x), *self.change(self.checked(x, now.c), now.c))
+        y, dy = forward_ad.unpack_dual(self._own(x))
+        change = self.change(self.checked(forward_ad.unpack_dual(x).primal, now.c), now.c)
+        return forward_ad.make_dual(y, _add(dy, *change))
+
+    def checked(self, x: Tensor, c: Tensor) -> Tensor:
+        """x, whose first axis must be that of c's examples.
+
+        Raises:
+            UserError: it is not.
+        """
+        if len(c) not in (1, len(x)):
+            what = f"a {type(self.layer).__name__} sees {len(x)} rows in a batch of {len(c)} examples"
+            raise UserError(f"{what}; keep examples on the first axis, or use one perturbation a batch")
+        return x
+
+    def settle(self, c: Float[Tensor, "h"]) -> None:
+        """Add Δw to the layer's own parameters: what `detach` leaves behind."""
+        with torch.no_grad():
+            for name, parameter in self.layer.named_parameters(recurse=False):
+                parameter += self.of(name).delta(c)
+
+    def squared_norm(self, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
+        """‖w + Δw‖² of all the layer's parameters."""
+        named = self.layer.named_parameters(recurse=False)
+        return torch.stack([self.of(name).squared_norm(parameter, c) for name, parameter in named]).sum(0)
+
+
+def _add(y: Tensor | None, scale: Tensor, product: Tensor, offset: Tensor | None) -> Tensor:
+    y = scale * product if y is None else torch.addcmul(y, scale.to(y.dtype), product)
+    return y if offset is None else y + offset.to(y.dtype)
+
+
+class LinearBranch(Branch[nn.Linear]):
+    """Eqn. 3.14; an input of (n, ..., m_in) has the same c along the axes between."""
+
+    def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight = self.of("weight")
+        scale = _between(weight.scale(c), x.ndim)
+        offset = None
+        if self.layer.bias is not None:
+            bias = self.of("bias")
+            offset = _between(bias.scale(c) * bias.response, x.ndim)
+        return scale, F.linear(x, weight.response), offset
+
+
+class ConvBranch(Branch[nn.Conv1d | nn.Conv2d]):
+    """E.1: a filter is a row."""
+
+    def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight = self.of("weight")
+        product = self.layer._conv_forward(x, weight.response, None)
+        offset = None
+        if self.layer.bias is not None:
+            bias = self.of("bias")
+            offset = (bias.scale(c) * bias.response).reshape(len(c), -1, *[1] * (x.ndim - 2))
+        return weight.scale(c, x.ndim), product, offset
+
+
+class BatchNormBranch(Branch[nn.BatchNorm1d | nn.BatchNorm2d]):
+    """Eqn. 3.14 with rows of one weight: a channel's γ and β. The normalised input is another call without them."""
+
+    def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        layer, gamma, beta = self.layer, self.of("weight"), self.of("bias")
+        own = not layer.training and layer.running_mean is not None
+        statistics = (layer.running_mean, layer.running_var) if own else (None, None)
+        normalised = F.batch_norm(x, *statistics, training=not own, eps=layer.eps)
+        dims = (len(c), -1, *[1] * (x.ndim - 2))
+        scale = (gamma.scale(c) * gamma.response).reshape(dims)
+        return scale, normalised, (beta.scale(c) * beta.response).reshape(dims)
+
+
+class EmbeddingBranch(Branch[nn.Embedding]):
+    """Eqn. 3.14 for a dense layer on one-hot rows: a row of W is a coordinate of the embedding, a column of `weight`."""
+
+    row_axis = {"weight": 1}
+
+    def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight = self.of("weight")
+        return _between(weight.scale(c), x.ndim + 1), F.embedding(x, weight.response), None
+
+
+def _between(scale: Float[Tensor, "n rows"], dims: int) -> Tensor:
+    """(n, rows) as (n, 1, ..., 1, rows)."""
+    return scale.reshape(len(scale), *[1] * (dims - 2), -1)
+
+
+BRANCHES: dict[type[nn.Module], type[Branch[Any]]] = {
+    nn.Linear: LinearBranch,
+    nn.Conv1d: ConvBranch,
+    nn.Conv2d: ConvBranch,
+    nn.BatchNorm1d: BatchNormBranch,
+    nn.BatchNorm2d: BatchNormBranch,
+    nn.Embedding: EmbeddingBranch,
+}
+
+
+def register(layer: type[nn.Module], branch: type[Branch[Any]]) -> None:
+    """Treat layers of exactly this type with this branch from now on."""
+    BRANCHES[layer] = branch

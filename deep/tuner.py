@@ -1,0 +1,246 @@
+"""Algorithms 1 and 2 as an object that a training loop holds: responses, optimisers and draws, one call for each step.
+
+    name       symbol             meaning
+    w0, Theta  α_1                a torch optimizer each, on their own parameters
+    lam        α_2                the same for λ
+    sigma      α_3                and for raw_sigma; None keeps σ as it starts
+    tau        τ                  weight of the entropy (Eqn. 2.7)
+    T_train    T_train, T_valid   inner steps, and how many outer steps follow them
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer, RMSprop
+from torch.utils._pytree import tree_leaves
+
+from deep import diagnosis
+from deep.draws import Draws
+from deep.hypernet import Hypernetwork, evaluating
+from deep.hyperparameters import Hyperparameters
+from deep.parallel import Share, average
+from deep.updates import Evaluation, Objective, evaluate, joint_gradient, outer_gradients, response_gradient, w0_gradient
+from reference.command import UserError
+from reference.updates import DELTA_STN, Method
+
+OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
+Loss = Callable[[Any, Any], Tensor]
+
+
+class Tuner:
+    """Tunes the hyperparameters of a model while it trains; `inner_step` and `outer_step` drop into any loop.
+
+    Args:
+        model: trains already; its parameters move in place. Have it where it is to run, and in training mode.
+        hyper: what is tuned.
+        train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`.
+        valid_loss: the same without penalties (default: `train_loss`).
+        method: which switches of section 3 are on; None for a plain run at `hyper`'s values.
+        augment: applied to training inputs; it may read `hyper`.
+        predict: from inputs to outputs (default: the model itself).
+        w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ takes λ's.
+        warm_up: inner steps before the first outer step is due.
+        eps_per: one ε for each example, or one for each batch.
+        noise: for a plain run: perturb the hyperparameters by N(0, σ²) all the same.
+        clip: the largest norm of w0's and of Θ's gradient.
+        autocast: a context for losses and outputs, such as `lambda: torch.autocast("cuda", torch.bfloat16)`.
+        without_response: names of modules that get no response.
+        seed: of ε and of the masks of tuned dropout modules.
+
+    Raises:
+        UserError: what `Hypernetwork` raises, or a method that needs what is not here.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        hyper: Hyperparameters,
+        train_loss: Loss,
+        valid_loss: Loss | None = None,
+        *,
+        method: Method | None = DELTA_STN,
+        augment: Callable[[Any], Any] | None = None,
+        predict: Callable[[Any], Any] | None = None,
+        w0: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9),
+        Theta: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9),
+        lam: OptimizerFactory = partial(RMSprop, lr=0.01),
+        sigma: OptimizerFactory | None = partial(RMSprop, lr=0.01),
+        tau: float = 1e-3,
+        T_train: int = 5,
+        T_valid: int = 1,
+        warm_up: int = 0,
+        eps_per: str = "example",
+        noise: bool = False,
+        clip: float | None = None,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        without_response: Iterable[str] = (),
+        seed: int = 0,
+    ) -> None:
+        if method is not None and method.control_variate:
+            raise UserError(f"{method.name}: the deep layer has no control variate; choose one of the paper's methods")
+        if eps_per not in ("example", "batch"):
+            raise UserError(f"eps_per={eps_per!r} is neither 'example' nor 'batch'")
+        self.model, self.hyper, self.method = model, hyper, method
+        hyper.centred = method is None or method.centred
+        device = next(model.parameters()).device
+        self.draws = Draws(torch.Generator(device).manual_seed(seed))
+        self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
+        forward = predict or model
+        augmented = forward if augment is None else lambda x: forward(augment(x))
+        self.training = Objective(augmented, train_loss, autocast)
+        self.validation = Objective(forward, valid_loss or train_loss, autocast)
+        self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
+        self.eps_per, self.noise, self.clip = eps_per, noise, clip
+        self.optimisers = {"w0": w0(self.net.w0)}
+        if method is not None:
+            self.optimisers |= {"Theta": Theta(self.net.Theta), "lam": lam([hyper.lam])}
+            self.optimisers |= {} if sigma is None else {"sigma": sigma([hyper.raw_sigma])}
+        self.inner_steps = self.outer_steps = 0
+
+    def inner_step(self, x: Any, t: Any) -> Evaluation:
+        """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
+
+        w0 steps first, then Θ at the new w0, with fresh ε and masks; where w0 is perturbed the two step together.
+
+        Returns:
+            The pass that w0's step saw: loss, outputs and gradients.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        n = self._begin(x)
+        if self.method is None:
+            seen = w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
+            self._step("w0", self.net.w0, seen.gradients)
+        elif self.method.unperturbed:
+            seen = w0_gradient(self.net, self.training, x, t, n)
+            self._check(seen, self.training, x)
+            self._step("w0", self.net.w0, seen.gradients)
+            response = response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
+            self._check(response, self.training, x)
+            self._step("Theta", self.net.Theta, response.gradients)
+        else:
+            seen = joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
+            self._check(seen, self.training, x)
+            count = len(self.net.w0)
+            self._step("w0", self.net.w0, seen.gradients[:count])
+            self._step("Theta", self.net.Theta, seen.gradients[count:])
+        self.inner_steps += 1
+        return seen
+
+    def due(self) -> int:
+        """How many outer steps follow the inner step just done: T_valid after every T_train, none in warm-up."""
+        since = self.inner_steps - self.warm_up
+        return self.T_valid if self.method is not None and since > 0 and since % self.T_train == 0 else 0
+
+    def outer_step(self, x: Any, t: Any) -> Evaluation:
+        """One step on λ and σ on a validation batch, in evaluation mode.
+
+        Raises:
+            UserError: the loss is not finite, or the run is plain.
+        """
+        if self.method is None:
+            raise UserError("a plain run has no outer step: its hyperparameters are given")
+        n = self._begin(x)
+        seen = outer_gradients(self.method, self.net, self.validation, self._normal(n), x, t, n, self.tau)
+        self._check(seen, self.validation, x)
+        self._step("lam", [self.hyper.lam], seen.gradients[:1])
+        if "sigma" in self.optimisers:
+            self._step("sigma", [self.hyper.raw_sigma], seen.gradients[1:])
+        self.outer_steps += 1
+        return seen
+
+    def evaluate(self, x: Any, t: Any) -> tuple[Tensor, Any]:
+        """The validation loss and the outputs at the current weights, in evaluation mode, without a graph."""
+        with torch.no_grad(), evaluating(self.model):
+            return evaluate(self.net, self.validation, x, t, self.hyper.centre(_examples(x)))
+
+    def squared_norm(self) -> Tensor:
+        """‖w‖² in the pass under way, one for each example; for penalties in `train_loss`."""
+        return self.net.squared_norm()
+
+    def detach(self) -> nn.Module:
+        """The plain model with the current weights, its dropout modules at the tuned rates."""
+        return self.net.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the steps change, and what it belongs to."""
+        return {
+            "signature": self.signature(),
+            "model": self.model.state_dict(),
+            "branches": self.net.branches.state_dict(),
+            "lam": self.hyper.lam.detach().clone(),
+            "raw_sigma": self.hyper.raw_sigma.detach().clone(),
+            "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
+            "generator": self.draws.generator.get_state(),
+            "steps": (self.inner_steps, self.outer_steps),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same model, hyperparameters and method.
+
+        Raises:
+            UserError: the state is of another.
+        """
+        if difference := _difference(state["signature"], self.signature()):
+            raise UserError(f"the checkpoint is of another run: {difference}; use another folder, or start afresh")
+        self.model.load_state_dict(state["model"])
+        self.net.branches.load_state_dict(state["branches"])
+        with torch.no_grad():
+            self.hyper.lam.copy_(state["lam"])
+            self.hyper.raw_sigma.copy_(state["raw_sigma"])
+        for name, one in self.optimisers.items():
+            one.load_state_dict(state["optimisers"][name])
+        self.draws.generator.set_state(state["generator"].cpu())
+        self.inner_steps, self.outer_steps = state["steps"]
+
+    def signature(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that reads it."""
+        return {
+            "method": None if self.method is None else asdict(self.method),
+            "hyperparameters": [asdict(one) for one in self.hyper.declared],
+            "parameters": {name: tuple(p.shape) for name, p in self.model.state_dict().items()},
+            "optimisers": {name: type(one).__name__ for name, one in self.optimisers.items()},
+        }
+
+    def _begin(self, x: Any) -> int:
+        self.net.follow()
+        n = _examples(x)
+        self.draws.share = Share.of(n, self.hyper.lam.device)
+        return n
+
+    def _normal(self, n: int) -> Tensor:
+        z = self.draws.normal(n, len(self.hyper), self.hyper.lam)
+        return z if self.eps_per == "example" else z[:1]
+
+    def _step(self, name: str, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
+        for parameter, gradient in zip(parameters, average(gradients, self.draws.share), strict=True):
+            parameter.grad = gradient
+        if self.clip is not None and name in ("w0", "Theta"):
+            nn.utils.clip_grad_norm_(parameters, self.clip)
+        self.optimisers[name].step()
+        for parameter in parameters:
+            parameter.grad = None
+
+    def _check(self, seen: Evaluation, objective: Objective, x: Any) -> None:
+        if not torch.isfinite(seen.loss):
+            raise UserError(diagnosis.explain(self.net, objective, x, self.inner_steps))
+
+
+def _examples(x: Any) -> int:
+    tensors = [leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor)]
+    if not tensors or not len(tensors[0]):
+        raise UserError("a batch without examples: its inputs hold no tensor with rows on the first axis")
+    return len(tensors[0])
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    for part in ours:
+        if theirs.get(part) != ours[part]:
+            return f"its {part} differ"
+    return ""

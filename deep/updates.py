@@ -1,0 +1,143 @@
+"""Algorithms 1 and 2 on a PyTorch model: `reference/updates.py`, line beside line.
+
+    name          symbol       shape
+    z             ε/σ          (n, h), (1, h)     standard normal, drawn by the caller
+    c             ε or λ + ε   the same           what the response multiplies
+    w0, Theta     w0, Θ        lists of parameters
+
+Nothing is stepped here: each function returns gradients of one objective in some parameters, and leaves no trace in
+the others. The inner gradients see a mini-batch of the training loss; the outer ones see the validation loss.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from deep.hypernet import Hypernetwork, evaluating, frozen, frozen_statistics
+from deep.hyperparameters import Pass
+from reference.updates import Method
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss in the two parts that the linearisation needs apart.
+
+    Args:
+        predict: from inputs to outputs, through the model: a tensor, or a tuple, list or dict of tensors.
+        loss: from outputs and targets to a mean over examples; it sees weights through the outputs alone, and may
+            read hyperparameters and `Hypernetwork.squared_norm`.
+        autocast: a context for both, for lower precision.
+    """
+
+    predict: Callable[[Any], Any]
+    loss: Callable[[Any, Any], Tensor]
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+class Evaluation(NamedTuple):
+    """The loss and the outputs of one pass, and its gradients in the parameters that were asked for."""
+
+    loss: Float[Tensor, ""]
+    outputs: Any
+    gradients: list[Tensor]
+
+
+def perturbed(method: Method, net: Hypernetwork, z: Float[Tensor, "_ h"], n: int) -> Pass:
+    """λ + ε and c = ε (Eqn. 3.1) or λ + ε (Eqn. 2.6) at ε = σz, as functions of λ and σ.
+
+    Centred, c = λ + ε - λ0 at λ0 = λ: its value is ε, and its gradient in λ is Θᵀ's.
+    """
+    hyper = net.hyper
+    lam = hyper.lam + hyper.sigma * hyper.per_example(z)
+    c = lam - hyper.lam.detach() if method.centred else lam
+    return Pass(lam, c, n)
+
+
+def w0_gradient(
+    net: Hypernetwork, objective: Objective, x: Any, t: Any, n: int, z: Float[Tensor, "_ h"] | None = None
+) -> Evaluation:
+    """Eqn. 3.9: ∇_w0 L_T(λ, w0): a plain step's gradient, without the response.
+
+    Args:
+        z: where given, L_T(λ + σz, w0) instead: perturbed hyperparameters and nothing that responds (table 4's noise).
+    """
+    hyper = net.hyper
+    at = hyper.centre(n) if z is None else Pass((hyper.lam + hyper.sigma * hyper.per_example(z)).detach(), None, n)
+    loss, outputs = evaluate(net, objective, x, t, at)
+    return Evaluation(loss.detach(), outputs, _gradients(loss, net.w0))
+
+
+def response_gradient(
+    method: Method, net: Hypernetwork, objective: Objective, z: Float[Tensor, "_ h"], x: Any, t: Any, n: int
+) -> Evaluation:
+    """Eqn. 3.10: ∇_Θ L_T(λ + ε, w0 + Θε), or of the network linearised at w0 (Eqn. 3.13); nothing else is computed."""
+    with frozen(net.w0), frozen_statistics(net.model):
+        at = _constant(perturbed(method, net, z, n), method.linearised)
+        loss, outputs = evaluate(net, objective, x, t, at)
+        return Evaluation(loss.detach(), outputs, _gradients(loss, net.Theta))
+
+
+def joint_gradient(
+    method: Method, net: Hypernetwork, objective: Objective, z: Float[Tensor, "_ h"], x: Any, t: Any, n: int
+) -> Evaluation:
+    """Eqn. 2.5: ∇ of L_T(λ + ε, w0 + Θc) in w0 and Θ at once, in this order (Alg. 2)."""
+    loss, outputs = evaluate(net, objective, x, t, _constant(perturbed(method, net, z, n)))
+    return Evaluation(loss.detach(), outputs, _gradients(loss, [*net.w0, *net.Theta]))
+
+
+def outer_gradients(
+    method: Method,
+    net: Hypernetwork,
+    objective: Objective,
+    z: Float[Tensor, "_ h"],
+    x: Any,
+    t: Any,
+    n: int,
+    tau: float = 0.0,
+) -> Evaluation:
+    """Eqn. 2.7: ∇ of L_V(λ + ε, w0 + Θc) - τ H[p(ε|σ)] in λ and raw_sigma, the network at the perturbed weights."""
+    hyper = net.hyper
+    with frozen([*net.w0, *net.Theta]), evaluating(net.model):
+        loss, outputs = evaluate(net, objective, x, t, perturbed(method, net, z, n))
+        return Evaluation(
+            loss.detach(), outputs, _gradients(loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma])
+        )
+
+
+def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
+    """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
+    with net.hyper.at(at), objective.autocast():
+        with forward_ad.dual_level() if at.linearised else nullcontext():
+            outputs = objective.predict(x)
+            if at.linearised:
+                outputs = tree_map(_first_order, outputs)
+        return objective.loss(outputs, t), tree_map(_without_graph, outputs)
+
+
+def _first_order(y: Any) -> Any:
+    if not isinstance(y, Tensor) or not y.is_floating_point():
+        return y
+    primal, tangent = forward_ad.unpack_dual(y)
+    return primal if tangent is None else primal + tangent
+
+
+def _without_graph(y: Any) -> Any:
+    return y.detach() if isinstance(y, Tensor) else y
+
+
+def _constant(one: Pass, linearised: bool = False) -> Pass:
+    c = None if one.c is None else one.c.detach()
+    return Pass(one.lam.detach(), c, one.n, linearised)
+
+
+def _gradients(loss: Tensor, parameters: list[Any]) -> list[Tensor]:
+    """∂loss/∂parameters; zeros where the loss does not depend on one."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
