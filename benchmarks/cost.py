@@ -1,6 +1,6 @@
 """What a step costs, in plain SGD steps of the same net: one process, steps interleaved, float32, medians.
 
-    python -m benchmarks.cost [mnist-mlp | fmnist-cnn] [rounds]
+python -m benchmarks.cost [mnist-mlp | fmnist-cnn] [rounds]
 """
 
 import statistics

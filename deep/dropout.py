@@ -9,7 +9,7 @@
 
 from collections.abc import Callable
 
-import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from deep.draws import Draws
@@ -28,16 +28,19 @@ def dropout_rates(model: nn.Module, high: float = 0.95) -> list[Hyperparameter]:
         >>> [rate.name for rate in dropout_rates(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))]
         ['1']
     """
-    found = (
-        (name, module) for name, module in model.named_modules() if isinstance(module, (nn.Dropout, *CHANNELS))
-    )
+    found = ((name, module) for name, module in model.named_modules() if isinstance(module, (nn.Dropout, *CHANNELS)))
     return [Hyperparameter(name, start=module.p, high=high) for name, module in found]
 
 
 def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
-    """x ⊙ (u ≥ p) / (1 - p), with p () or (n,) along the first axis and u broadcast over what is dropped together."""
+    """x ⊙ (u ≥ p) / (1 - p), with p () or (n,) along the first axis and u broadcast over what is dropped together.
+
+    Linear in x, so a tangent is masked like x itself.
+    """
     rate = rate.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    return x * ((uniforms >= rate) / (1 - rate))
+    mask = (uniforms >= rate) / (1 - rate)
+    x, dx = forward_ad.unpack_dual(x)
+    return x * mask if dx is None else forward_ad.make_dual(x * mask, dx * mask)
 
 
 def forward(module: nn.Module, name: str, hyper: Hyperparameters, draws: Draws) -> Callable[[Tensor], Tensor]:

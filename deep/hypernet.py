@@ -54,7 +54,7 @@ class Hypernetwork:
             branch.layer.forward = branch.forward
         for name, module in model.named_modules():
             if name in hyper and isinstance(module, (nn.Dropout, *dropout.CHANNELS)):
-                module.forward = dropout.forward(module, name, hyper, draws)
+                module.forward = dropout.forward(module, name, hyper, draws)  # type: ignore[assignment]
                 self._changed.append(module)
         self.follow()
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -126,7 +127,7 @@ class Hyperparameters:
         if not 0 < sigma < math.inf:
             raise UserError(f"the perturbation scale {sigma} is not a positive number")
         self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
-        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(sigma))))  # type: ignore[arg-type]
+        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(np.array(sigma)))))
         self.centred = True
         self._pass: Pass | None = None
 

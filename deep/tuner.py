@@ -1,11 +1,11 @@
 """Algorithms 1 and 2 as an object that a training loop holds: responses, optimisers and draws, one call for each step.
 
-    name       symbol             meaning
-    w0, Theta  α_1                a torch optimizer each, on their own parameters
-    lam        α_2                the same for λ
-    sigma      α_3                and for raw_sigma; None keeps σ as it starts
-    tau        τ                  weight of the entropy (Eqn. 2.7)
-    T_train    T_train, T_valid   inner steps, and how many outer steps follow them
+name       symbol             meaning
+w0, Theta  α_1                a torch optimizer each, on their own parameters
+lam        α_2                the same for λ
+sigma      α_3                and for raw_sigma; None keeps σ as it starts
+tau        τ                  weight of the entropy (Eqn. 2.7)
+T_train    T_train, T_valid   inner steps, and how many outer steps follow them
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,17 +19,25 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, RMSprop
 from torch.utils._pytree import tree_leaves
 
-from deep import diagnosis
+from deep import diagnosis, updates
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork, evaluating
 from deep.hyperparameters import Hyperparameters
 from deep.parallel import Share, average
-from deep.updates import Evaluation, Objective, evaluate, joint_gradient, outer_gradients, response_gradient, w0_gradient
+from deep.updates import (
+    Evaluation,
+    Objective,
+)
 from reference.command import UserError
 from reference.updates import DELTA_STN, Method
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 Loss = Callable[[Any, Any], Tensor]
+
+WEIGHTS: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9)
+"""H.2.1's and H.2.2's optimiser of w0 and Θ."""
+OUTER: OptimizerFactory = partial(RMSprop, lr=0.01)
+"""H.2's optimiser of λ, and so of σ."""
 
 
 class Tuner:
@@ -66,10 +74,10 @@ class Tuner:
         method: Method | None = DELTA_STN,
         augment: Callable[[Any], Any] | None = None,
         predict: Callable[[Any], Any] | None = None,
-        w0: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9),
-        Theta: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9),
-        lam: OptimizerFactory = partial(RMSprop, lr=0.01),
-        sigma: OptimizerFactory | None = partial(RMSprop, lr=0.01),
+        w0: OptimizerFactory = WEIGHTS,
+        Theta: OptimizerFactory = WEIGHTS,
+        lam: OptimizerFactory = OUTER,
+        sigma: OptimizerFactory | None = OUTER,
         tau: float = 1e-3,
         T_train: int = 5,
         T_valid: int = 1,
@@ -115,17 +123,17 @@ class Tuner:
         """
         n = self._begin(x)
         if self.method is None:
-            seen = w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
+            seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
             self._step("w0", self.net.w0, seen.gradients)
         elif self.method.unperturbed:
-            seen = w0_gradient(self.net, self.training, x, t, n)
+            seen = updates.w0_gradient(self.net, self.training, x, t, n)
             self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
-            response = response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
+            response = updates.response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(response, self.training, x)
             self._step("Theta", self.net.Theta, response.gradients)
         else:
-            seen = joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
+            seen = updates.joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(seen, self.training, x)
             count = len(self.net.w0)
             self._step("w0", self.net.w0, seen.gradients[:count])
@@ -147,7 +155,7 @@ class Tuner:
         if self.method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
         n = self._begin(x)
-        seen = outer_gradients(self.method, self.net, self.validation, self._normal(n), x, t, n, self.tau)
+        seen = updates.outer_gradients(self.method, self.net, self.validation, self._normal(n), x, t, n, self.tau)
         self._check(seen, self.validation, x)
         self._step("lam", [self.hyper.lam], seen.gradients[:1])
         if "sigma" in self.optimisers:
@@ -158,7 +166,7 @@ class Tuner:
     def evaluate(self, x: Any, t: Any) -> tuple[Tensor, Any]:
         """The validation loss and the outputs at the current weights, in evaluation mode, without a graph."""
         with torch.no_grad(), evaluating(self.model):
-            return evaluate(self.net, self.validation, x, t, self.hyper.centre(_examples(x)))
+            return updates.evaluate(self.net, self.validation, x, t, self.hyper.centre(_examples(x)))
 
     def squared_norm(self) -> Tensor:
         """‖w‖² in the pass under way, one for each example; for penalties in `train_loss`."""

@@ -106,9 +106,7 @@ def outer_gradients(
     hyper = net.hyper
     with frozen([*net.w0, *net.Theta]), evaluating(net.model):
         loss, outputs = evaluate(net, objective, x, t, perturbed(method, net, z, n))
-        return Evaluation(
-            loss.detach(), outputs, _gradients(loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma])
-        )
+        return Evaluation(loss.detach(), outputs, _gradients(loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma]))
 
 
 def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
