@@ -49,7 +49,13 @@ def forward(module: nn.Module, name: str, hyper: Hyperparameters, draws: Draws) 
     def tuned(x: Tensor) -> Tensor:
         if not module.training:
             return x
-        shape = (*x.shape[:2], *[1] * (x.ndim - 2)) if isinstance(module, CHANNELS) else x.shape
-        return drop(x, hyper[name], draws.uniform(shape, x))
+        return drop(x, hyper[name], draws.uniform(_mask_shape(module, x), x))
 
     return tuned
+
+
+def _mask_shape(module: nn.Module, x: Tensor) -> tuple[int, ...]:
+    """Of what is dropped together; a dropout module of one's own says so in a `mask_shape` method."""
+    if isinstance(module, CHANNELS):
+        return (*x.shape[:2], *[1] * (x.ndim - 2))
+    return module.mask_shape(x) if hasattr(module, "mask_shape") else tuple(x.shape)  # type: ignore[operator]

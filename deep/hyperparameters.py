@@ -127,7 +127,7 @@ class Hyperparameters:
         if not 0 < sigma < math.inf:
             raise UserError(f"the perturbation scale {sigma} is not a positive number")
         self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
-        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(np.array(sigma)))))
+        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(np.array([sigma]))[0])))
         self.centred = True
         self._pass: Pass | None = None
 

@@ -49,7 +49,7 @@ class Tuner:
         train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`.
         valid_loss: the same without penalties (default: `train_loss`).
         method: which switches of section 3 are on; None for a plain run at `hyper`'s values.
-        augment: applied to training inputs; it may read `hyper`.
+        augment: applied to training inputs; it may read `hyper`, and has its randomness from the `Draws` it is given.
         predict: from inputs to outputs (default: the model itself).
         w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ takes λ's.
         warm_up: inner steps before the first outer step is due.
@@ -72,7 +72,7 @@ class Tuner:
         valid_loss: Loss | None = None,
         *,
         method: Method | None = DELTA_STN,
-        augment: Callable[[Any], Any] | None = None,
+        augment: Callable[[Any, Draws], Any] | None = None,
         predict: Callable[[Any], Any] | None = None,
         w0: OptimizerFactory = WEIGHTS,
         Theta: OptimizerFactory = WEIGHTS,
@@ -99,7 +99,7 @@ class Tuner:
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
         forward = predict or model
-        augmented = forward if augment is None else lambda x: forward(augment(x))
+        augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
         self.training = Objective(augmented, train_loss, autocast)
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
         self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
