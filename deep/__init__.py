@@ -1,1 +1,10 @@
 """The deep layer: Δ-STN for any PyTorch model, with the names and the order of `reference`."""
+
+from deep.dropout import dropout_rates
+from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.schedule import Schedule
+from deep.structured import Branch, register
+from deep.training import fit
+from deep.tuner import Tuner
+
+__all__ = ["Branch", "Hyperparameter", "Hyperparameters", "Schedule", "Tuner", "dropout_rates", "fit", "register"]

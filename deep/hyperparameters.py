@@ -10,7 +10,7 @@ Losses, transforms and modules read a value by name, `hyper["rate"]`; which λ i
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -71,6 +71,11 @@ class Hyperparameter:
         if (self.low, self.high) == (-math.inf, math.inf):
             return Linear()
         raise UserError(f"hyperparameter {self.name!r}: bounds are two numbers, or 0 and inf, or -inf and inf")
+
+    @property
+    def width(self) -> float:
+        """high - low; 1 where that is infinite."""
+        return self.high - self.low if math.isfinite(self.high - self.low) else 1.0
 
     @property
     def lam(self) -> float:
@@ -165,6 +170,21 @@ class Hyperparameters:
         """s(λ) by name, in the units of the bounds."""
         with torch.no_grad():
             return {one.name: float(one(lam)) for one, lam in zip(self.declared, self.lam, strict=True)}
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Put s(λ) to given values, a bound itself to a millionth of the range inside it: for a run that tunes nothing.
+
+        Raises:
+            UserError: an unknown name, or a value outside its bounds.
+        """
+        for name, value in values.items():
+            if name not in self.names:
+                raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
+            one = self.declared[self.names.index(name)]
+            if not one.low <= value <= one.high:
+                raise UserError(f"hyperparameter {name!r}: {value} is not between {one.low} and {one.high}")
+            inside = min(one.high - 1e-6 * one.width, max(one.low + 1e-6 * one.width, value))
+            self.lam.data[self.names.index(name)] = one.transform.inverse(inside)
 
     def scales(self) -> dict[str, float]:
         """σ by name, in units of λ."""

@@ -1,0 +1,99 @@
+"""Which examples make which batch: a function of the seed and of a number, so that a place in the data is a number.
+
+name     meaning
+order    a permutation of the examples for each epoch, from (seed, epoch); the stored order where not shuffled
+share    of each batch this process takes its consecutive rows (torch.tensor_split)
+"""
+
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
+
+from deep.parallel import processes, rank
+from reference.command import UserError
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of a map-style dataset of (input, target) pairs.
+
+    Args:
+        dataset: with a length; a TensorDataset, or a Subset of one, is indexed at once.
+        size: examples in a batch; None where each item of the dataset is a whole batch (streams of text).
+        shuffle: another order in each epoch.
+
+    Raises:
+        UserError: the dataset is empty, or the size is not positive.
+
+    Example:
+        >>> batches = Batches(TensorDataset(torch.arange(5.0), torch.arange(5)), size=2, seed=0, shuffle=False)
+        >>> len(batches), batches.batch(2), batches.batch(3)[0]
+        (3, (tensor([4.]), tensor([4])), tensor([0., 1.]))
+    """
+
+    dataset: Dataset[Any]
+    size: int | None
+    seed: int
+    shuffle: bool = True
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise UserError("a dataset is empty; give training and validation at least one example each")
+        if self.size is not None and self.size < 1:
+            raise UserError(f"a batch of {self.size} examples; choose 1 or more")
+
+    @property
+    def examples(self) -> int:
+        """Items of the dataset."""
+        return len(cast(Sized, self.dataset))
+
+    def __len__(self) -> int:
+        """Batches in an epoch; the last may be smaller."""
+        return self.examples if self.size is None else -(-self.examples // self.size)
+
+    def order(self, epoch: int) -> Tensor:
+        """The examples in the order of an epoch."""
+        if not self.shuffle:
+            return torch.arange(self.examples)
+        # Two numbers make one seed; the multiplier keeps epochs of neighbouring seeds apart.
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(self.examples, generator=generator)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
+        """An epoch's batches from batch `start` on."""
+        order = self.order(number)
+        for index in range(start, len(self)):
+            yield self._take(order, index)
+
+    def batch(self, number: int) -> tuple[Any, Any]:
+        """Batch `number` of the endless stream of epochs."""
+        epoch, index = divmod(number, len(self))
+        return self._take(self.order(epoch), index)
+
+    def _take(self, order: Tensor, index: int) -> tuple[Any, Any]:
+        if self.size is None:
+            batch = self.dataset[int(order[index])]
+            return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), batch)
+        rows = torch.tensor_split(order[index * self.size : (index + 1) * self.size], processes())[rank()]
+        return tree_map(lambda leaf: leaf.to(self.device), tuple(_rows(self.dataset, rows)))
+
+
+def overlap(train: Dataset[Any], valid: Dataset[Any]) -> int:
+    """How many examples two subsets of one dataset share."""
+    if not (isinstance(train, Subset) and isinstance(valid, Subset)):
+        return len(cast(Sized, train)) if train is valid else 0
+    return len(set(train.indices) & set(valid.indices)) if train.dataset is valid.dataset else 0
+
+
+def _rows(dataset: Dataset[Any], rows: Tensor) -> Any:
+    if isinstance(dataset, Subset):
+        return _rows(dataset.dataset, torch.as_tensor(dataset.indices)[rows])
+    if isinstance(dataset, TensorDataset):
+        return tuple(tensor[rows] for tensor in dataset.tensors)
+    return default_collate([dataset[int(row)] for row in rows])

@@ -1,0 +1,69 @@
+"""Hyperparameter schedules (5.2, I.1): the values that a run passed through, to read, to plot, to save and to replay.
+
+name     shape           meaning
+epochs   (K,)            0 is the start
+values   name -> (K,)    s(λ), in the units of the bounds
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference.command import UserError
+from toy import records
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What each hyperparameter was at the end of each epoch.
+
+    Example:
+        >>> schedule = Schedule(np.array([0.0, 1.0]), {"rate": np.array([0.05, 0.2])})
+        >>> schedule.at(0), schedule.at(7)
+        ({'rate': 0.05}, {'rate': 0.2})
+    """
+
+    epochs: np.ndarray
+    values: Mapping[str, np.ndarray]
+
+    def at(self, epoch: int) -> dict[str, float]:
+        """The values reached by the end of an epoch; the last ones after the schedule's end."""
+        row = max(0, int(np.searchsorted(self.epochs, epoch, side="right")) - 1)
+        return {name: float(column[row]) for name, column in self.values.items()}
+
+    def save(self, path: Path) -> None:
+        """As CSV, a column for each hyperparameter."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["epoch", *self.values])
+            writer.writerows(zip(self.epochs.tolist(), *(one.tolist() for one in self.values.values()), strict=True))
+
+    @staticmethod
+    def of(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> "Schedule":
+        """The schedule in the rows of a history."""
+        rows = list(rows)
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
+        return Schedule(np.array([float(row["epoch"]) for row in rows]), columns)
+
+    @staticmethod
+    def read(path: Path) -> "Schedule":
+        """From a run's folder, or from a CSV that `save` or a person has written.
+
+        Raises:
+            UserError: there is no schedule at this path.
+        """
+        if path.is_dir():
+            record = records.read(path)
+            columns = {name: record.history[name] for name in record.settings["hyperparameters"]}
+            return Schedule(record.history["epoch"], columns)
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
+            what = f"{path} holds no schedule ({type(error).__name__}: {error})"
+            raise UserError(f"{what}; give a run's folder, or a CSV with `epoch` and a column for each name") from None
