@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from figures import fig01, fig02, fig03, fig04, fig07, fig08, fig09, style, table_toy
+from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
 from reference.updates import METHODS
-from toy.cli import MOST_JOBS, path, whole_number, writable
+from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import Job, pending

@@ -44,6 +44,11 @@ class Method:
         if self.control_variate and not self.unperturbed:
             raise ValueError("the control variate is the gradient of Eqn. 3.9: it needs `unperturbed`")
 
+    @property
+    def slug(self) -> str:
+        """The name on a command line and in paths, as `delta-stn`."""
+        return self.name.replace("Δ", "delta").replace(" ", "-").lower()
+
 
 STN = Method("STN", centred=False, unperturbed=False, linearised=False)
 REPARAM_STN = Method("Reparam STN", centred=True, unperturbed=False, linearised=False)

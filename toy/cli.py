@@ -1,20 +1,19 @@
 """`python -m toy EXPERIMENT`: run toy experiments and write their records; `python -m toy exact`: exact answers."""
 
 import json
-import math
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
+from reference.arguments import finite, path, whole_number, writable
 from reference.command import Parser, UserError
 from reference.updates import METHODS, Method
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
-from toy.jobs import pending, slug
+from toy.jobs import pending
 from toy.runs import execute
 from toy.split import split
 
@@ -38,36 +37,6 @@ def data_options(parser: Parser, default: str) -> None:
     )
 
 
-def whole_number(least: int, most: int):
-    """An argument type: a whole number from `least` to `most`."""
-
-    def convert(text: str) -> int:
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and least <= int(text) <= most):
-            raise UserError(f"{text[:40]!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return convert
-
-
-def finite(text: str) -> float:
-    """An argument type: a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{text!r} is not a finite number")
-    return value
-
-
-def path(text: str) -> Path:
-    """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
-    if not text:
-        raise UserError("a path is empty; give the name of a file or folder")
-    return Path(text)
-
-
 def datasets(options: Namespace) -> list[Dataset]:
     """The data sets that the options ask for.
 
@@ -86,25 +55,10 @@ def datasets(options: Namespace) -> list[Dataset]:
 
 def methods(name: str) -> tuple[Method, ...]:
     """The methods of that name, or all four."""
-    known = {slug(method): method for method in METHODS}
+    known = {method.slug: method for method in METHODS}
     if name != "all" and name not in known:
         raise UserError(f"unknown method {name!r}; choose from {', '.join(known)}, all")
     return METHODS if name == "all" else (known[name],)
-
-
-def writable(folder: Path, option: str = "--out") -> Path:
-    """The folder, made if need be.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another {option}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{folder} cannot be written to; choose another {option}")
-    return folder
 
 
 def run_main(arguments: list[str]) -> int:

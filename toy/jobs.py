@@ -49,7 +49,7 @@ class Job:
         start = f"start-{self.start!r}".removesuffix(".0")
         # A file called ...csv has the stem `..`, which as a folder would be the one above.
         name = self.dataset.name.strip(".") or "data"
-        return self.root / self.experiment.name / name / slug(self.method) / start / f"seed-{seed}"
+        return self.root / self.experiment.name / name / self.method.slug / start / f"seed-{seed}"
 
     @property
     def title(self) -> str:
@@ -60,11 +60,6 @@ class Job:
 def digest(dataset: Dataset) -> str:
     """What tells two data sets of one name apart."""
     return hashlib.sha256(dataset.X.tobytes() + dataset.t.tobytes()).hexdigest()[:16]
-
-
-def slug(method: Method) -> str:
-    """A method's name on the command line and in paths, as `delta-stn`."""
-    return method.name.replace("Δ", "delta").replace(" ", "-").lower()
 
 
 def pending(

@@ -22,7 +22,6 @@ from toy import records
 from toy.cli import main
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
-from toy.jobs import slug
 from toy.split import split
 
 ROOT = Path(__file__).parents[2]
@@ -423,4 +422,4 @@ def test_ctrl_c_is_one_line_and_keeps_finished_runs(shell, tmp_path, jobs, finis
 
 
 def test_methods_are_named_on_the_command_line_as_in_folders():
-    assert [slug(method) for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]
+    assert [method.slug for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]

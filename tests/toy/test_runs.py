@@ -27,7 +27,7 @@ from toy import records
 from toy.datasets import Dataset, load
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.experiments import EXPERIMENTS
-from toy.jobs import digest, pending, slug
+from toy.jobs import digest, pending
 from toy.runs import execute, run
 from toy.split import split
 
@@ -215,7 +215,7 @@ def test_a_record_lies_where_its_name_says(tmp_path):
     assert list(runs(tmp_path, short("dropout"), methods=[REPARAM_STN], seeds=[4], start=0.3)) == [
         "dropout/made-up/reparam-stn/start-0.3/seed-4"
     ]
-    assert [slug(method) for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]
+    assert [method.slug for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]
 
 
 @pytest.mark.parametrize(("stem", "folder"), [("..", "data"), (".", "data"), (".csv", "csv"), ("a b.é", "a b.é")])
@@ -326,7 +326,7 @@ def spoiled(generator, m):
 SPOILED = EXPERIMENTS["linear-network"].weights(toy.runs.streams([1])[0][0], 3)[-1]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=slug)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.slug)
 def test_a_replicate_that_diverges_leaves_the_others_to_the_last_bit(tmp_path, method):
     sound, experiment = short("linear-network"), replace(short("linear-network"), weights=spoiled)
     expected = runs(tmp_path / "sound", sound, methods=[method], seeds=range(3))
@@ -334,7 +334,7 @@ def test_a_replicate_that_diverges_leaves_the_others_to_the_last_bit(tmp_path, m
     outcomes = [record.facts["outcome"] for record in actual.values()]
     assert outcomes == ["finished", "diverged by update 0", "finished"]
     for done in (expected, actual):
-        del done[f"linear-network/made-up/{slug(method)}/start-1/seed-1"]
+        del done[f"linear-network/made-up/{method.slug}/start-1/seed-1"]
     assert_same(expected, actual)
 
 

@@ -1,0 +1,53 @@
+"""What the commands' options may be: whole and finite numbers, paths, and folders that can be written to."""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from reference.command import UserError
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` to `most`."""
+
+    def convert(text: str) -> int:
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and least <= int(text) <= most):
+            raise UserError(f"{text[:40]!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return convert
+
+
+def finite(text: str) -> float:
+    """An argument type: a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{text!r} is not a finite number")
+    return value
+
+
+def path(text: str) -> Path:
+    """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
+    if not text:
+        raise UserError("a path is empty; give the name of a file or folder")
+    return Path(text)
+
+
+def writable(folder: Path, option: str = "--out") -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another {option}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written to; choose another {option}")
+    return folder
