@@ -129,10 +129,8 @@ class Hyperparameters:
             raise UserError("nothing to tune: declare a hyperparameter, or give the model an nn.Dropout")
         if twice := {name for name in self.names if self.names.count(name) > 1}:
             raise UserError(f"hyperparameter {min(twice)!r} is declared twice; give each a name of its own")
-        if not 0 < sigma < math.inf:
-            raise UserError(f"the perturbation scale {sigma} is not a positive number")
         self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
-        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, float(softplus_inverse(np.array([sigma]))[0])))
+        self.raw_sigma = nn.Parameter(torch.full_like(self.lam, _raw(sigma)))
         self.centred = True
         self._pass: Pass | None = None
 
@@ -183,8 +181,12 @@ class Hyperparameters:
             one = self.declared[self.names.index(name)]
             if not one.low <= value <= one.high:
                 raise UserError(f"hyperparameter {name!r}: {value} is not between {one.low} and {one.high}")
-            inside = min(one.high - 1e-6 * one.width, max(one.low + 1e-6 * one.width, value))
+            inside = {one.low: one.low + 1e-6 * one.width, one.high: one.high - 1e-6 * one.width}.get(value, value)
             self.lam.data[self.names.index(name)] = one.transform.inverse(inside)
+
+    def set_scale(self, sigma: float) -> None:
+        """Put every σ to the same positive number."""
+        self.raw_sigma.data.fill_(_raw(sigma))
 
     def scales(self) -> dict[str, float]:
         """σ by name, in units of λ."""
@@ -218,3 +220,10 @@ class Hyperparameters:
         """Move λ and σ to the device and the precision of `like`, in place."""
         for parameter in (self.lam, self.raw_sigma):
             parameter.data = parameter.data.to(like)
+
+
+def _raw(sigma: float) -> float:
+    """softplus⁻¹(σ)."""
+    if not 0 < sigma < math.inf:
+        raise UserError(f"the perturbation scale {sigma} is not a positive number")
+    return float(softplus_inverse(np.array([sigma]))[0])

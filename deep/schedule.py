@@ -58,7 +58,7 @@ class Schedule:
         """
         if path.is_dir():
             record = records.read(path)
-            columns = {name: record.history[name] for name in record.settings["hyperparameters"]}
+            columns = {name: record.history[name] for name in record.facts["hyperparameters"]}
             return Schedule(record.history["epoch"], columns)
         try:
             with path.open(newline="", encoding="utf-8") as file:

@@ -1,0 +1,185 @@
+"""What a run is: an experiment at a preset, a method, a seed, and what is changed; its settings, folder and record.
+
+name       meaning
+method     stn, reparam-stn, centered-stn, delta-stn, or `fixed`: a plain run at given values or along a schedule
+changes    what differs from the experiment as it stands; each is part of the folder's name
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deep.experiments import Experiment
+from deep.problems import Problem, Size
+from deep.schedule import Schedule
+from deep.training import Row, Run, record
+from deep.tuner import Tuner
+from reference.command import UserError
+from reference.updates import METHODS, Method
+from toy import records
+
+FIXED = "fixed"
+BY_SLUG: Mapping[str, Method] = {method.slug: method for method in METHODS}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Departures from the experiment's own settings; None leaves a setting as it is.
+
+    Args:
+        start: of every drop rate.
+        tau: weight of the entropy.
+        sigma: the perturbation scale at the start.
+        T_train, T_valid: inner steps, and the outer steps after them.
+        theta_rate: Θ's learning rate in units of w0's.
+        warm_up, epochs: as in `Size`.
+        noise: for `fixed`: hyperparameters perturbed by N(0, σ²) with this σ.
+        schedule: for `fixed`: the run or the CSV to replay.
+        values: for `fixed`: name -> s(λ).
+    """
+
+    start: float | None = None
+    tau: float | None = None
+    sigma: float | None = None
+    T_train: int | None = None
+    T_valid: int | None = None
+    theta_rate: float | None = None
+    warm_up: int | None = None
+    epochs: int | None = None
+    noise: float | None = None
+    schedule: str | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """Those that are made."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) not in (None, {})}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    experiment: Experiment
+    preset: str
+    method: str
+    seed: int
+    root: Path
+    changes: Changes = Changes()
+    data_home: Path | None = None
+    device: str = "cpu"
+
+    @property
+    def size(self) -> Size:
+        """The preset's, with the changes."""
+        made = {name: self.changes.made[name] for name in ("warm_up", "epochs") if name in self.changes.made}
+        return replace(self.experiment.presets[self.preset], **made)
+
+    @property
+    def tau(self) -> float:
+        """The weight of the entropy."""
+        own = self.experiment.tau_of.get(self.method, self.experiment.tau)
+        return own if self.changes.tau is None else self.changes.tau
+
+    @property
+    def folder(self) -> Path:
+        """Where the record belongs."""
+        made = {name: value for name, value in self.changes.made.items() if name not in ("values", "schedule")}
+        made |= self.changes.values
+        made |= {"schedule": Path(self.changes.schedule).stem} if self.changes.schedule else {}
+        variant = [f"{name.replace('_', '-')}-{value}" for name, value in made.items()]
+        return self.root.joinpath(self.experiment.name, self.preset, self.method, *variant, f"seed-{self.seed}")
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that the run's numbers depend on."""
+        return {
+            "experiment": self.experiment.name,
+            "preset": self.preset,
+            "method": self.method,
+            "seed": self.seed,
+            "size": asdict(self.size),
+            "changes": self.changes.made,
+            "tau": self.tau,
+        }
+
+    def is_finished(self) -> bool:
+        """Whether the record is there."""
+        return records.is_finished(self.folder, self.settings())
+
+    def run(self, progress: bool = True, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
+        """Train, from the last checkpoint where there is one, and write the record."""
+        run = self.prepare(progress)
+        facts = {
+            "command": sys.argv,
+            "versions": _versions(),
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+        }
+        return record(run, self.settings(), facts, keep)
+
+    def prepare(self, progress: bool = True) -> Run:
+        """The run before its first step."""
+        torch.manual_seed(self.seed)
+        device = _device(self.device)
+        problem = self.experiment.build(self.size, self.changes.start, self.seed, self.data_home, device)
+        problem.hyper.set(self.changes.values)
+        if (sigma := self.changes.noise or self.changes.sigma) is not None:
+            problem.hyper.set_scale(sigma)
+        tuner, optimisation = self._tuner(problem), self.experiment.optimisation
+        tuner.warm_up = self.size.warm_up * len(problem.train)
+        return Run(
+            tuner,
+            problem.train,
+            problem.valid,
+            problem.test,
+            epochs=self.size.epochs,
+            metrics=problem.metrics,
+            schedulers=optimisation.schedulers(tuner, self.size.epochs),
+            stop=lambda: optimisation.stop(tuner),
+            replay=None if self.changes.schedule is None else Schedule.read(Path(self.changes.schedule)),
+            folder=self.folder,
+            progress=progress,
+        )
+
+    def _tuner(self, problem: Problem) -> Tuner:
+        changes, optimisation = self.changes, self.experiment.optimisation
+        return Tuner(
+            problem.model,
+            problem.hyper,
+            problem.train_loss,
+            problem.valid_loss,
+            method=None if self.method == FIXED else BY_SLUG[self.method],
+            augment=problem.augment,
+            predict=problem.predict,
+            w0=optimisation.weights(),
+            Theta=optimisation.weights(changes.theta_rate or 1.0),
+            lam=optimisation.outer,
+            sigma=optimisation.outer if optimisation.learn_sigma else None,
+            tau=self.tau,
+            T_train=changes.T_train or 5,
+            T_valid=changes.T_valid or 1,
+            noise=changes.noise is not None,
+            clip=optimisation.clip,
+            seed=self.seed,
+        )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used ({reason}); choose another --device") from None
+    return device
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return {"python": platform.python_version(), **packages}
