@@ -5,13 +5,14 @@ order    a permutation of the examples for each epoch, from (seed, epoch); the s
 share    of each batch this process takes its consecutive rows (torch.tensor_split)
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
 from deep.parallel import processes, rank
@@ -28,7 +29,7 @@ class Batches:
         shuffle: another order in each epoch.
 
     Raises:
-        UserError: the dataset is empty, or the size is not positive.
+        UserError: the dataset is empty, the size is not positive, or a batch has less than a row for each process.
 
     Example:
         >>> batches = Batches(TensorDataset(torch.arange(5.0), torch.arange(5)), size=2, seed=0, shuffle=False)
@@ -47,6 +48,8 @@ class Batches:
             raise UserError("a dataset is empty; give training and validation at least one example each")
         if self.size is not None and self.size < 1:
             raise UserError(f"a batch of {self.size} examples; choose 1 or more")
+        if self.size is not None:
+            _shared(min(self.size, self.examples - (len(self) - 1) * self.size))
 
     @property
     def examples(self) -> int:
@@ -59,11 +62,7 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """The examples in the order of an epoch."""
-        if not self.shuffle:
-            return torch.arange(self.examples)
-        # Two numbers make one seed; the multiplier keeps epochs of neighbouring seeds apart.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(self.examples, generator=generator)
+        return _permutation(self.examples, self.seed, epoch) if self.shuffle else torch.arange(self.examples)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
         """An epoch's batches from batch `start` on."""
@@ -79,21 +78,49 @@ class Batches:
     def _take(self, order: Tensor, index: int) -> tuple[Any, Any]:
         if self.size is None:
             batch = self.dataset[int(order[index])]
-            return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), batch)
+            _shared(examples(batch))
+            return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), tuple(batch))
         rows = torch.tensor_split(order[index * self.size : (index + 1) * self.size], processes())[rank()]
         return tree_map(lambda leaf: leaf.to(self.device), tuple(_rows(self.dataset, rows)))
 
 
+def examples(batch: Any) -> int:
+    """Rows on the first axis of the first tensor in a batch, or in its inputs; 0 where there is none."""
+    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    return len(tensors[0]) if tensors else 0
+
+
 def overlap(train: Dataset[Any], valid: Dataset[Any]) -> int:
-    """How many examples two subsets of one dataset share."""
-    if not (isinstance(train, Subset) and isinstance(valid, Subset)):
-        return len(cast(Sized, train)) if train is valid else 0
-    return len(set(train.indices) & set(valid.indices)) if train.dataset is valid.dataset else 0
+    """How many examples two datasets share, as far as they are subsets of one dataset."""
+    (one, ours), (other, theirs) = _behind(train), _behind(valid)
+    return len(set(ours) & set(theirs)) if one is other else 0
+
+
+def _behind(dataset: Dataset[Any]) -> tuple[Dataset[Any], Sequence[int]]:
+    """The dataset behind a subset of a subset, and which of its examples are meant."""
+    if not isinstance(dataset, Subset):
+        return dataset, range(len(cast(Sized, dataset)))
+    whole, indices = _behind(dataset.dataset)
+    return whole, [indices[int(index)] for index in dataset.indices]
+
+
+@lru_cache(maxsize=8)  # each outer step asks for the validation set's
+def _permutation(n: int, seed: int, epoch: int) -> Tensor:
+    # Two numbers make one seed; the multiplier keeps epochs of neighbouring seeds apart.
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(n, generator=generator)
+
+
+def _shared(rows: int) -> None:
+    if rows < processes():
+        what = f"a batch of {rows} examples is too small for {processes()} processes"
+        raise UserError(f"{what}; change the batch size, or leave examples out, so that the last batch has more")
 
 
 def _rows(dataset: Dataset[Any], rows: Tensor) -> Any:
-    if isinstance(dataset, Subset):
-        return _rows(dataset.dataset, torch.as_tensor(dataset.indices)[rows])
-    if isinstance(dataset, TensorDataset):
+    # A subclass may do more in its __getitem__ than these two.
+    if type(dataset) is Subset:
+        return _rows(dataset.dataset, torch.tensor([int(dataset.indices[row]) for row in rows.tolist()]))
+    if type(dataset) is TensorDataset:
         return tuple(tensor[rows] for tensor in dataset.tensors)
-    return default_collate([dataset[int(row)] for row in rows])
+    return default_collate([dataset[row] for row in rows.tolist()])

@@ -3,6 +3,7 @@
 A new one is written beside the old one and takes its name last of all, so that a kill at any moment leaves one of them.
 """
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -17,50 +18,74 @@ VERSION = 1
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state, and the generators that are PyTorch's own.
+    """Put the state in the folder.
 
     Raises:
         UserError: the folder cannot be written, or is full; the earlier checkpoint is kept.
     """
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    whole = {"version": VERSION, **state, "rng": torch.get_rng_state(), "cuda": cuda}
+    # A name of its own: two runs in one folder must not write into one file.
     part = folder / f"{FILE}.{secrets.token_hex(4)}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            torch.save(whole, file)
+            torch.save({"version": VERSION, **state}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, folder / FILE)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{folder / FILE} cannot be written ({error}); free space or choose another folder") from None
+        what = f"{folder / FILE} cannot be written ({_line(error)})"
+        raise UserError(f"{what}; free space or choose another folder") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state in a folder, None where there is none; PyTorch's own generators are set to it.
+    """The state in a folder, None where there is none.
 
     Raises:
         UserError: the file was cut short or damaged, or is of another version.
     """
-    path = folder / FILE
+    path, again = folder / FILE, "delete it to start from the beginning"
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises what the damage happens to hit
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged or cut short ({reason}); delete it to start from the beginning") from None
-    if not isinstance(state, dict) or state.get("version") != VERSION:
-        raise UserError(f"{path} is not a checkpoint of version {VERSION}; delete it to start from the beginning")
-    torch.set_rng_state(state["rng"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        raise UserError(f"{path} is damaged or cut short ({_line(error)}); {again}") from None
+    if not isinstance(state, dict) or state.pop("version", None) != VERSION:
+        raise UserError(f"{path} is not a checkpoint of version {VERSION}; {again}")
     return state
+
+
+def refuse_another(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Compare what a state belongs to with what is to be set to it.
+
+    Raises:
+        UserError: they are not of the same run.
+    """
+    for part in ours:
+        if theirs.get(part) != ours[part]:
+            raise UserError(f"the checkpoint is of another run: its {part} differ; use another folder, or start afresh")
 
 
 def discard(folder: Path) -> None:
     """Remove the checkpoint and what a killed writer has left of one."""
     for path in (folder / FILE, *folder.glob(f"{FILE}.*.part")):
         path.unlink(missing_ok=True)
+
+
+def generators() -> dict[str, Any]:
+    """The states of PyTorch's own generators in this process: what a dropout that is not tuned draws from."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []}
+
+
+def set_generators(states: dict[str, Any]) -> None:
+    """Put PyTorch's own generators to earlier states."""
+    torch.set_rng_state(states["cpu"].cpu())
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

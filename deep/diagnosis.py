@@ -9,11 +9,18 @@ from torch.utils._pytree import tree_leaves
 from deep.hypernet import Hypernetwork
 from deep.updates import Objective
 
+TRY = "lower a learning rate, clip, or narrow a bound"
+
 
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int) -> str:
     """One line: what first stopped being finite, looked for in this order, and what to try."""
-    where = _parameter(net) or _hyperparameter(net) or _output(net, objective, x) or "in the loss function itself"
-    return f"the loss is not finite after {step} inner steps: {where}; lower a learning rate, clip, or narrow a bound"
+    where = weights(net) or _output(net, objective, x) or "in the loss function itself"
+    return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
+
+
+def weights(net: Hypernetwork) -> str:
+    """What of w0, Θ, λ and σ is not finite; empty where everything is."""
+    return _parameter(net) or _hyperparameter(net)
 
 
 def _finite(value: Any) -> bool:

@@ -3,8 +3,9 @@
 With no process group there is one process and nothing is communicated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,35 @@ def processes() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return dist.get_rank() if processes() > 1 else 0
+
+
+def follow_first(tensors: Iterable[Tensor]) -> None:
+    """Give these tensors the values that they have in process 0."""
+    if processes() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), 0)
+
+
+def gathered(value: Any) -> list[Any]:
+    """A value from every process."""
+    values = [value] * processes()
+    if processes() > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
+def summed(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums over all processes."""
+    if processes() == 1:
+        return list(values)
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return total.tolist()
+
+
+def anywhere(fact: bool, device: torch.device) -> bool:
+    """Whether something is so in any process: all decide alike, and none waits for another that has left."""
+    return summed([float(fact)], device)[0] > 0
 
 
 @dataclass(frozen=True)

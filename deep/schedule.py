@@ -56,14 +56,22 @@ class Schedule:
         Raises:
             UserError: there is no schedule at this path.
         """
-        if path.is_dir():
-            record = records.read(path)
-            columns = {name: record.history[name] for name in record.facts["hyperparameters"]}
-            return Schedule(record.history["epoch"], columns)
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            return Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
+            return _of_record(records.read(path)) if path.is_dir() else _of_csv(path)
         except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
             what = f"{path} holds no schedule ({type(error).__name__}: {error})"
             raise UserError(f"{what}; give a run's folder, or a CSV with `epoch` and a column for each name") from None
+
+
+def _of_record(record: records.Record) -> Schedule:
+    columns = {name: record.history[name] for name in record.settings["hyperparameters"]}
+    return Schedule(record.history["epoch"], columns)
+
+
+def _of_csv(path: Path) -> Schedule:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    schedule = Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
+    if not schedule.values or not (np.diff(schedule.epochs) > 0).all():
+        raise ValueError("no values, or epochs that do not ascend")
+    return schedule

@@ -16,18 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer, RMSprop
-from torch.utils._pytree import tree_leaves
 
 from deep import diagnosis, updates
+from deep.batches import examples
+from deep.checkpoint import refuse_another
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork, evaluating
 from deep.hyperparameters import Hyperparameters
-from deep.parallel import Share, average
-from deep.updates import (
-    Evaluation,
-    Objective,
-)
+from deep.parallel import Share, anywhere, average, follow_first, processes
+from deep.updates import Evaluation, Objective
 from reference.command import UserError
 from reference.updates import DELTA_STN, Method
 
@@ -98,11 +97,17 @@ class Tuner:
         device = next(model.parameters()).device
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
+        self._join()
         forward = predict or model
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
         self.training = Objective(augmented, train_loss, autocast)
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
-        self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
+        self.tau, self.T_train, self.T_valid, self.warm_up = (
+            tau,
+            T_train,
+            T_valid,
+            warm_up,
+        )
         self.eps_per, self.noise, self.clip = eps_per, noise, clip
         self.optimisers = {"w0": w0(self.net.w0)}
         if method is not None:
@@ -123,7 +128,15 @@ class Tuner:
         """
         n = self._begin(x)
         if self.method is None:
-            seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
+            seen = updates.w0_gradient(
+                self.net,
+                self.training,
+                x,
+                t,
+                n,
+                self._normal(n) if self.noise else None,
+            )
+            self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
         elif self.method.unperturbed:
             seen = updates.w0_gradient(self.net, self.training, x, t, n)
@@ -166,7 +179,7 @@ class Tuner:
     def evaluate(self, x: Any, t: Any) -> tuple[Tensor, Any]:
         """The validation loss and the outputs at the current weights, in evaluation mode, without a graph."""
         with torch.no_grad(), evaluating(self.model):
-            return updates.evaluate(self.net, self.validation, x, t, self.hyper.centre(_examples(x)))
+            return updates.evaluate(self.net, self.validation, x, t, self.hyper.centre(examples(x)))
 
     def squared_norm(self) -> Tensor:
         """‖w‖² in the pass under way, one for each example; for penalties in `train_loss`."""
@@ -195,8 +208,7 @@ class Tuner:
         Raises:
             UserError: the state is of another.
         """
-        if difference := _difference(state["signature"], self.signature()):
-            raise UserError(f"the checkpoint is of another run: {difference}; use another folder, or start afresh")
+        refuse_another(state["signature"], self.signature())
         self.model.load_state_dict(state["model"])
         self.net.branches.load_state_dict(state["branches"])
         with torch.no_grad():
@@ -212,14 +224,45 @@ class Tuner:
         return {
             "method": None if self.method is None else asdict(self.method),
             "hyperparameters": [asdict(one) for one in self.hyper.declared],
-            "parameters": {name: tuple(p.shape) for name, p in self.model.state_dict().items()},
-            "optimisers": {name: type(one).__name__ for name, one in self.optimisers.items()},
+            "parameters": _shapes(self.model),
+            "responses": _shapes(self.net.branches),
+            "optimisers": {name: (type(one).__name__, one.defaults) for name, one in self.optimisers.items()},
+            "steps": (
+                self.T_train,
+                self.T_valid,
+                self.warm_up,
+                self.tau,
+                self.eps_per,
+                self.noise,
+                self.clip,
+            ),
+            "seed": self.draws.generator.initial_seed(),
         }
+
+    def _join(self) -> None:
+        """Several processes start alike, from process 0.
+
+        Raises:
+            UserError: a layer's statistics would be those of one process's part of the batch.
+        """
+        norms = [name for name, module in self.model.named_modules() if isinstance(module, _BatchNorm)]
+        if norms and processes() > 1:
+            raise UserError(f"layer {norms[0]!r}: BatchNorm would see a part of the batch only; use one process")
+        follow_first(
+            [
+                *self.model.state_dict().values(),
+                *self.net.Theta,
+                self.hyper.lam,
+                self.hyper.raw_sigma,
+            ]
+        )
 
     def _begin(self, x: Any) -> int:
         self.net.follow()
-        n = _examples(x)
-        self.draws.share = Share.of(n, self.hyper.lam.device)
+        n = examples(x)
+        self.draws.share = share = Share.of(n, self.hyper.lam.device)
+        if 0 in (share.counts or (n,)):
+            raise UserError("a batch without examples: its inputs hold no tensor with rows on the first axis")
         return n
 
     def _normal(self, n: int) -> Tensor:
@@ -236,19 +279,11 @@ class Tuner:
             parameter.grad = None
 
     def _check(self, seen: Evaluation, objective: Objective, x: Any) -> None:
-        if not torch.isfinite(seen.loss):
-            raise UserError(diagnosis.explain(self.net, objective, x, self.inner_steps))
+        finite = bool(torch.isfinite(seen.loss))
+        if anywhere(not finite, self.hyper.lam.device):
+            elsewhere = "the loss is not finite in another process"
+            raise UserError(elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps))
 
 
-def _examples(x: Any) -> int:
-    tensors = [leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor)]
-    if not tensors or not len(tensors[0]):
-        raise UserError("a batch without examples: its inputs hold no tensor with rows on the first axis")
-    return len(tensors[0])
-
-
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    for part in ours:
-        if theirs.get(part) != ours[part]:
-            return f"its {part} differ"
-    return ""
+def _shapes(module: nn.Module) -> dict[str, Any]:
+    return {name: (str(tensor.dtype), tuple(tensor.shape)) for name, tensor in module.state_dict().items()}

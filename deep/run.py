@@ -1,0 +1,196 @@
+"""A run that stands at a place, epoch and batch, and goes on from there: after a kill from its last checkpoint.
+
+column                    meaning
+epoch                     0 is the start
+inner_steps, outer_steps  done so far
+train_loss                mean over the epoch of what w0's step saw, penalties included
+valid_loss, test_loss     at the current weights, in evaluation mode
+NAME, sigma NAME          s(λ) in the units of the bounds; σ in those of λ
+seconds                   since the start, time before an interruption included
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from tqdm import tqdm
+
+from deep import checkpoint, diagnosis
+from deep.batches import Batches, examples, overlap
+from deep.evaluation import Metric, scores
+from deep.parallel import anywhere, gathered, processes, rank, summed
+from deep.schedule import Schedule
+from deep.tuner import Tuner
+from reference.command import UserError
+
+Row = dict[str, Any]
+Scheduler = LRScheduler | ReduceLROnPlateau
+
+
+@dataclass
+class Run:
+    """Epochs of Algorithm 1 or 2 over batches, a row for each, checkpoints, and a progress bar.
+
+    Args:
+        train, valid, test: batches.
+        epochs: in all.
+        metrics: means over examples, besides the loss, of outputs and targets.
+        schedulers: of learning rates; each steps at the end of an epoch, those that wait for a plateau with the
+            validation loss.
+        stop: asked at the end of each epoch.
+        replay: for a plain run: the schedule whose values it takes, at the start and at the end of each epoch.
+        folder: where checkpoints go; none without it.
+        checkpoint_seconds: how often, beside the first and the last.
+
+    Raises:
+        UserError: training and validation share examples, or a run that tunes is to replay a schedule.
+    """
+
+    tuner: Tuner
+    train: Batches
+    valid: Batches
+    test: Batches | None = None
+    epochs: int = 1
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    schedulers: Sequence[Scheduler] = ()
+    stop: Callable[[], bool] = lambda: False
+    replay: Schedule | None = None
+    folder: Path | None = None
+    checkpoint_seconds: float = 30.0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if shared := overlap(self.train.dataset, self.valid.dataset):
+            raise UserError(f"training and validation share {shared} examples; split them apart")
+        if self.replay is not None and self.tuner.method is not None:
+            raise UserError("a schedule is replayed in a plain run; give method=None, or no schedule")
+        self.rows: list[Row] = []
+        self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
+        self._begin, self._saved = time.perf_counter(), 0.0
+
+    def go(self, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
+        """Run to the end, from the checkpoint where the folder holds one; `keep` sees each row, old ones first.
+
+        Raises:
+            UserError: a loss that is not finite, or a checkpoint that cannot be read, written, or is of another run.
+        """
+        self.tuner.model.train()
+        self._restore()
+        for row in self.rows:
+            keep(row)
+        steps = len(self.train)
+        done = (self._epoch - 1) * steps + self._batch
+        hidden = not self.progress or rank() > 0
+        with tqdm(total=self.epochs * steps, initial=done, unit="step", disable=hidden) as bar:
+            if not self.rows:
+                self._end_of_epoch(bar, keep, epoch=0)
+                self._save()
+            while self._epoch <= self.epochs and not self._stopped:
+                self._train_epoch(bar)
+                self._end_of_epoch(bar, keep, self._epoch)
+            self._save()
+        return self.rows
+
+    @property
+    def _stopped(self) -> bool:
+        return self._epoch > 1 and self._batch == 0 and anywhere(self.stop(), self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.tuner.hyper.lam.device
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._begin
+
+    def _train_epoch(self, bar: "tqdm[Any]") -> None:
+        tuner = self.tuner
+        for x, t in self.train.epoch(self._epoch, self._batch):
+            loss, n = float(tuner.inner_step(x, t).loss), examples(x)
+            for _ in range(tuner.due()):
+                tuner.outer_step(*self.valid.batch(tuner.outer_steps))
+            self._sums = [self._sums[0] + n * loss, self._sums[1] + n]
+            self._batch += 1
+            bar.update()
+            if self.folder is not None and anywhere(
+                self._seconds - self._saved > self.checkpoint_seconds, self._device
+            ):
+                self._save()
+
+    def _end_of_epoch(self, bar: "tqdm[Any]", keep: Callable[[Row], None], epoch: int) -> None:
+        if self.replay is not None:
+            self.tuner.hyper.set(self.replay.at(epoch))
+        row = self._row(epoch)
+        self.rows.append(row)
+        if epoch:
+            for one in self.schedulers:
+                one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()
+            self._epoch, self._batch, self._sums = epoch + 1, 0, [0.0, 0.0]
+        keep(row)
+        bar.set_postfix_str(_summary(row, self.tuner.hyper.names))
+
+    def _row(self, epoch: int) -> Row:
+        tuner, (total, n) = self.tuner, summed(self._sums, self._device)
+        row: Row = {"epoch": epoch, "inner_steps": tuner.inner_steps, "outer_steps": tuner.outer_steps}
+        row["train_loss"] = total / n if n else math.nan
+        row |= scores("valid", tuner, self.valid, self.metrics)
+        if not math.isfinite(row["valid_loss"]):
+            raise UserError(diagnosis.explain(tuner.net, tuner.validation, self.valid.batch(0)[0], tuner.inner_steps))
+        row |= {} if self.test is None else scores("test", tuner, self.test, self.metrics)
+        row |= tuner.hyper.values() | {f"sigma {name}": value for name, value in tuner.hyper.scales().items()}
+        return row | {"seconds": round(self._seconds, 3)}
+
+    def _save(self) -> None:
+        self._saved = self._seconds
+        if self.folder is None:
+            return
+        if where := diagnosis.weights(self.tuner.net):
+            raise UserError(f"{where} after {self.tuner.inner_steps} inner steps; {diagnosis.TRY}")
+        state = {
+            "signature": self._signature(),
+            "tuner": self.tuner.state_dict(),
+            "place": (self._epoch, self._batch, gathered(self._sums)),
+            "generators": gathered(checkpoint.generators()),
+            "rows": self.rows,
+            "seconds": self._seconds,
+            "schedulers": [one.state_dict() for one in self.schedulers],
+        }
+        if rank() == 0:
+            checkpoint.save(self.folder, state)
+
+    def _restore(self) -> None:
+        state = None if self.folder is None else checkpoint.load(self.folder, self._device)
+        if state is None:
+            return
+        checkpoint.refuse_another(state["signature"], self._signature())
+        self.tuner.load_state_dict(state["tuner"])
+        self._epoch, self._batch, sums = state["place"]
+        self._sums, self.rows = sums[rank()], state["rows"]
+        self._begin -= state["seconds"]
+        self._saved = self._seconds
+        for one, saved in zip(self.schedulers, state["schedulers"], strict=True):
+            one.load_state_dict(saved)
+        checkpoint.set_generators(state["generators"][rank()])
+
+    def _signature(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that reads it, beside the tuner's."""
+        every = [one for one in (self.train, self.valid, self.test) if one is not None]
+        return {
+            "number of processes": processes(),
+            "number of epochs": self.epochs,
+            "datasets' sizes": [one.examples for one in every],
+            "batch sizes": [one.size for one in every],
+            "seeds": [one.seed for one in every],
+            "metrics": list(self.metrics),
+            "schedulers": [type(one).__name__ for one in self.schedulers],
+        }
+
+
+def _summary(row: Row, names: Sequence[str]) -> str:
+    values = " ".join(f"{name} {row[name]:.3g}" for name in names[:4])
+    return f"valid {row['valid_loss']:.4f} {values}{' …' if len(names) > 4 else ''}"
