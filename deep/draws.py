@@ -23,10 +23,13 @@ class Draws:
     generator: torch.Generator
     share: Share = field(default_factory=Share)
 
-    def normal(self, n: int, h: int, like: Tensor) -> Tensor:
-        """Standard normals for n of the batch's rows: (n, h)."""
-        shape = (self.share.total(n), h)
-        return self.share.rows(torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype), n)
+    def normal(self, n: int, alone: Sequence[bool], like: Tensor) -> Tensor:
+        """Standard normals (n, h) for n of the batch's rows; in a column that is `alone` all rows are the first one."""
+        shape = (self.share.total(n), len(alone))
+        every = torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype)
+        if any(alone):
+            every = torch.where(torch.tensor(alone, device=like.device), every[:1], every)
+        return self.share.rows(every, n)
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniforms on [0, 1) whose first axis is the batch's."""

@@ -7,13 +7,16 @@
 λ's gradient needs no derivative of the mask: λ enters the training loss alone, which is never differentiated in λ.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from deep.draws import Draws
 from deep.hyperparameters import Hyperparameter, Hyperparameters
+from reference.command import UserError
 
 CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -28,8 +31,13 @@ def dropout_rates(model: nn.Module, high: float = 0.95) -> list[Hyperparameter]:
         >>> [rate.name for rate in dropout_rates(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))]
         ['1']
     """
-    found = ((name, module) for name, module in model.named_modules() if isinstance(module, (nn.Dropout, *CHANNELS)))
+    found = ((name, module) for name, module in model.named_modules() if is_dropout(module))
     return [Hyperparameter(name, start=module.p, high=high) for name, module in found]
+
+
+def is_dropout(module: nn.Module) -> TypeGuard[_DropoutNd]:
+    """Whether its rate can be tuned."""
+    return isinstance(module, (nn.Dropout, *CHANNELS))
 
 
 def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
@@ -43,19 +51,32 @@ def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
     return x * mask if dx is None else forward_ad.make_dual(x * mask, dx * mask)
 
 
-def forward(module: nn.Module, name: str, hyper: Hyperparameters, draws: Draws) -> Callable[[Tensor], Tensor]:
-    """What stands in for a dropout module's own `forward`."""
+@dataclass(frozen=True)
+class TunedDropout:
+    """What stands in for a dropout module's own `forward` while it is attached; an object, so that models copy."""
 
-    def tuned(x: Tensor) -> Tensor:
-        if not module.training:
-            return x
-        return drop(x, hyper[name], draws.uniform(_mask_shape(module, x), x))
+    module: _DropoutNd
+    name: str
+    hyper: Hyperparameters
+    draws: Draws
 
-    return tuned
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, dropped at the rate of the pass under way.
 
+        Raises:
+            UserError: its first axis is not the batch's.
+        """
+        if not self.module.training:
+            return input
+        rate = self.hyper[self.name]
+        if rate.ndim and len(rate) != len(input):
+            what = f"dropout {self.name!r} sees {len(input)} rows in a batch of {len(rate)} examples"
+            raise UserError(f"{what}; keep examples on the first axis, or declare it with per='batch'")
+        return drop(input, rate, self.draws.uniform(self.mask_shape(input), input))
 
-def _mask_shape(module: nn.Module, x: Tensor) -> tuple[int, ...]:
-    """Of what is dropped together; a dropout module of one's own says so in a `mask_shape` method."""
-    if isinstance(module, CHANNELS):
-        return (*x.shape[:2], *[1] * (x.ndim - 2))
-    return module.mask_shape(x) if hasattr(module, "mask_shape") else tuple(x.shape)  # type: ignore[operator]
+    def mask_shape(self, x: Tensor) -> tuple[int, ...]:
+        """Of what is dropped together; a dropout module of one's own says so in a `mask_shape` method."""
+        if isinstance(self.module, CHANNELS):
+            return (*x.shape[:2], *[1] * (x.ndim - 2))
+        own = getattr(self.module, "mask_shape", None)
+        return tuple(x.shape) if own is None else own(x)

@@ -45,17 +45,24 @@ class Hypernetwork:
     ) -> None:
         self.model, self.hyper, self.draws = model, hyper, draws
         layers = _treated(model, tuple(without_response)) if respond else {}
+        dropouts = {
+            name: module for name, module in model.named_modules() if name in hyper and dropout.is_dropout(module)
+        }
+        for name, module in {**layers, **dropouts}.items():
+            if "forward" in vars(module):
+                raise UserError(
+                    f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
+                )
         self.w0 = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.branches = nn.ModuleDict(
-            {name.replace(".", "/"): BRANCHES[type(layer)](layer, hyper) for name, layer in layers.items()}
+            {key(name): BRANCHES[type(layer)](layer, hyper) for name, layer in layers.items()}
         )
-        self._changed = [branch.layer for branch in self]
+        self._names = tuple(layers)
+        self._dropouts = {name: dropout.TunedDropout(module, name, hyper, draws) for name, module in dropouts.items()}
         for branch in self:
             branch.layer.forward = branch.forward
-        for name, module in model.named_modules():
-            if name in hyper and isinstance(module, (nn.Dropout, *dropout.CHANNELS)):
-                module.forward = dropout.forward(module, name, hyper, draws)  # type: ignore[assignment]
-                self._changed.append(module)
+        for tuned in self._dropouts.values():
+            tuned.module.forward = tuned.forward
         self.follow()
 
     def __iter__(self) -> Iterator[Branch]:
@@ -63,6 +70,10 @@ class Hypernetwork:
         for branch in self.branches.values():
             assert isinstance(branch, Branch)
             yield branch
+
+    def named(self) -> Iterator[tuple[str, Branch]]:
+        """The branches with their layers' names."""
+        return zip(self._names, self, strict=True)
 
     @property
     def Theta(self) -> list[nn.Parameter]:
@@ -92,15 +103,19 @@ class Hypernetwork:
     def detach(self) -> nn.Module:
         """The plain model, with the current weights and, in its dropout modules, the tuned rates."""
         now = self.hyper.centre()
-        for module in self._changed:
-            del module.forward
-        if now.c is not None:
-            for branch in self:
+        for branch in self:
+            del branch.layer.forward
+            if now.c is not None:
                 branch.settle(now.c[0])
-        for name, module in self.model.named_modules():
-            if name in self.hyper and isinstance(module, (nn.Dropout, *dropout.CHANNELS)):
-                module.p = self.hyper.values()[name]
+        for name, tuned in self._dropouts.items():
+            del tuned.module.forward
+            tuned.module.p = self.hyper.values()[name]
         return self.model
+
+
+def key(name: str) -> str:
+    """A layer's name as a key of `branches`: no dots, nothing that a ModuleDict means otherwise, and never empty."""
+    return "/" + name.replace(".", "/")
 
 
 def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]:
@@ -114,7 +129,7 @@ def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]
         own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
         if not own or any(name == one or name.startswith(f"{one}.") for one in without):
             continue
-        _check(name, module)
+        _check(name, module, len(own))
         for parameter in own:
             if (other := seen.setdefault(id(parameter), name)) != name:
                 what = f"{other!r} and {name!r} share a parameter"
@@ -125,7 +140,7 @@ def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]
     return layers
 
 
-def _check(name: str, module: nn.Module) -> None:
+def _check(name: str, module: nn.Module, trainable: int) -> None:
     kind = type(module).__name__
     if type(module) not in BRANCHES:
         known = ", ".join(sorted(layer.__name__ for layer in BRANCHES))
@@ -133,8 +148,12 @@ def _check(name: str, module: nn.Module) -> None:
             f"layer {name or kind!r}: no response is known for {kind} (known: {known}); leave it without one "
             f"(without_response=[{name!r}]), or deep.register({kind}, a Branch of your own)"
         )
-    if "forward" in vars(module):
-        raise UserError(f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first")
+    if any(isinstance(value, torch.Tensor) and value.requires_grad for value in vars(module).values()):
+        what = "computes its weights from other parameters (weight_norm, spectral_norm, pruning)"
+        raise UserError(f"layer {name!r} {what}; remove that, or leave it without a response (without_response)")
+    if trainable != len(list(module.parameters(recurse=False))):
+        what = "has frozen parameters beside trainable ones"
+        raise UserError(f"layer {name!r} {what}; freeze all or none of them, or leave it without a response")
 
 
 @contextmanager
@@ -165,11 +184,17 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode; afterwards each in the mode it was in."""
+    """Every module in evaluation mode; afterwards each in the mode it was in.
+
+    PyTorch's transformer layers then take a short cut around their own Linear layers, and so around the response.
+    """
     training = [module for module in model.modules() if module.training]
+    short_cut = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     model.eval()
     try:
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(short_cut)
         for module in training:
             module.training = True

@@ -133,6 +133,7 @@ class Hyperparameters:
         self.raw_sigma = nn.Parameter(torch.full_like(self.lam, _raw(sigma)))
         self.centred = True
         self._pass: Pass | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self.declared)
@@ -192,14 +193,16 @@ class Hyperparameters:
         """σ by name, in units of λ."""
         return dict(zip(self.names, self.sigma.tolist(), strict=True))
 
-    def per_example(self, z: Float[Tensor, "n h"]) -> Float[Tensor, "n h"]:
-        """The same draws with those of the first example everywhere for hyperparameters with one ε a batch."""
-        alone = torch.tensor([one.per == "batch" for one in self.declared], device=z.device)
-        return torch.where(alone, z[:1], z) if alone.any() else z
-
     @property
     def now(self) -> Pass:
-        """The pass under way; outside one, the current weights at ε = 0: c = 0 (Eqn. 3.1) or c = λ (Eqn. 2.6)."""
+        """The pass under way; outside one, the current weights at ε = 0: c = 0 (Eqn. 3.1) or c = λ (Eqn. 2.6).
+
+        Raises:
+            UserError: the pass is over, and only its gradients are being taken.
+        """
+        if self._closed:
+            what = "a layer was called again while gradients were taken, when the draws of its pass were gone"
+            raise UserError(f"{what}; use the model without activation checkpointing (torch.utils.checkpoint)")
         return self._pass or self.centre()
 
     def centre(self, n: int | None = None) -> Pass:
@@ -215,6 +218,15 @@ class Hyperparameters:
             yield
         finally:
             self._pass = before
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nothing is read inside the `with` block."""
+        self._closed = True
+        try:
+            yield
+        finally:
+            self._closed = False
 
     def to(self, like: Tensor) -> None:
         """Move λ and σ to the device and the precision of `like`, in place."""

@@ -12,7 +12,6 @@ since a row's scale can wait until after the layer's own product.
 """
 
 import copy
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -64,7 +63,7 @@ class RowResponse(nn.Module):
         return general.square().sum() + 2 * s @ cross + s.square() @ square
 
 
-class Branch(nn.Module, ABC, Generic[L]):
+class Branch(nn.Module, Generic[L]):
     """The responses of one layer's parameters; while it is attached it stands in for the layer's own `forward`.
 
     A subclass says what the response adds to the layer's output (`change`); for a layer whose output is not linear in
@@ -96,19 +95,25 @@ class Branch(nn.Module, ABC, Generic[L]):
         assert isinstance(response, RowResponse)
         return response
 
-    @abstractmethod
     def change(self, x: Tensor, c: Float[Tensor, "_ h"]) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the response adds to the layer's output, as (scale, product, offset): scale ⊙ product + offset."""
+        raise NotImplementedError(f"{type(self).__name__} must say what it adds: define `change`, or `forward` itself")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The layer at the weights of the pass under way; where it is linearised, the change goes to the tangent."""
         now = self._hyper.now
         if now.c is None:
-            return self._own(x)
+            return self._own(input)
         if not now.linearised:
-            return _add(self._own(x), *self.change(self.checked(x, now.c), now.c))
-        x, dx = forward_ad.unpack_dual(x)
+            return _add(self._own(input), *self.change(self.checked(input, now.c), now.c))
+        x, dx = forward_ad.unpack_dual(input)
         y, dy = self.dual(x, dx)
+        if y.requires_grad:
+            # Its derivative in x would be w0's alone, for the response is in no weight but in the tangent.
+            what = (
+                f"a {type(self.layer).__name__} is differentiated in its inputs, which the linearisation cannot follow"
+            )
+            raise UserError(f"{what}; give it inputs that need no gradient, or choose a method without linearisation")
         return forward_ad.make_dual(y, _add(dy, *self.change(self.checked(x, now.c), now.c)))
 
     def dual(self, x: Tensor, dx: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -143,7 +148,9 @@ class Branch(nn.Module, ABC, Generic[L]):
 
 
 def _add(y: Tensor | None, scale: Tensor, product: Tensor, offset: Tensor | None) -> Tensor:
-    y = scale * product if y is None else torch.addcmul(y, scale.to(y.dtype), product)
+    # Under autocast the scale may be of another precision; the change must be of the layer's.
+    scale = scale.to(product.dtype)
+    y = scale * product if y is None else torch.addcmul(y, scale, product)
     return y if offset is None else y + offset.to(y.dtype)
 
 
@@ -199,7 +206,7 @@ class EmbeddingBranch(Branch[nn.Embedding]):
 
     def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         weight = self.of("weight")
-        return _between(weight.scale(c), x.ndim + 1), F.embedding(x, weight.response), None
+        return _between(weight.scale(c), x.ndim + 1), F.embedding(x, weight.response, self.layer.padding_idx), None
 
 
 def _between(scale: Float[Tensor, "n rows"], dims: int) -> Tensor:

@@ -102,18 +102,14 @@ class Tuner:
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
         self.training = Objective(augmented, train_loss, autocast)
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
-        self.tau, self.T_train, self.T_valid, self.warm_up = (
-            tau,
-            T_train,
-            T_valid,
-            warm_up,
-        )
+        self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
         self.eps_per, self.noise, self.clip = eps_per, noise, clip
         self.optimisers = {"w0": w0(self.net.w0)}
         if method is not None:
             self.optimisers |= {"Theta": Theta(self.net.Theta), "lam": lam([hyper.lam])}
             self.optimisers |= {} if sigma is None else {"sigma": sigma([hyper.raw_sigma])}
         self.inner_steps = self.outer_steps = 0
+        self._watched = False
 
     def inner_step(self, x: Any, t: Any) -> Evaluation:
         """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
@@ -127,30 +123,27 @@ class Tuner:
             UserError: the loss is not finite.
         """
         n = self._begin(x)
+        watch = nullcontext() if self._watched or self.method is None else diagnosis.watching(self.net)
         if self.method is None:
-            seen = updates.w0_gradient(
-                self.net,
-                self.training,
-                x,
-                t,
-                n,
-                self._normal(n) if self.noise else None,
-            )
+            seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
             self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
         elif self.method.unperturbed:
-            seen = updates.w0_gradient(self.net, self.training, x, t, n)
+            with watch:
+                seen = updates.w0_gradient(self.net, self.training, x, t, n)
             self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
             response = updates.response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(response, self.training, x)
             self._step("Theta", self.net.Theta, response.gradients)
         else:
-            seen = updates.joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
+            with watch:
+                seen = updates.joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(seen, self.training, x)
             count = len(self.net.w0)
             self._step("w0", self.net.w0, seen.gradients[:count])
             self._step("Theta", self.net.Theta, seen.gradients[count:])
+        self._watched = True
         self.inner_steps += 1
         return seen
 
@@ -227,15 +220,7 @@ class Tuner:
             "parameters": _shapes(self.model),
             "responses": _shapes(self.net.branches),
             "optimisers": {name: (type(one).__name__, one.defaults) for name, one in self.optimisers.items()},
-            "steps": (
-                self.T_train,
-                self.T_valid,
-                self.warm_up,
-                self.tau,
-                self.eps_per,
-                self.noise,
-                self.clip,
-            ),
+            "steps": (self.T_train, self.T_valid, self.warm_up, self.tau, self.eps_per, self.noise, self.clip),
             "seed": self.draws.generator.initial_seed(),
         }
 
@@ -248,14 +233,7 @@ class Tuner:
         norms = [name for name, module in self.model.named_modules() if isinstance(module, _BatchNorm)]
         if norms and processes() > 1:
             raise UserError(f"layer {norms[0]!r}: BatchNorm would see a part of the batch only; use one process")
-        follow_first(
-            [
-                *self.model.state_dict().values(),
-                *self.net.Theta,
-                self.hyper.lam,
-                self.hyper.raw_sigma,
-            ]
-        )
+        follow_first([*self.model.state_dict().values(), *self.net.Theta, self.hyper.lam, self.hyper.raw_sigma])
 
     def _begin(self, x: Any) -> int:
         self.net.follow()
@@ -266,7 +244,8 @@ class Tuner:
         return n
 
     def _normal(self, n: int) -> Tensor:
-        z = self.draws.normal(n, len(self.hyper), self.hyper.lam)
+        alone = [self.eps_per == "batch" or one.per == "batch" for one in self.hyper.declared]
+        z = self.draws.normal(n, alone, self.hyper.lam)
         return z if self.eps_per == "example" else z[:1]
 
     def _step(self, name: str, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:

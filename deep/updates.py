@@ -18,10 +18,11 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.hypernet import Hypernetwork, evaluating, frozen, frozen_statistics
 from deep.hyperparameters import Pass
+from reference.command import UserError
 from reference.updates import Method
 
 
@@ -55,7 +56,7 @@ def perturbed(method: Method, net: Hypernetwork, z: Float[Tensor, "_ h"], n: int
     Centred, c = λ + ε - λ0 at λ0 = λ: its value is ε, and its gradient in λ is Θᵀ's.
     """
     hyper = net.hyper
-    lam = hyper.lam + hyper.sigma * hyper.per_example(z)
+    lam = hyper.lam + hyper.sigma * z
     c = lam - hyper.lam.detach() if method.centred else lam
     return Pass(lam, c, n)
 
@@ -69,9 +70,9 @@ def w0_gradient(
         z: where given, L_T(λ + σz, w0) instead: perturbed hyperparameters and nothing that responds (table 4's noise).
     """
     hyper = net.hyper
-    at = hyper.centre(n) if z is None else Pass((hyper.lam + hyper.sigma * hyper.per_example(z)).detach(), None, n)
+    at = hyper.centre(n) if z is None else Pass((hyper.lam + hyper.sigma * z).detach(), None, n)
     loss, outputs = evaluate(net, objective, x, t, at)
-    return Evaluation(loss.detach(), outputs, _gradients(loss, net.w0))
+    return Evaluation(loss.detach(), outputs, _gradients(net, loss, net.w0))
 
 
 def response_gradient(
@@ -81,7 +82,7 @@ def response_gradient(
     with frozen(net.w0), frozen_statistics(net.model):
         at = _constant(perturbed(method, net, z, n), method.linearised)
         loss, outputs = evaluate(net, objective, x, t, at)
-        return Evaluation(loss.detach(), outputs, _gradients(loss, net.Theta))
+        return Evaluation(loss.detach(), outputs, _gradients(net, loss, net.Theta))
 
 
 def joint_gradient(
@@ -89,7 +90,7 @@ def joint_gradient(
 ) -> Evaluation:
     """Eqn. 2.5: ∇ of L_T(λ + ε, w0 + Θc) in w0 and Θ at once, in this order (Alg. 2)."""
     loss, outputs = evaluate(net, objective, x, t, _constant(perturbed(method, net, z, n)))
-    return Evaluation(loss.detach(), outputs, _gradients(loss, [*net.w0, *net.Theta]))
+    return Evaluation(loss.detach(), outputs, _gradients(net, loss, [*net.w0, *net.Theta]))
 
 
 def outer_gradients(
@@ -106,17 +107,34 @@ def outer_gradients(
     hyper = net.hyper
     with frozen([*net.w0, *net.Theta]), evaluating(net.model):
         loss, outputs = evaluate(net, objective, x, t, perturbed(method, net, z, n))
-        return Evaluation(loss.detach(), outputs, _gradients(loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma]))
+        found = _gradients(net, loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma])
+        return Evaluation(loss.detach(), outputs, found)
 
 
 def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
     """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
     with net.hyper.at(at), objective.autocast():
-        with forward_ad.dual_level() if at.linearised else nullcontext():
+        outputs = _linearised(objective, x) if at.linearised else objective.predict(x)
+        loss = objective.loss(outputs, t)
+    if not isinstance(loss, Tensor) or loss.ndim:
+        what = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        raise UserError(f"the loss is {what}, not one number; return a tensor, the mean over examples (penalties too)")
+    return loss, tree_map(_without_graph, outputs)
+
+
+def _linearised(objective: Objective, x: Any) -> Any:
+    with forward_ad.dual_level():
+        try:
             outputs = objective.predict(x)
-            if at.linearised:
-                outputs = tree_map(_first_order, outputs)
-        return objective.loss(outputs, t), tree_map(_without_graph, outputs)
+        except NotImplementedError as error:
+            what = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
+            raise UserError(f"{what}; replace the function, or choose a method without linearisation") from error
+        if not any(
+            isinstance(y, Tensor) and forward_ad.unpack_dual(y).tangent is not None for y in tree_leaves(outputs)
+        ):
+            what = "no output follows the response: either no layer with a response is on the way to it"
+            raise UserError(f"{what}, or the outputs are not tensors in tuples, lists and dicts")
+        return tree_map(_first_order, outputs)
 
 
 def _first_order(y: Any) -> Any:
@@ -135,7 +153,8 @@ def _constant(one: Pass, linearised: bool = False) -> Pass:
     return Pass(one.lam.detach(), c, one.n, linearised)
 
 
-def _gradients(loss: Tensor, parameters: list[Any]) -> list[Tensor]:
+def _gradients(net: Hypernetwork, loss: Tensor, parameters: list[Any]) -> list[Tensor]:
     """∂loss/∂parameters; zeros where the loss does not depend on one."""
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    with net.hyper.closed():
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
