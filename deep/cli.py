@@ -1,0 +1,193 @@
+"""`python -m deep EXPERIMENT`: run the deep experiments of the paper, or a baseline, and write their records."""
+
+import argparse
+import os
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from deep.experiments import EXPERIMENTS, Experiment
+from deep.jobs import BY_SLUG, FIXED, Changes, Job
+from deep.parallel import rank
+from deep.searches import SEARCHES, Search, work_off
+from deep.training import Row
+from reference.arguments import finite, path, whole_number, writable
+from reference.command import Parser, UserError
+
+KNOWN_METHODS = (*BY_SLUG, *SEARCHES, FIXED)
+
+POINTS = {"sigma": [0.25, 0.5, 1.0, 2.0], "intervals": [(1, 1), (2, 1), (5, 1), (10, 1), (5, 5)]}
+"""Where `sensitivity` looks unless it is told: scales at the experiment's intervals, then intervals at its scale."""
+
+MOST = 2**31 - 1
+
+
+def parser() -> Parser:
+    """The options of `python -m deep`."""
+    runs = "\n".join(
+        f"  {one.name:24s}{one.about}\n{'':26s}{', '.join(f'{preset} {time}' for preset, time in one.takes.items())}"
+        for one in EXPERIMENTS.values()
+    )
+    made = Parser(
+        prog="python -m deep",
+        description="Run a deep experiment of the paper (5.2, 5.3, H.2, H.3, I) and write its record.",
+        epilog=f"experiments, and how long a run of delta-stn takes on two cores:\n{runs}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("experiment", metavar="EXPERIMENT", help="one of the experiments below")
+    add("--method", nargs="+", default=["delta-stn"], metavar="M", help=f"{', '.join(KNOWN_METHODS)}")
+    add("--preset", default="cpu", metavar="P", help="paper, cpu (default) or smoke")
+    add("--seed", nargs="+", type=whole_number(0, MOST), default=[0], metavar="S", help="default: 0")
+    add("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
+    add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, ...")
+    add("--data-home", type=path, metavar="DIR", help="the folder that holds the data")
+    add("--fresh", action="store_true", help="forget what is there and run again")
+    add("--log", choices=["tensorboard"], help="write each epoch's row there too, beside the record")
+    change = made.add_argument_group("changes", "each is another run with a folder of its own").add_argument
+    change("--start", nargs="+", type=finite, metavar="RATE", help="of the drop rates; several: a run each")
+    change("--tau", type=finite, metavar="T", help="weight of the entropy")
+    change("--sigma", nargs="+", type=finite, metavar="S", help="perturbation scale; several: a run each")
+    change("--intervals", nargs="+", type=_intervals, metavar="A:B", help="A inner steps, then B outer ones")
+    change("--theta-rate", type=finite, metavar="R", help="Θ's learning rate in units of w0's")
+    change("--warm-up", type=whole_number(0, MOST), metavar="E", help="epochs before the first outer step")
+    change("--epochs", type=whole_number(1, MOST), metavar="E")
+    fixed = made.add_argument_group("the method `fixed`").add_argument
+    fixed("--values", nargs="+", type=_value, default=[], metavar="NAME=VALUE", help="hyperparameters as given")
+    fixed("--noise", type=finite, metavar="S", help="perturbed by N(0, S²) all the same")
+    fixed("--schedule", type=path, metavar="PATH", help="replayed: a finished run's folder, or a CSV")
+    search = made.add_argument_group("searches and many runs").add_argument
+    search("--trials", type=whole_number(1, MOST), metavar="N", help="of a search (default: until --seconds)")
+    search("--seconds", type=finite, metavar="T", help="wall time of a search")
+    search("--storage", metavar="URL", help="of Optuna: any number of workers with one storage share the work")
+    return made
+
+
+def _intervals(text: str) -> tuple[int, int]:
+    inner, _, outer = text.partition(":")
+    return whole_number(1, MOST)(inner), whole_number(1, MOST)(outer)
+
+
+def _value(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, finite(value)
+
+
+def jobs(options: Namespace) -> list[Job | Search]:
+    """The runs that the options ask for.
+
+    Raises:
+        UserError: an unknown experiment, preset or method, or options that do not go together.
+    """
+    experiment = _known(options.experiment, EXPERIMENTS, "experiment")
+    _known(options.preset, experiment.presets, "preset")
+    for method in options.method:
+        _known(method, dict.fromkeys(KNOWN_METHODS), "method")
+    if (options.values or options.noise or options.schedule) and options.method != [FIXED]:
+        raise UserError("--values, --noise and --schedule belong to --method fixed")
+    if options.method == [FIXED] and not (options.values or options.schedule):
+        raise UserError("--method fixed needs --values NAME=VALUE..., or --schedule PATH")
+    return [
+        _job(options, experiment, method, changes, seed)
+        for method, changes, seed in product(options.method, _changes(options), options.seed)
+    ]
+
+
+def _known(name: str, table: dict | object, what: str):
+    if name not in table:  # type: ignore[operator]
+        raise UserError(f"unknown {what} {name!r}; choose from {', '.join(table)}")  # type: ignore[arg-type]
+    return table[name]  # type: ignore[index]
+
+
+def _changes(options: Namespace) -> list[Changes]:
+    """One for each combination of starts, scales and intervals."""
+    common = Changes(
+        tau=options.tau,
+        theta_rate=options.theta_rate,
+        warm_up=options.warm_up,
+        epochs=options.epochs,
+        noise=options.noise,
+        schedule=None if options.schedule is None else str(options.schedule),
+        values=dict(options.values),
+    )
+    sigmas, intervals = options.sigma or [None], options.intervals or [(None, None)]
+    if options.experiment == "sensitivity" and not (options.sigma or options.intervals):
+        scales = [replace(common, sigma=sigma) for sigma in POINTS["sigma"]]
+        return scales + [replace(common, T_train=a, T_valid=b) for a, b in POINTS["intervals"]]
+    return [
+        replace(common, start=start, sigma=sigma, T_train=a, T_valid=b)
+        for start, sigma, (a, b) in product(options.start or [None], sigmas, intervals)
+    ]
+
+
+def _job(options: Namespace, experiment: Experiment, method: str, changes: Changes, seed: int) -> Job | Search:
+    common = {"seed": seed, "root": options.out, "data_home": options.data_home, "device": options.device}
+    if method not in SEARCHES:
+        return Job(experiment, options.preset, method, changes=changes, **common)
+    if changes.made:
+        raise UserError(f"--method {method} takes no changes: it runs the experiment as it stands")
+    if options.trials is None and options.seconds is None:
+        raise UserError(f"--method {method} needs --trials N or --seconds T")
+    return Search(experiment, options.preset, method, trials=options.trials, seconds=options.seconds, **common)
+
+
+@contextmanager
+def processes(options: Namespace) -> Iterator[None]:
+    """The process group, where `torchrun` has started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if options.device == "cuda":
+        options.device = f"cuda:{os.environ['LOCAL_RANK']}"
+    dist.init_process_group("nccl" if options.device.startswith("cuda") else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def board(folder: Path, kind: str | None) -> Iterator[Callable[[Row], None]]:
+    """What is told each row of a run's history.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    if kind is None or rank() > 0:
+        yield lambda row: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("--log tensorboard needs the package: pip install '.[tensorboard]'") from None
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # the old rows come again
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+
+        def keep(row: Row) -> None:
+            for name, value in row.items():
+                writer.add_scalar(name, value, row["epoch"])
+
+        yield keep
+
+
+def main() -> int:
+    """Run what is asked for and has no record."""
+    options = parser().parse_args()
+    with processes(options):
+        wanted = jobs(options)
+        writable(options.out)
+        if options.fresh:
+            for job in wanted:
+                shutil.rmtree(job.folder, ignore_errors=True)
+        new = [job for job in wanted if not job.is_finished()]
+        work_off(new, options.storage, lambda folder: board(folder, options.log))
+        if rank() == 0:
+            print(f"{len(new)} new runs; records are in {options.out / options.experiment}")
+    return 0

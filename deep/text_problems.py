@@ -1,0 +1,34 @@
+"""The experiment on text, H.3, at a size."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from deep.batches import Batches
+from deep.hyperparameters import Hyperparameters
+from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
+from deep.problems import Problem, Size
+from deep.text import Streams, folder, novel
+from reference.command import UserError
+
+
+def language_model(size: Size, start: float | None, seed: int, data_home: Path | None, device: torch.device) -> Problem:
+    """H.3: seven hyperparameters. The Penn Treebank, or `size.data` for the novel; a folder of one's own before both.
+
+    Raises:
+        UserError: no folder for an experiment on the Penn Treebank.
+    """
+    if data_home is None and size.data is None:
+        raise UserError("the Penn Treebank is the LDC's and not shipped; give --data-home the folder of its three files")
+    corpus = novel() if data_home is None else folder(data_home)
+    model = LanguageModel(len(corpus.vocabulary), size.batch, max(1, round(650 * size.width))).to(device)
+    declared = hyperparameters(model)
+    if start is not None:
+        declared = [replace(one, start=start) if one.high == declared[0].high else one for one in declared]
+    hyper = Hyperparameters(declared)
+    train, valid, test = (
+        Batches(Streams(tokens, size.batch, size.stream), None, seed, shuffle=False, device=device)
+        for tokens in (corpus.train[: size.rows], corpus.valid[: size.rows], corpus.test[: size.test_rows])
+    )
+    return Problem(model, hyper, train_loss(hyper), valid_loss, train, valid, test)
