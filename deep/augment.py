@@ -54,8 +54,8 @@ class Augmentation:
         mean: the mean colour.
     """
 
-    def __init__(self, hyper: Hyperparameters, mean: Float[Tensor, "c 1 1"]) -> None:
-        self.hyper, self.mean = hyper, mean
+    def __init__(self, hyper: Hyperparameters, mean: Float[Tensor, "c"]) -> None:
+        self.hyper, self.mean = hyper, mean.reshape(-1, 1, 1)
 
     def __call__(self, x: Images, draws: Draws) -> Images:
         for name, change in COLOUR.items():

@@ -74,6 +74,6 @@ class Block(nn.Module):
         if stride != 1:
             self.shortcut = named(conv=nn.Conv2d(before, after, 1, stride, bias=False), norm=nn.BatchNorm2d(after))
 
-    def forward(self, x: Images) -> Images:
+    def forward(self, x: Images) -> Float[Tensor, "n after high wide"]:
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))

@@ -1,0 +1,121 @@
+"""The networks of H.2, each with the dropout modules that it is tuned by.
+
+    network      layers                                                                dropout
+    mlp          3 hidden of 1200                                                      input, 1, 2
+    simple_cnn   5x5 convolutions of 16 and 32 (5.2: 32 and 64), 1568 hidden           input, conv1, conv2, fc
+    alexnet      5 convolutions, 2 hidden of 4096                                      input, conv1 to 5, fc1, fc2
+    vgg16        13 convolutions with batch normalisation, 2 hidden of 512             input, conv1 to 13, fc1, fc2
+    resnet18     8 blocks of 2 convolutions with batch normalisation                   input, block1 to 8
+
+Each takes the training images, in [0, 1]: their shape, and the mean and scale by which its first layer standardises;
+and a `width` that multiplies every hidden layer's. A layer's dropout follows its ReLU and its pooling, and drops
+single activations; the input's drops single standardised pixels. What H.2 leaves open is as usual for 32 x 32 images.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from torch import nn
+
+from deep.network_parts import Block, Images, after_convolution, dense, named, scaled, start
+
+RATE = 0.05
+"""H.2's start of every dropout rate."""
+
+
+def mlp(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+    """H.2.1.
+
+    >>> import torch
+    >>> [name for name, layer in mlp(torch.rand(2, 1, 8, 8)).named_modules() if isinstance(layer, nn.Dropout)]
+    ['drop_input', 'drop_1', 'drop_2']
+    """
+    hidden = scaled(1200, width)
+    return named(
+        **start(images, rate),
+        flatten=nn.Flatten(),
+        fc1=nn.Linear(images[0].numel(), hidden),
+        relu1=nn.ReLU(),
+        drop_1=nn.Dropout(rate),
+        fc2=nn.Linear(hidden, hidden),
+        relu2=nn.ReLU(),
+        drop_2=nn.Dropout(rate),
+        fc3=nn.Linear(hidden, hidden),
+        relu3=nn.ReLU(),
+        output=nn.Linear(hidden, classes),
+    )
+
+
+def simple_cnn(
+    images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE, filters: tuple[int, int] = (16, 32)
+) -> nn.Sequential:
+    """H.2.2; 32 maps of 7 x 7 are its 1568 numbers, which fixes padding and pooling."""
+    _, channels, high, wide = images.shape
+    first, second, hidden = (scaled(size, width) for size in (*filters, 1568))
+    return named(
+        **start(images, rate),
+        conv1=nn.Conv2d(channels, first, 5, padding=2),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        drop_conv1=nn.Dropout(rate),
+        conv2=nn.Conv2d(first, second, 5, padding=2),
+        relu2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
+        drop_conv2=nn.Dropout(rate),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(second * (high // 4) * (wide // 4), hidden),
+        relu3=nn.ReLU(),
+        drop_fc=nn.Dropout(rate),
+        output=nn.Linear(hidden, classes),
+    )
+
+
+def alexnet(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+    """H.2.3: 3x3 convolutions, the first in steps of 2; max pooling by 2 after the first, second and fifth."""
+    filters = [images.shape[1], *(scaled(size, width) for size in (64, 192, 384, 256, 256))]
+    modules = start(images, rate)
+    for i, (before, after) in enumerate(pairwise(filters), 1):
+        modules |= {f"conv{i}": nn.Conv2d(before, after, 3, stride=2 if i == 1 else 1, padding=1)}
+        modules |= after_convolution(i, rate, pool=i in (1, 2, 5))
+    size = images.shape[2] // 16 * (images.shape[3] // 16)
+    return named(**modules, **dense(filters[-1] * size, scaled(4096, width), classes, rate))
+
+
+def vgg16(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+    """H.2.3; no convolution has a bias, which the normalisation would take away again."""
+    sizes = (64, 64, 128, 128, 256, 256, 256, *(512,) * 6)
+    filters = [images.shape[1], *(scaled(size, width) for size in sizes)]
+    modules = start(images, rate)
+    for i, (before, after) in enumerate(pairwise(filters), 1):
+        modules |= {f"conv{i}": nn.Conv2d(before, after, 3, padding=1, bias=False), f"norm{i}": nn.BatchNorm2d(after)}
+        modules |= after_convolution(i, rate, pool=i in (2, 4, 7, 10, 13))
+    size = images.shape[2] // 32 * (images.shape[3] // 32)
+    return named(**modules, **dense(filters[-1] * size, scaled(512, width), classes, rate))
+
+
+def resnet18(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+    """H.2.3: a 3x3 convolution, then two blocks at each of four sizes, with dropout after each block."""
+    sizes = [scaled(size, width) for size in (64, 64, 64, 128, 128, 256, 256, 512, 512)]
+    modules = start(images, rate)
+    modules |= {
+        "conv": nn.Conv2d(images.shape[1], sizes[0], 3, padding=1, bias=False),
+        "norm": nn.BatchNorm2d(sizes[0]),
+        "relu": nn.ReLU(),
+    }
+    for i, (before, after) in enumerate(pairwise(sizes), 1):
+        modules |= {
+            f"block{i}": Block(before, after, stride=2 if i in (3, 5, 7) else 1),
+            f"drop_block{i}": nn.Dropout(rate),
+        }
+    return named(**modules, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), output=nn.Linear(sizes[-1], classes))
+
+
+Network = Callable[..., nn.Sequential]
+
+NETWORKS: dict[str, Network] = {
+    "mlp": mlp,
+    "simple-cnn": simple_cnn,
+    "alexnet": alexnet,
+    "vgg16": vgg16,
+    "resnet18": resnet18,
+}
