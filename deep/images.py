@@ -1,0 +1,120 @@
+"""The sets of 5.2, found where people have them and checked; and the datasets that an experiment trains on.
+
+    name          shape                                           values
+    x             (n, 1, 28, 28), (n, 3, 32, 32), (n, 1, 8, 8)    bytes here; numbers in [0, 1] in datasets
+    t             (n,)                                            classes 0 to 9
+
+Augmentation needs [0, 1], so that is what datasets hold; a network's first layer standardises (`networks`). Nothing
+is downloaded unless `data_home` is "openml". scikit-learn's digits are always here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from deep.image_files import Part
+from deep.image_sets import KNOWN, OPENML, Known, download, find
+from reference.command import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images and their classes."""
+
+    x: UInt8[Tensor, "n c h w"]
+    t: Int64[Tensor, " n"]
+
+    def shaped(self, channels: int, size: int) -> "Images":
+        """Larger and in colour by repetition, so that a network of CIFAR-10 can be tried on digits."""
+        times = size // self.x.shape[-1]
+        x = self.x.expand(-1, channels, -1, -1).repeat_interleave(times, 2).repeat_interleave(times, 3)
+        return Images(x, self.t)
+
+
+class ImageSet(NamedTuple):
+    """The published training and test parts."""
+
+    train: Images
+    test: Images
+
+
+class Splits(NamedTuple):
+    """Datasets of (numbers in [0, 1], class)."""
+
+    train: TensorDataset
+    valid: TensorDataset
+    test: TensorDataset
+
+
+def load(name: str, data_home: str | Path | None = None) -> ImageSet:
+    """A set by name: one of KNOWN, or `digits`.
+
+    Args:
+        data_home: a folder that holds the set itself, or one of the sub-folders in KNOWN; it is looked at before
+            the usual places. Or "openml": from there, after minutes, and from scikit-learn's cache the next time.
+
+    Raises:
+        UserError: an unknown name, no such folder, no source has the set, or what it has is not the published set.
+
+    >>> load("digits").train.x.shape
+    torch.Size([1500, 1, 8, 8])
+    """
+    if name == "digits":
+        return _digits()
+    if name not in KNOWN:
+        raise UserError(f"no set of images is called {name!r}: choose one of digits, {', '.join(KNOWN)}")
+    known = KNOWN[name]
+    if str(data_home) == OPENML:
+        return _checked(known, "OpenML", download(known))
+    reader, folder = find(known, None if data_home is None else Path(data_home))
+    return _checked(known, str(folder), reader(folder))
+
+
+def split(n: int, valid_fraction: float, seed: int) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " v"]]:
+    """Training and validation rows of n: drawn without replacement, so disjoint.
+
+    Raises:
+        UserError: one of the two would be empty.
+    """
+    held_out = round(n * valid_fraction)
+    if not 0 < held_out < n:
+        raise UserError(f"{valid_fraction} of {n} rows held out leaves training or validation empty; choose another")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order[held_out:], order[:held_out]
+
+
+def datasets(images: ImageSet, valid_fraction: float, seed: int, rows: int | None = None) -> Splits:
+    """Training rows (the first `rows` of them, where given) in two, and the test rows."""
+    x, t = images.train.x[:rows], images.train.t[:rows]
+    parts = [(x[chosen], t[chosen]) for chosen in split(len(t), valid_fraction, seed)]
+    return Splits(*(TensorDataset(x.float() / 255, t) for x, t in [*parts, (images.test.x, images.test.t)]))
+
+
+def _checked(known: Known, where: str, parts: tuple[Part, Part]) -> ImageSet:
+    digest = hashlib.sha256()
+    for part, rows, (x, t) in zip(("training", "test"), known.rows, parts, strict=True):
+        if x.shape != (rows, *known.shape) or t.shape != (rows,) or x.dtype != np.uint8:
+            found = f"images {x.shape} and labels {t.shape}"
+            raise UserError(f"{where}: {known.title}'s {part} part is {rows} images, not {found}; get it again")
+        digest.update(np.ascontiguousarray(x).data)
+        digest.update(np.ascontiguousarray(t).data)
+    if digest.hexdigest() != known.sha256:
+        raise UserError(f"{where}: what is there is not {known.title} as published; get it again: {known.get}")
+    train, test = (Images(torch.tensor(x), torch.tensor(t, dtype=torch.int64)) for x, t in parts)
+    return ImageSet(train, test)
+
+
+def _digits() -> ImageSet:
+    """The last 297 for the test: by other writers than the first 1500, mostly. Their 0 to 16 become 0 to 255."""
+    pixels, t = load_digits(return_X_y=True)
+    x = torch.tensor(np.rint(pixels * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
+    labels = torch.tensor(t, dtype=torch.int64)
+    return ImageSet(Images(x[:1500], labels[:1500]), Images(x[1500:], labels[1500:]))
