@@ -54,9 +54,7 @@ class Hypernetwork:
                     f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
                 )
         self.w0 = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.branches = nn.ModuleDict(
-            {key(name): BRANCHES[type(layer)](layer, hyper) for name, layer in layers.items()}
-        )
+        self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
         self._dropouts = {name: dropout.TunedDropout(module, name, hyper, draws) for name, module in dropouts.items()}
         for branch in self:
@@ -82,7 +80,7 @@ class Hypernetwork:
 
     def follow(self) -> None:
         """Move responses, λ and σ to where the model now is."""
-        like = self.w0[0]
+        like = next(iter(self.w0), self.hyper.lam)
         for parameter in [*self.Theta, self.hyper.lam, self.hyper.raw_sigma]:
             if parameter.device != like.device or parameter.dtype != like.dtype:
                 parameter.data = parameter.data.to(like)
@@ -116,6 +114,14 @@ class Hypernetwork:
 def key(name: str) -> str:
     """A layer's name as a key of `branches`: no dots, nothing that a ModuleDict means otherwise, and never empty."""
     return "/" + name.replace(".", "/")
+
+
+def _branch(name: str, layer: nn.Module, hyper: Hyperparameters) -> Branch:
+    """The layer's response; one that refuses the layer is told its name."""
+    try:
+        return BRANCHES[type(layer)](layer, hyper)
+    except UserError as error:
+        raise UserError(f"layer {name or type(layer).__name__!r}: {error}") from error
 
 
 def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]:
@@ -173,13 +179,15 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch statistics are used, but running ones do not move."""
     those = [module for module in model.modules() if getattr(module, "track_running_stats", False) and module.training]
+    momenta = [module.momentum for module in those]
     for module in those:
-        module.track_running_stats = False  # type: ignore[assignment]
+        # BatchNorm reads the first, InstanceNorm only the second.
+        module.track_running_stats, module.momentum = False, 0.0  # type: ignore[assignment]
     try:
         yield
     finally:
-        for module in those:
-            module.track_running_stats = True  # type: ignore[assignment]
+        for module, momentum in zip(those, momenta, strict=True):
+            module.track_running_stats, module.momentum = True, momentum  # type: ignore[assignment]
 
 
 @contextmanager

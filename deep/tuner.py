@@ -94,6 +94,8 @@ class Tuner:
             raise UserError(f"eps_per={eps_per!r} is neither 'example' nor 'batch'")
         self.model, self.hyper, self.method = model, hyper, method
         hyper.centred = method is None or method.centred
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UserError("the model has no parameter that trains; unfreeze one (requires_grad_)")
         device = next(model.parameters()).device
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
@@ -261,7 +263,9 @@ class Tuner:
         finite = bool(torch.isfinite(seen.loss))
         if anywhere(not finite, self.hyper.lam.device):
             elsewhere = "the loss is not finite in another process"
-            raise UserError(elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps))
+            raise diagnosis.NotFinite(
+                elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps)
+            )
 
 
 def _shapes(module: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,187 @@
+"""Attaching and detaching: the model stays what it is, and what cannot be treated is one line."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from deep.dropout import dropout_rates
+from deep.hypernet import Hypernetwork, evaluating, frozen, frozen_statistics
+from deep.hyperparameters import Hyperparameters, Pass
+from reference.command import UserError
+from tests.deep.strategies import attach, close, draws, explicit, two
+
+
+def network() -> nn.Sequential:
+    body = [nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.Dropout(0.3), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(8, 2)).double()
+
+
+def x() -> Tensor:
+    return torch.randn(4, 1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_attaching_changes_neither_keys_nor_outputs_and_detaching_leaves_the_current_weights(centred: bool) -> None:
+    """Eqn. 2.6's current weights are Φλ + φ0, which detaching folds into the model."""
+    model = network()
+    before, y = copy.deepcopy(model.state_dict()), copy.deepcopy(model).eval()(x())
+    hyper = Hyperparameters([*dropout_rates(model), *two().declared])
+    hyper.centred = centred
+    net = Hypernetwork(model, hyper, draws())
+    assert list(model.state_dict()) == list(before)
+    assert all(type(module) in (nn.Sequential, *map(type, model)) for module in model.modules())
+    close(model.eval()(x()), y)
+    with torch.no_grad():
+        for parameter in net.Theta:
+            parameter.normal_(std=0.3)
+    attached = model(x())
+    plain = net.detach()
+    assert plain is model
+    assert not any("forward" in vars(module) for module in model.modules())
+    close(model(x()), attached)
+    same = all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+    assert same == centred
+    Hypernetwork(model, hyper, draws())
+
+
+def test_a_copy_of_an_attached_model_is_apart_from_it() -> None:
+    net = attach(network(), two())
+    twin = copy.deepcopy(net.model)
+    y = twin.eval()(x())
+    with torch.no_grad():
+        for parameter in net.w0:
+            parameter.add_(1.0)
+    close(twin(x()), y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_response_follows_the_model(dtype: torch.dtype) -> None:
+    net = attach(network(), two())
+    net.model.to(dtype)
+    net.follow()
+    assert {p.dtype for p in (*net.Theta, net.hyper.lam, net.hyper.raw_sigma)} == {dtype}
+    with net.hyper.at(Pass(net.hyper.lam.detach()[None], torch.ones(1, 2, dtype=dtype), 4)):
+        assert net.model(x().to(dtype)).dtype == dtype
+
+
+def test_squared_norm_is_of_all_weights_that_train() -> None:
+    """Layers with a response at w0 + Δw, others as they are, frozen ones not at all."""
+    model = network()
+    model[0].requires_grad_(False)
+    net = attach(model, without_response=["1"])
+    c = torch.randn(4, 2, dtype=torch.float64)
+    weights = dict(model.named_parameters())
+    wanted = []
+    for c_i in c:
+        deltas = explicit(net, c_i)
+        assert set(deltas) == {"5.weight", "5.bias"}
+        trained = {name: w for name, w in weights.items() if not name.startswith("0.")}
+        wanted.append(torch.stack([(w + deltas.get(name, 0.0)).square().sum() for name, w in trained.items()]).sum())
+    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 4)):
+        close(net.squared_norm(), torch.stack(wanted))
+    close(net.squared_norm(), torch.stack([w.square().sum() for w in weights.values() if w.requires_grad]).sum()[None])
+
+
+def test_a_frozen_layer_does_not_respond() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    model[0].requires_grad_(False)
+    net = attach(model)
+    assert [name for name, _ in net.named()] == ["1"]
+    assert len(net.w0) == 2
+
+
+def test_transformer_layers_take_no_short_cut_around_the_response() -> None:
+    """In evaluation without gradients PyTorch calls one kernel on the weights themselves."""
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    net = attach(layer, without_response=["self_attn", "norm1", "norm2"])
+    z = torch.randn(3, 2, 4, dtype=torch.float64)
+    c = torch.ones(1, 2, dtype=torch.float64)
+    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 3)):
+        trained = layer(z)
+        with torch.no_grad(), evaluating(layer):
+            close(layer(z), trained)
+
+
+def test_contexts_put_everything_back() -> None:
+    """Also after an error; a module that was in evaluation, or frozen, stays so."""
+    model = network()
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    before = [module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]
+    for context in (evaluating(model), frozen(model.parameters()), frozen_statistics(model)):
+        with pytest.raises(ZeroDivisionError), context:
+            raise ZeroDivisionError
+        after = [module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]
+        assert after == before
+        assert model[1].track_running_stats
+
+
+def test_instance_statistics_stay_too() -> None:
+    norm = nn.InstanceNorm1d(2, track_running_stats=True)
+    with frozen_statistics(norm):
+        norm(torch.randn(3, 2, 4))
+    assert not norm.running_mean.any()  # type: ignore[union-attr]
+
+
+class Loose(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.fc = nn.Linear(2, 2)
+
+
+def shared() -> nn.Module:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    return model
+
+
+def partly_frozen() -> nn.Module:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].bias.requires_grad_(False)
+    return model
+
+
+def pruned() -> nn.Module:
+    model = nn.Sequential(nn.Linear(2, 2))
+    prune.identity(model[0], "weight")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (nn.Sequential(nn.Bilinear(2, 2, 1)), {}, r"layer '0': no response is known for Bilinear .*without_response"),
+        (Loose(), {}, "layer 'Loose': no response is known for Loose"),
+        (shared(), {}, "'0' and '1' share a parameter"),
+        (partly_frozen(), {}, "layer '0' has frozen parameters beside trainable ones"),
+        (pruned(), {}, "layer '0' computes its weights"),
+        (nn.Sequential(nn.ReLU()), {}, "nothing for the hyperparameters to move"),
+        (nn.Linear(2, 1).requires_grad_(False), {}, "nothing for the hyperparameters to move"),
+        (nn.Linear(2, 1), {"without_response": ["fc"]}, "no module 'fc'"),
+    ],
+)
+def test_what_cannot_respond_is_one_line(model: nn.Module, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        attach(model, **options)
+    assert "\n" not in str(caught.value)
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_parameters_outside_any_layer_can_be_left_out() -> None:
+    net = attach(Loose(), without_response=[""])
+    assert [name for name, _ in net.named()] == ["fc"]
+    assert len(net.w0) == 3
+
+
+@pytest.mark.parametrize("respond", [True, False])
+def test_attaching_twice_is_refused(respond: bool) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
+    hyper = Hyperparameters(dropout_rates(model))
+    Hypernetwork(model, hyper, draws(), respond=respond)
+    with pytest.raises(UserError, match="detach the earlier tuner first"):
+        Hypernetwork(model, hyper, draws(), respond=respond)
