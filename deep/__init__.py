@@ -3,8 +3,20 @@
 from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameter, Hyperparameters
 from deep.schedule import Schedule
+from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
 from deep.structured import Branch, register
 from deep.training import fit
 from deep.tuner import Tuner
 
-__all__ = ["Branch", "Hyperparameter", "Hyperparameters", "Schedule", "Tuner", "dropout_rates", "fit", "register"]
+__all__ = [
+    "Branch",
+    "DropConnectLSTM",
+    "Hyperparameter",
+    "Hyperparameters",
+    "Schedule",
+    "Tuner",
+    "VariationalDropout",
+    "dropout_rates",
+    "fit",
+    "register",
+]

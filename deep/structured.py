@@ -108,13 +108,21 @@ class Branch(nn.Module, Generic[L]):
             return _add(self._own(input), *self.change(self.checked(input, now.c), now.c))
         x, dx = forward_ad.unpack_dual(input)
         y, dy = self.dual(x, dx)
+        return forward_ad.make_dual(self.constant(y), _add(dy, *self.change(self.checked(x, now.c), now.c)))
+
+    def constant(self, y: Tensor) -> Tensor:
+        """y, a linearised layer's value at w0, which nothing may be differentiated through.
+
+        Its derivative in x would be w0's alone, for the response is in no weight but in the tangent.
+
+        Raises:
+            UserError: it has a graph.
+        """
         if y.requires_grad:
-            # Its derivative in x would be w0's alone, for the response is in no weight but in the tangent.
-            what = (
-                f"a {type(self.layer).__name__} is differentiated in its inputs, which the linearisation cannot follow"
-            )
-            raise UserError(f"{what}; give it inputs that need no gradient, or choose a method without linearisation")
-        return forward_ad.make_dual(y, _add(dy, *self.change(self.checked(x, now.c), now.c)))
+            what = f"a {type(self.layer).__name__} is differentiated in its inputs"
+            instead = "give it inputs that need no gradient, or choose a method without linearisation"
+            raise UserError(f"{what}, which the linearisation cannot follow; {instead}")
+        return y
 
     def dual(self, x: Tensor, dx: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The layer's output at w0 and its derivative in direction dx, by forward-mode differentiation.
