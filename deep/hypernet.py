@@ -179,7 +179,8 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch statistics are used, but running ones do not move."""
     those = [module for module in model.modules() if getattr(module, "track_running_stats", False) and module.training]
-    momenta = [module.momentum for module in those]
+    # A module of one's own may have the first alone.
+    momenta = [getattr(module, "momentum", None) for module in those]
     for module in those:
         # BatchNorm reads the first, InstanceNorm only the second.
         module.track_running_stats, module.momentum = False, 0.0  # type: ignore[assignment]
