@@ -9,16 +9,21 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from deep.hypernet import Hypernetwork
+from deep.hypernet import Hypernetwork, frozen_statistics
 from deep.updates import Objective
 from reference.command import UserError
+
+
+class NotFinite(UserError):
+    """A run has diverged: what a search bears in a trial of its own."""
+
 
 TRY = "lower a learning rate, clip, or narrow a bound"
 
 
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int) -> str:
     """One line: what first stopped being finite, looked for in this order, and what to try."""
-    where = weights(net) or _output(net, objective, x) or "in the loss function itself"
+    where = weights(net) or _output(net, objective, x) or "in the loss function itself, or at perturbed weights only"
     return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
 
 
@@ -63,7 +68,7 @@ def _output(net: Hypernetwork, objective: Objective, x: Any) -> str:
         return "the inputs are not finite"
     handles = [watch(name, module) for name, module in net.model.named_modules() if not list(module.children())]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), frozen_statistics(net.model):
             objective.predict(x)
     finally:
         for handle in handles:
@@ -97,7 +102,7 @@ def watching(net: Hypernetwork) -> Iterator[None]:
 class _Watch(TorchFunctionMode):
     def __init__(self, net: Hypernetwork) -> None:
         super().__init__()
-        named = [(name, branch.layer) for name, branch in net.named()]
+        named = [(name or type(branch.layer).__name__, branch.layer) for name, branch in net.named()]
         self.owner = {id(parameter): name for name, layer in named for parameter in layer.parameters(recurse=False)}
         self.allowed = 0
 

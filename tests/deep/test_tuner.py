@@ -1,0 +1,244 @@
+"""The step interface: order and count of steps, states that go on bit for bit, any optimizer, lower precision."""
+
+import copy
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW
+from torch.optim.lr_scheduler import StepLR
+
+from deep.dropout import dropout_rates
+from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.tuner import Tuner
+from reference.command import UserError
+from reference.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, Method
+from tests.deep.strategies import close, half_square
+
+all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+DECAY = Hyperparameter("decay", start=0.1)
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    body = [nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), nn.Dropout(0.2), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(8, 2))
+
+
+def tuner(method: Method | None = DELTA_STN, model: nn.Module | None = None, **options: Any) -> Tuner:
+    model = model or network()
+    hyper = Hyperparameters([*dropout_rates(model), DECAY])
+    held: list[Tuner] = []
+
+    def penalised(y: Tensor, t: Tensor) -> Tensor:
+        return half_square(y, t) + (hyper["decay"] * held[0].squared_norm()).mean()
+
+    held.append(Tuner(model, hyper, penalised, half_square, method=method, **options))
+    return held[0]
+
+
+def batch(seed: int) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(4, 1, 4, 4, generator=rng), torch.randn(4, 2, generator=rng)
+
+
+def go(one: Tuner, first: int, last: int) -> None:
+    for step in range(first, last):
+        one.inner_step(*batch(step))
+        for _ in range(one.due()):
+            one.outer_step(*batch(-step - 1))
+
+
+def bits(one: Tuner) -> list[Tensor]:
+    lists = [one.model.state_dict().values(), one.net.branches.state_dict().values()]
+    return [t.detach().clone() for those in lists for t in those] + [
+        one.hyper.lam.detach().clone(),
+        one.hyper.raw_sigma.detach().clone(),
+    ]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("method", [*METHODS, None])
+def test_a_state_goes_on_bit_for_bit_and_seeds_repeat(method: Method | None) -> None:
+    one, again, other = tuner(method, T_train=2), tuner(method, T_train=2), tuner(method, T_train=2, seed=1)
+    go(one, 0, 5)
+    state = copy.deepcopy(one.state_dict())
+    go(one, 5, 10)
+    go(again, 0, 10)
+    assert same(bits(one), bits(again))
+    other = tuner(method, T_train=2)
+    other.load_state_dict(state)
+    go(other, 5, 10)
+    assert same(bits(one), bits(other))
+    assert (one.inner_steps, one.outer_steps) == (10, 0 if method is None else 5)
+
+
+def test_other_seeds_draw_other_things() -> None:
+    one, other = tuner(), tuner(seed=1)
+    go(one, 0, 2)
+    go(other, 0, 2)
+    assert not same(bits(one), bits(other))
+
+
+@all_methods
+def test_running_statistics_move_once_a_step(method: Method) -> None:
+    """m <- 0.9 m + 0.1 mean once for an inner step, and never for an outer step or an evaluation."""
+    one = tuner(method)
+    norm = one.model[1]  # type: ignore[operator]
+    for step in range(3):
+        one.inner_step(*batch(step))
+        assert norm.num_batches_tracked == step + 1
+    before = [buffer.clone() for buffer in one.model.buffers()]
+    one.outer_step(*batch(9))
+    one.evaluate(*batch(9))
+    assert same(before, list(one.model.buffers()))
+    assert one.model.training
+
+
+def test_statistics_are_those_of_w0s_pass() -> None:
+    one, plain = tuner(CENTERED_STN), network()
+    x, t = batch(0)
+    plain(x)
+    one.inner_step(x, t)
+    close(one.model[1].running_mean, plain[1].running_mean, 1e-6)  # type: ignore[operator]
+
+
+@all_methods
+def test_each_step_moves_its_own_and_leaves_no_gradient(method: Method) -> None:
+    """An inner step leaves λ and σ bit for bit, an outer one w0 and Θ."""
+    one = tuner(method)
+    everything = [*one.net.w0, *one.net.Theta, one.hyper.lam, one.hyper.raw_sigma]
+    for step, still in ((one.inner_step, everything[-2:]), (one.outer_step, everything[:-2])):
+        moving = [p for p in everything if not any(p is q for q in still)]
+        before, was = [p.detach().clone() for p in still], [p.detach().clone() for p in moving]
+        step(*batch(0))
+        assert same(before, [p.detach() for p in still])
+        assert not same(was, [p.detach() for p in moving])
+        assert all(p.grad is None for p in everything)
+
+
+@pytest.mark.parametrize("method", [DELTA_STN, REPARAM_STN], ids=lambda method: method.name)
+def test_penalties_are_in_the_training_loss_alone(method: Method) -> None:
+    one = tuner(method)
+    x, t = batch(0)
+    loss, y = one.evaluate(x, t)
+    close(loss, half_square(copy.deepcopy(one.net.model).eval()(x), t), 1e-6)
+    close(one.outer_step(x, t).loss, half_square(y, t), 1e-6)
+    one.hyper.set({"decay": 1e3})
+    assert one.evaluate(x, t)[0] < 100
+    assert one.inner_step(x, t).loss > 100
+
+
+@all_methods
+def test_outer_steps_follow_warm_up_and_every_t_train(method: Method) -> None:
+    one = tuner(method, T_train=3, T_valid=2, warm_up=4)
+    dues = []
+    for step in range(10):
+        one.inner_step(*batch(step))
+        dues.append(one.due())
+    assert dues == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+
+
+@all_methods
+def test_any_optimizer_and_scheduler(method: Method) -> None:
+    one = tuner(method, w0=partial(Adam, lr=0.1), Theta=partial(AdamW, lr=0.1), lam=Adam, sigma=Adam)
+    assert set(one.optimisers) == {"w0", "Theta", "lam", "sigma"}
+    schedulers = [StepLR(optimiser, 1, 0.1) for optimiser in one.optimisers.values()]
+    go(one, 0, 5)
+    for scheduler in schedulers:
+        scheduler.step()
+    assert one.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.01)
+    state = one.state_dict()
+    again = tuner(method, w0=partial(Adam, lr=0.1), Theta=partial(AdamW, lr=0.1), lam=Adam, sigma=Adam)
+    again.load_state_dict(state)
+    assert again.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_sigma_can_stay() -> None:
+    one = tuner(sigma=None)
+    before = one.hyper.raw_sigma.detach().clone()
+    go(one, 0, 6)
+    assert torch.equal(one.hyper.raw_sigma.detach(), before)
+
+
+@all_methods
+def test_clipping_bounds_each_gradients_norm(method: Method) -> None:
+    """With SGD at rate 1 a step is the gradient."""
+    step = partial(SGD, lr=1.0)
+    one = tuner(method, clip=1e-3, w0=step, Theta=step)
+    groups = (one.net.w0, one.net.Theta)
+    before = [[p.detach().clone() for p in group] for group in groups]
+    one.inner_step(*batch(0))
+    for group, was in zip(groups, before, strict=True):
+        moved = torch.stack([(p - q).square().sum() for p, q in zip(group, was, strict=True)]).sum().sqrt()
+        close(moved, 1e-3, 1e-2)
+
+
+@all_methods
+def test_lower_precision_follows_full_precision(method: Method) -> None:
+    """bfloat16 has 8 bits; parameters and λ stay float32."""
+    full = tuner(method)
+    half = tuner(method, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    for one in (full, half):
+        go(one, 0, 6)
+    for a, b in zip(bits(full), bits(half), strict=True):
+        assert b.dtype == a.dtype
+        close(b, a, 0.1)
+
+
+@all_methods
+def test_the_model_may_change_its_precision_before_it_steps(method: Method) -> None:
+    one = tuner(method)
+    one.model.double()
+    x, t = batch(0)
+    one.inner_step(x.double(), t.double())
+    one.outer_step(x.double(), t.double())
+    assert {p.dtype for p in (*one.net.Theta, one.hyper.lam)} == {torch.float64}
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.out = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(x) @ self.fc.weight
+
+
+@all_methods
+def test_weights_used_outside_their_layer_are_refused(method: Method) -> None:
+    """As a tied weight in the model, or in a penalty that is written out."""
+    x, written = torch.ones(2, 3), nn.Linear(3, 3)
+
+    def penalised(y: Tensor, t: Tensor) -> Tensor:
+        return half_square(y, t) + 0.1 * written.weight.square().sum()
+
+    tied = Tuner(Tied(), Hyperparameters([DECAY]), half_square, method=method)
+    penalty = Tuner(written, Hyperparameters([DECAY]), penalised, half_square, method=method)
+    for one, name in ((tied, "'fc'"), (penalty, "'Linear'")):
+        with pytest.raises(UserError, match=f"weight of layer {name} is used outside that layer.*squared_norm"):
+            one.inner_step(x, x)
+        assert "squared_norm" not in vars(one.net)
+    left = Tuner(Tied(), Hyperparameters([DECAY]), half_square, method=method, without_response=["fc"])
+    left.inner_step(x, x)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: tuner(eps_per="row"), "eps_per='row'"),
+        (lambda: tuner(None).outer_step(*batch(0)), "no outer step"),
+        (lambda: tuner().inner_step(torch.ones(0, 1, 4, 4), torch.ones(0, 2)), "a batch without examples"),
+        (lambda: tuner().load_state_dict(tuner(CENTERED_STN).state_dict()), "of another run"),
+        (lambda: tuner(model=nn.Sequential(nn.ReLU(), nn.Dropout(0.1))), "no parameter that trains"),
+    ],
+)
+def test_what_cannot_be_is_one_line(build: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)
