@@ -80,7 +80,7 @@ def cutout(
     there = torch.arange(u.shape[1], device=u.device) < holes[:, None]
 
     def inside(axis: int) -> Float[Tensor, "n most size"]:
-        first = torch.floor(u[..., axis] * size[axis]) - torch.floor(length / 2)[:, None]
+        first = torch.floor(u[..., axis] * size[axis]) - length[:, None] / 2
         pixel = torch.arange(size[axis], device=u.device)
         return ((pixel >= first[..., None]) & (pixel < (first + length[:, None])[..., None])).to(u)
 
