@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from deep.batches import Batches, examples
 from deep.parallel import summed
@@ -13,11 +14,15 @@ Metric = Callable[[Any, Any], Tensor]
 
 
 def scores(name: str, tuner: Tuner, batches: Batches, metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """The validation loss as `NAME_loss`, and metrics, each a mean over the examples of a batch, likewise."""
+    """The validation loss as `NAME_loss`, and metrics, each a mean over a batch, likewise.
+
+    A batch counts by its targets: a batch of text may have as many examples as another and fewer words.
+    """
     sums = [0.0] * (2 + len(metrics))
     for x, t in batches.epoch(0):
         loss, outputs = tuner.evaluate(x, t)
         values = [1.0, float(loss), *(float(metric(outputs, t)) for metric in metrics.values())]
-        sums = [total + examples(x) * value for total, value in zip(sums, values, strict=True)]
-    n, *totals = summed(sums, tuner.hyper.lam.device)
-    return {f"{name}_{what}": total / n for what, total in zip(("loss", *metrics), totals, strict=True)}
+        n = next((leaf.numel() for leaf in tree_leaves(t) if isinstance(leaf, Tensor)), examples(x))
+        sums = [total + n * value for total, value in zip(sums, values, strict=True)]
+    every, *totals = summed(sums, tuner.hyper.lam.device)
+    return {f"{name}_{what}": total / every for what, total in zip(("loss", *metrics), totals, strict=True)}

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from deep import Tuner
+from deep.batches import Batches
+from deep.evaluation import scores
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.language import LanguageModel, Outputs, hyperparameters, perplexity, train_loss, valid_loss
 from deep.sequence_dropout import VariationalDropout
@@ -222,6 +224,16 @@ def test_another_number_of_streams_is_an_error_that_says_so() -> None:
     model, _ = made()
     with pytest.raises(UserError, match="2 streams for a model of 4; build it with streams=2"):
         model(Text(torch.zeros(2, 3, dtype=torch.long), torch.full((2,), True)))
+
+
+def test_the_loss_over_a_text_is_the_mean_over_its_words_though_the_last_batch_is_short() -> None:
+    _, tuner = made()
+    tokens = torch.randint(WORDS, (STREAMS * 12 + 1,), generator=torch.Generator().manual_seed(0))
+    found, whole = (
+        scores("valid", tuner, Batches(Streams(tokens, STREAMS, T), None, seed=0, shuffle=False), {})["valid_loss"]
+        for T in (5, 12)
+    )
+    close(found, whole)
 
 
 # Training.
