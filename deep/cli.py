@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from deep.baselines import GRID
 from deep.experiments import EXPERIMENTS, Experiment
 from deep.jobs import BY_SLUG, FIXED, Changes, Job
 from deep.parallel import rank
-from deep.searches import SEARCHES, Search, work_off
+from deep.searches import SEARCHES, Search
+from deep.sweeps import work_off
 from deep.training import Row
 from reference.arguments import finite, path, whole_number, writable
 from reference.command import Parser, UserError
@@ -133,9 +135,10 @@ def _job(options: Namespace, experiment: Experiment, method: str, changes: Chang
         return Job(experiment, options.preset, method, changes=changes, **common)
     if changes.made:
         raise UserError(f"--method {method} takes no changes: it runs the experiment as it stands")
-    if options.trials is None and options.seconds is None:
+    if method != GRID and options.trials is None and options.seconds is None:
         raise UserError(f"--method {method} needs --trials N or --seconds T")
-    return Search(experiment, options.preset, method, trials=options.trials, seconds=options.seconds, **common)
+    ends = {"trials": options.trials, "seconds": options.seconds}
+    return Search(experiment, options.preset, method, **ends, storage=options.storage, **common)
 
 
 @contextmanager

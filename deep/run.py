@@ -140,7 +140,8 @@ class Run:
         row["train_loss"] = total / n if n else math.nan
         row |= scores("valid", tuner, self.valid, self.metrics)
         if not math.isfinite(row["valid_loss"]):
-            raise UserError(diagnosis.explain(tuner.net, tuner.validation, self.valid.batch(0)[0], tuner.inner_steps))
+            x, _ = self.valid.batch(0)
+            raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
         row |= {} if self.test is None else scores("test", tuner, self.test, self.metrics)
         row |= tuner.hyper.values() | {f"sigma {name}": value for name, value in tuner.hyper.scales().items()}
         return row | {"seconds": round(self._seconds, 3)}
@@ -150,7 +151,7 @@ class Run:
         if self.folder is None:
             return
         if where := diagnosis.weights(self.tuner.net):
-            raise UserError(f"{where} after {self.tuner.inner_steps} inner steps; {diagnosis.TRY}")
+            raise diagnosis.NotFinite(f"{where} after {self.tuner.inner_steps} inner steps; {diagnosis.TRY}")
         state = {
             "signature": self._signature(),
             "tuner": self.tuner.state_dict(),
