@@ -1,13 +1,18 @@
-"""`python -m figures [NAME...]`: run the toy experiments that have no record yet, then draw the paper's figures."""
+"""`python -m figures [NAME...]`: draw the paper's figures and tables.
 
+Toy experiments that have no record yet are run first. Deep ones take hours: their records are committed, a fresh one
+below --records counts for more, and where there is none the figure is left out, or refused if it was asked for.
+"""
+
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from figures import fig01, fig02, fig03, fig04, fig07, fig08, fig09, style, table_toy
+from figures import archive, style
+from figures.archive import gather, is_committed
+from figures.contents import ALL, DEEP, TOY, files
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
 from reference.updates import METHODS
@@ -15,52 +20,16 @@ from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import Job, pending
-from toy.records import Record, find
+from toy.records import Record
 from toy.runs import execute
 
 SEEDS = range(5)
 
 
-class Needy(Protocol):
-    """What a figure is drawn from: experiments, each with at least these data sets."""
-
-    @property
-    def NEEDS(self) -> tuple[str, ...]: ...
-
-    @property
-    def DATA(self) -> tuple[str, ...]: ...
-
-
-class Picture(Needy, Protocol):
-    """A figure's module."""
-
-    def draw(self, records: Sequence[Record]) -> Figure: ...
-
-
-class Table(Needy, Protocol):
-    """A table's module."""
-
-    def files(self, records: Sequence[Record]) -> dict[str, bytes]: ...
-
-
-PICTURES: Mapping[str, Picture] = {
-    "fig01": fig01,
-    "fig02": fig02,
-    "fig03": fig03,
-    "fig04": fig04,
-    "fig07": fig07,
-    "fig08": fig08,
-    "fig09": fig09,
-}
-TABLES: Mapping[str, Table] = {"table": table_toy}
-ALL: Mapping[str, Needy] = {**PICTURES, **TABLES}
-
-
 def missing(names: Sequence[str], root: Path) -> list[Job]:
-    """The runs that the figures need and that have no record: five seeds of all four methods."""
-    needs = dict.fromkeys(
-        (experiment, data) for name in names for experiment in ALL[name].NEEDS for data in ALL[name].DATA
-    )
+    """The toy runs that the figures need and that have no record: five seeds of all four methods."""
+    toy = [TOY[name] for name in names if name in TOY]
+    needs = dict.fromkeys((experiment, data) for one in toy for experiment in one.NEEDS for data in one.DATA)
     datasets = {data: load(data) for _, data in needs}
     return [
         job
@@ -69,17 +38,17 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
     ]
 
 
-def files(name: str, records: Sequence[Record], kind: str) -> dict[str, bytes]:
-    """What a name stands for: files' names and contents."""
-    if name in TABLES:
-        return TABLES[name].files(records)
-    return {f"{name}.{kind}": style.encode(PICTURES[name].draw(records), kind)}
+def gathered(names: Sequence[str], root: Path) -> dict[str, list[Record]]:
+    """Name -> the records of its experiments."""
+    needed = dict.fromkeys(experiment for name in names for experiment in ALL[name].NEEDS)
+    records = {experiment: gather(experiment, root) for experiment in needed}
+    return {name: [record for experiment in ALL[name].NEEDS for record in records[experiment]] for name in names}
 
 
-def main() -> int:
-    """Run, draw, and say where the pictures are."""
-    parser = Parser(prog="python -m figures", description="Draw the paper's figures; run what has no record yet.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)} (default: all)")
+def arguments() -> Namespace:
+    """The options, refused where they name no figure."""
+    parser = Parser(prog="python -m figures", description="Draw the paper's figures; run toy experiments as needed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)} (default: all with records)")
     parser.add_argument("--out", type=path, default=Path("out/figures"), metavar="DIR", help="default: out/figures")
     parser.add_argument("--records", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
     parser.add_argument("--format", choices=style.FORMATS, default="png", help="of the pictures (default: png)")
@@ -89,26 +58,45 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in ALL]:
         raise UserError(f"unknown figure {unknown[0]!r}; choose from {', '.join(ALL)}")
+    return options
+
+
+def main() -> int:
+    """Run, draw, and say where the pictures are and which could not be drawn."""
+    options = arguments()
     names = list(dict.fromkeys(options.names)) or list(ALL)
+    shown = {name: DEEP[name].shown(some) for name, some in gathered(_deep(names), options.records).items()}
+    lacking = [name for name in shown if not shown[name]]
+    if lacking and options.names:
+        raise UserError(f"{lacking[0]} has no records; make them: {DEEP[lacking[0]].MAKE}")
     out = writable(options.out)
     if jobs := missing(names, options.records):
         writable(options.records, "--records")
         execute(jobs, options.jobs)
-    drawn = draw(names, options.records, out, options.format)
-    print(f"drawn from {options.records} into {out}: {', '.join(drawn)}")
+    records = gathered([name for name in names if name in TOY], options.records) | shown
+    drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format)
+    committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
+    fresh = [file for made in drawn.values() for file in made if file not in committed]
+    for where, some in ((options.records, fresh), (f"committed records in {archive.COMMITTED}", committed)):
+        if some:
+            print(f"drawn from {where} into {out}: {', '.join(some)}")
+    for name in lacking:
+        print(f"{name} left out: it has no records; make them: {DEEP[name].MAKE}")
     return 0
 
 
-def draw(names: Sequence[str], root: Path, out: Path, kind: str) -> list[str]:
-    """Draw figures one after another; returns the names of the files."""
-    needed = dict.fromkeys(experiment for name in names for experiment in ALL[name].NEEDS)
-    records = {experiment: list(find(root / experiment)) for experiment in needed}
-    drawn = []
-    with tqdm(names, unit="figure") as bar:
+def _deep(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in DEEP]
+
+
+def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str) -> dict[str, list[str]]:
+    """Draw figures one after another; returns the names of each one's files."""
+    drawn = {}
+    with tqdm(records, unit="figure") as bar:
         for name in bar:
             bar.set_description(f"drawing {name}")
-            some = [record for experiment in ALL[name].NEEDS for record in records[experiment]]
-            for file, content in files(name, some, kind).items():
-                style.write(out / file, content)
-                drawn.append(file)
+            content = files(name, records[name], kind)
+            for file, data in content.items():
+                style.write(out / file, data)
+            drawn[name] = list(content)
     return drawn

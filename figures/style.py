@@ -2,6 +2,7 @@
 
 name      meaning
 LINES     method's name -> its colour (Okabe and Ito's palette, told apart by the colour-blind) and dashes
+HUES      for what is no method (Tol's muted palette)
 EXACT     the exact optimum or response: black, dashed
 """
 
@@ -43,7 +44,10 @@ LINES: dict[str, dict[str, Any]] = {
     "Reparam STN": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1))},
     "Centered STN": {"color": "#009E73", "linestyle": (0, (1.2, 0.8))},
     "Δ-STN": {"color": "#0072B2", "linestyle": "-"},
+    "random search": {"color": "#7F7F7F", "linestyle": (0, (1.2, 1.6))},
+    "Bayesian optimisation": {"color": "#E69F00", "linestyle": (0, (5, 1, 1.2, 1))},
 }
+HUES = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499")
 EXACT: dict[str, Any] = {"color": "black", "linestyle": (0, (3, 2))}
 STAR: dict[str, Any] = {
     "marker": "*",
@@ -63,8 +67,11 @@ def new_figure(height: float) -> Figure:
 
 
 def finish(figure: Figure, handles: Sequence[Artist], caption: str) -> Figure:
-    """Put the legend above the panels and the caption, in small type, below them."""
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.8, columnspacing=1.4)
+    """Put the legend, if any, above the panels and the caption, in small type, below them."""
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.8, columnspacing=1.4
+        )
     text = textwrap.fill(caption, 144)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="0.25", linespacing=1.35)
     return figure

@@ -6,13 +6,12 @@ rows       the numbers; `numbers_table` shows them, toy.csv has them unrounded
 verdicts   the paper's claims and what came out, by the rule of `figures.verdicts`
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from figures.pages import comma_separated, markdown
 from figures.selection import diverged, panels, replicas
 from figures.verdicts import CLAIMS, number, regret, verdict
 from reference.updates import METHODS
@@ -76,22 +75,18 @@ def verdicts(records: Sequence[Record]) -> Iterator[tuple[str, str, str, str]]:
 def numbers_table(records: Sequence[Record]) -> str:
     """The numbers in Markdown, rounded to two figures."""
     header = ("experiment", "data", "method", "final regret, %", "error of Θ", "sign", "diverged")
-    return _markdown(header, map(_cells, rows(records)))
+    return markdown(header, map(_cells, rows(records)))
 
 
 def verdicts_table(records: Sequence[Record]) -> str:
     """The verdicts in Markdown."""
-    return _markdown(("experiment", "data", "the paper", "here"), verdicts(records))
+    return markdown(("experiment", "data", "the paper", "here"), verdicts(records))
 
 
 def files(records: Sequence[Record]) -> dict[str, bytes]:
     """toy.md and toy.csv."""
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(Row.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows(records))
     page = f"{numbers_table(records)}\n{verdicts_table(records)}\n{NOTE}"
-    return {"toy.md": page.encode(), "toy.csv": table.getvalue().encode()}
+    return {"toy.md": page.encode(), "toy.csv": comma_separated(Row, rows(records))}
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -99,7 +94,3 @@ def _cells(row: Row) -> Sequence[str]:
     sign = "–" if np.isnan(row.sign) else f"{row.sign:.2f}".replace("-0.00", "0.00").replace("-", "−")
     name = row.data.replace("|", "\\|").encode(errors="replace").decode()
     return row.experiment, name, row.method, spread, number(row.theta_error), sign, f"{row.diverged} of {row.seeds}"
-
-
-def _markdown(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, ["---"] * len(header), *body))

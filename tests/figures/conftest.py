@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import figures.archive
 import figures.cli
 from reference.updates import METHODS
 from toy.datasets import load
@@ -12,6 +13,14 @@ from toy.experiments import EXPERIMENTS
 from toy.jobs import pending
 from toy.records import find
 from toy.runs import execute
+
+
+@pytest.fixture(autouse=True)
+def committed(monkeypatch, tmp_path_factory):
+    """A folder that stands for figures/records: empty unless a test fills it."""
+    folder = tmp_path_factory.mktemp("committed")
+    monkeypatch.setattr(figures.archive, "COMMITTED", folder)
+    return folder
 
 
 @pytest.fixture(scope="package")

@@ -6,8 +6,9 @@ import pytest
 
 import figures.cli
 from figures import style
-from figures.cli import ALL
+from figures.contents import ALL, DEEP, TOY
 from reference.command import UserError
+from tests.figures.made_deep import write
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -48,11 +49,9 @@ def test_as_a_person_runs_it_twice(tmp_path, repository):
 
 def test_an_unknown_figure_is_refused_in_one_line_and_nothing_is_written(tmp_path, repository):
     folders = ("--out", tmp_path / "pictures", "--records", tmp_path / "records")
-    done = python_m_figures("fig01", "fig05", *folders, cwd=repository)
+    done = python_m_figures("fig01", "fig17", *folders, cwd=repository)
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "error: unknown figure 'fig05'; choose from fig01, fig02, fig03, fig04, fig07, fig08, fig09, table"
-    ]
+    assert done.stderr.splitlines() == [f"error: unknown figure 'fig17'; choose from {', '.join(ALL)}"]
     assert not list(tmp_path.iterdir())
 
 
@@ -83,7 +82,7 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, 
 def diabetes(root, monkeypatch):
     """Every figure content with the records that there are: two seeds, one data set."""
     monkeypatch.setattr(figures.cli, "SEEDS", range(2))
-    for module in ALL.values():
+    for module in TOY.values():
         monkeypatch.setattr(module, "DATA", ("diabetes",))
     return root
 
@@ -91,9 +90,11 @@ def diabetes(root, monkeypatch):
 def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
-    names = [*(f"{name}.png" for name in ALL if name != "table"), "toy.md", "toy.csv"]
+    names = [*(f"{name}.png" for name in TOY if name != "table"), "toy.md", "toy.csv"]
     assert contents(tmp_path).keys() == set(names)
-    assert capsys.readouterr().out == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}"
+    assert others == [f"{name} left out: it has no records; make them: {DEEP[name].MAKE}" for name in DEEP]
     assert dict(mpl.rcParams) == before
 
 
@@ -140,3 +141,68 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         style.write(path, b"new")
     assert contents(tmp_path) == {"fig.png": b"old"}
+
+
+def everything(folder):
+    """A record of Δ-STN of each deep experiment, which is enough to draw every deep figure; returns their names."""
+    names = ("drop_input", "hue", "rotation", "cutout_holes", "cutout_length")
+    for experiment in {experiment for module in DEEP.values() for experiment in module.NEEDS}:
+        accuracies = {"valid_accuracy": [0.1, 0.2], "test_accuracy": [0.1, 0.2]}
+        write(folder, experiment, "delta-stn", [2.0, 1.0], hyper=dict.fromkeys(names, 0.2), columns=accuracies)
+    return [
+        *(f"{name}.png" for name in DEEP if name.startswith("fig")),
+        *(f"{name}.{kind}" for name in DEEP if name.startswith("table") for kind in ("md", "csv")),
+    ]
+
+
+def test_deep_figures_are_drawn_from_records_alone(tmp_path, command, capsys):
+    names = everything(tmp_path / "records")
+    assert command(*DEEP, "--records", tmp_path / "records", "--out", tmp_path / "pictures") == 0
+    assert contents(tmp_path / "pictures").keys() == set(names)
+    assert capsys.readouterr().out == (
+        f"drawn from {tmp_path / 'records'} into {tmp_path / 'pictures'}: {', '.join(names)}\n"
+    )
+
+
+def test_committed_records_are_drawn_and_said_to_be(tmp_path, committed, command, capsys):
+    everything(committed)
+    folders = ("--records", tmp_path / "records", "--out", tmp_path / "pictures")
+    assert command("fig13", "fig10", *folders) == 0
+    said = f"drawn from committed records in {committed} into {tmp_path / 'pictures'}: fig13.png, fig10.png\n"
+    assert capsys.readouterr().out == said
+    assert not (tmp_path / "records").exists()
+    before = contents(tmp_path / "pictures")
+    write(tmp_path / "records", "ptb-lstm", "delta-stn", [2.0, 1.0], hyper={"drop_input": [0.1, 0.9], "ar": 1.0})
+    assert command("fig13", "fig10", *folders) == 0
+    after = contents(tmp_path / "pictures")
+    assert after["fig13.png"] != before["fig13.png"]
+    assert after["fig10.png"] == before["fig10.png"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"drawn from {tmp_path / 'records'} into {tmp_path / 'pictures'}: fig13.png",
+        f"drawn from committed records in {committed} into {tmp_path / 'pictures'}: fig10.png",
+    ]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_deep_figure_asked_for_without_records_is_refused_before_anything_runs(name, tmp_path, command):
+    folders = ("--records", tmp_path / "records", "--out", tmp_path / "pictures")
+    with pytest.raises(UserError) as refused:
+        command("fig01", name, *folders)
+    assert str(refused.value) == f"{name} has no records; make them: {DEEP[name].MAKE}"
+    assert "python -m deep " in DEEP[name].MAKE
+    assert "\n" not in DEEP[name].MAKE
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_of_other_runs_are_no_records_of_a_figure(tmp_path, command):
+    write(tmp_path, "mnist-mlp", "fixed", [1.0], values={"drop_input": 0.5})
+    write(tmp_path, "mnist-mlp", "delta-stn", [1.0], tau=1.0)
+    for name in ("fig05", "fig10", "table01"):
+        with pytest.raises(UserError, match=f"{name} has no records"):
+            command(name, "--records", tmp_path, "--out", tmp_path / "pictures")
+
+
+def test_figures_do_without_torch(repository):
+    code = "import sys; import figures.cli; print([name for name in ('torch', 'deep') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

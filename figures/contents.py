@@ -1,0 +1,120 @@
+"""What can be drawn, by name: figures and tables of the toy experiments, which run on the spot, and of deep ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from matplotlib.figure import Figure
+
+from figures import (
+    fig01,
+    fig02,
+    fig03,
+    fig04,
+    fig05,
+    fig06,
+    fig07,
+    fig08,
+    fig09,
+    fig10,
+    fig11,
+    fig12,
+    fig13,
+    fig14,
+    fig15,
+    fig16,
+    style,
+    table01,
+    table03,
+    table04,
+    table_toy,
+)
+from toy.records import Record
+
+
+class Needy(Protocol):
+    """What is drawn from experiments' records."""
+
+    @property
+    def NEEDS(self) -> tuple[str, ...]: ...
+
+
+class Toy(Needy, Protocol):
+    """Each experiment with at least these data sets."""
+
+    @property
+    def DATA(self) -> tuple[str, ...]: ...
+
+
+class Deep(Needy, Protocol):
+    """What only draws: the command that makes the records, and which of them are shown."""
+
+    @property
+    def MAKE(self) -> str: ...
+
+    def shown(self, records: Sequence[Record]) -> list[Record]: ...
+
+
+class Picture(Protocol):
+    """A figure's module."""
+
+    def draw(self, records: Sequence[Record]) -> Figure: ...
+
+
+class Table(Protocol):
+    """A table's module."""
+
+    def files(self, records: Sequence[Record]) -> dict[str, bytes]: ...
+
+
+class ToyPicture(Toy, Picture, Protocol):
+    """Figures of 5.1 and H.1."""
+
+
+class DeepPicture(Deep, Picture, Protocol):
+    """Figures of 5.2, 5.3, H and I."""
+
+
+class ToyTable(Toy, Table, Protocol):
+    """The table of 5.1."""
+
+
+class DeepTable(Deep, Table, Protocol):
+    """Tables of 5.2, 5.3, H and I."""
+
+
+TOY_PICTURES: Mapping[str, ToyPicture] = {
+    "fig01": fig01,
+    "fig02": fig02,
+    "fig03": fig03,
+    "fig04": fig04,
+    "fig07": fig07,
+    "fig08": fig08,
+    "fig09": fig09,
+}
+DEEP_PICTURES: Mapping[str, DeepPicture] = {
+    "fig05": fig05,
+    "fig06": fig06,
+    "fig10": fig10,
+    "fig11": fig11,
+    "fig12": fig12,
+    "fig13": fig13,
+    "fig14": fig14,
+    "fig15": fig15,
+    "fig16": fig16,
+}
+TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy}
+DEEP_TABLES: Mapping[str, DeepTable] = {"table01": table01, "table03": table03, "table04": table04}
+
+TOY: Mapping[str, Toy] = {**TOY_PICTURES, **TOY_TABLES}
+DEEP: Mapping[str, Deep] = {**DEEP_PICTURES, **DEEP_TABLES}
+PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES}
+TABLES: Mapping[str, Table] = {**TOY_TABLES, **DEEP_TABLES}
+_EVERY: Mapping[str, Needy] = {**TOY, **DEEP}
+ALL: Mapping[str, Needy] = {name: _EVERY[name] for name in sorted(_EVERY)}
+
+
+def files(name: str, records: Sequence[Record], kind: str) -> dict[str, bytes]:
+    """What a name stands for: files' names and contents."""
+    if name in TABLES:
+        return TABLES[name].files(records)
+    return {f"{name}.{kind}": style.encode(PICTURES[name].draw(records), kind)}

@@ -1,0 +1,77 @@
+"""Panels of figures 5, 6, 15 and 16: the best validation loss so far, and its last value against a setting.
+
+A thin line for each seed, a thick one for their mean; where only last values are shown, their mean and range.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from figures import style
+from figures.trained import Curve, best, mean, method, replicas, so_far
+from toy.records import Record
+
+WIDTH = 1.4
+"""Points: the thick lines'."""
+EARLY = 0.2
+"""The axis begins at the highest loss after this part of it: the first drop would hide all else."""
+
+
+def draw_best(axes: Axes, records: Sequence[Record], methods: Sequence[str], x: str) -> None:
+    """The best validation loss so far against a column of the history."""
+    # Searches and methods are compared at any time, where what counts is the best that was there by then.
+    drawstyle = "default" if x == "epoch" else "steps-post"
+    drawn, ends = [], []
+    for name in methods:
+        if curves := [so_far(record, x) for record in replicas(records, name)]:
+            for curve in curves:
+                look: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.45, "color": style.LINES[name]["color"]}
+                axes.plot(*curve, drawstyle=drawstyle, gid=f"{name}: seed", **look)
+            ends += [y[-1] for _, y in curves]
+            drawn.append(mean(curves))
+            axes.plot(*drawn[-1], drawstyle=drawstyle, gid=f"{name}: mean", linewidth=WIDTH, **style.LINES[name])
+    _zoom(axes, drawn, min(ends))
+    loss_axis(axes)
+
+
+def _zoom(axes: Axes, curves: Sequence[Curve], low: float) -> None:
+    last = max(x[-1] for x, _ in curves)
+    high = max(y[max(0, int(np.searchsorted(x, EARLY * last, side="right")) - 1)] for x, y in curves)
+    margin = (high / low) ** 0.06 if high > low else 1.02
+    axes.set(xlim=(0, last or 1), ylim=(low / margin, high * margin))
+
+
+def draw_points(axes: Axes, points: Mapping[float, Sequence[float]], gid: str, **line: Any) -> None:
+    """Means joined by a line, ranges as bars, at places on the axis."""
+    places = sorted(points)
+    means = np.array([np.mean(points[place]) for place in places])
+    least, most = (np.array([end(points[place]) for place in places]) for end in (min, max))
+    look: dict[str, Any] = {"marker": "o", **line}
+    axes.plot(places, means, gid=gid, linewidth=WIDTH, markersize=4, **look)
+    axes.vlines(places, least, most, color=line["color"], linewidth=WIDTH, alpha=0.5)
+
+
+def final_losses(records: Sequence[Record]) -> list[float]:
+    """Each run's best validation loss."""
+    return [best(record)[0] for record in records]
+
+
+def loss_axis(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    if len([tick for tick in axes.get_yticks() if np.prod(np.subtract(tick, axes.get_ylim())) <= 0]) < 3:
+        axes.set_yscale("linear")
+        return
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def handles(records: Sequence[Record], methods: Sequence[str]) -> list[Line2D]:
+    """What the legend shows: the methods that have records."""
+    there = set(map(method, records))
+    return [Line2D([], [], label=name, linewidth=WIDTH, **style.LINES[name]) for name in methods if name in there]
