@@ -64,13 +64,15 @@ class Schedule:
 
 
 def _of_record(record: records.Record) -> Schedule:
-    columns = {name: record.history[name] for name in record.settings["hyperparameters"]}
+    columns = {name: record.history[name] for name in record.facts["hyperparameters"]}
     return Schedule(record.history["epoch"], columns)
 
 
 def _of_csv(path: Path) -> Schedule:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if any(None in row for row in rows):
+        raise ValueError("a row has more cells than the header")
     schedule = Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
     if not schedule.values or not (np.diff(schedule.epochs) > 0).all():
         raise ValueError("no values, or epochs that do not ascend")

@@ -1,8 +1,8 @@
 """A whole run in one call, and its record."""
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -50,10 +50,11 @@ def fit(
         UserError: what `Run` raises, a finished record in `out`, or a loss that is not finite.
     """
     device = tuner.hyper.lam.device
-    tuner.warm_up = warm_up * -(-len(cast(Sized, train)) // batch_size)
+    batches = Batches(train, batch_size, seed, device=device)
+    tuner.warm_up = warm_up * len(batches)
     run = Run(
         tuner,
-        Batches(train, batch_size, seed, device=device),
+        batches,
         Batches(valid, batch_size, seed + 1, device=device),
         None if test is None else Batches(test, batch_size, seed, shuffle=False, device=device),
         epochs=epochs,

@@ -1,0 +1,70 @@
+"""A schedule is read as it was saved, from records and from files that a person wrote, or refused."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from deep.schedule import Schedule
+from reference.command import UserError
+from toy import records
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+columns = st.lists(names.filter(lambda name: name != "epoch"), min_size=1, max_size=4, unique=True)
+
+
+@given(columns=columns, epochs=st.integers(1, 6), data=st.data())
+def test_what_is_saved_is_read(columns, epochs, data):
+    values = arrays.arrays(float, epochs, elements=st.floats(allow_nan=False))
+    schedule = Schedule(np.arange(float(epochs)), {name: data.draw(values) for name in columns})
+    with TemporaryDirectory() as folder:
+        schedule.save(Path(folder) / "schedule.csv")
+        again = Schedule.read(Path(folder) / "schedule.csv")
+    np.testing.assert_array_equal(again.epochs, schedule.epochs)
+    assert list(again.values) == columns
+    for name in columns:
+        np.testing.assert_array_equal(again.values[name], schedule.values[name])
+
+
+@given(gaps=st.lists(st.integers(1, 4), min_size=1, max_size=6), epoch=st.integers(0, 40))
+def test_at_is_the_last_value_reached(gaps, epoch):
+    epochs = np.cumsum(gaps).astype(float)
+    schedule = Schedule(epochs, {"rate": 10 * epochs})
+    reached = [one for one in epochs if one <= epoch]
+    assert schedule.at(epoch) == {"rate": 10 * (reached[-1] if reached else epochs[0])}
+
+
+def test_a_records_folder_is_read(tmp_path):
+    with records.Writer(tmp_path, {}) as writer:
+        writer.facts["hyperparameters"] = ["rate"]
+        for epoch in range(3):
+            writer.row({"epoch": epoch, "valid_loss": 1.0, "rate": 0.1 * epoch})
+    schedule = Schedule.read(tmp_path)
+    assert list(schedule.values) == ["rate"]
+    np.testing.assert_array_equal(schedule.values["rate"], [0.1 * epoch for epoch in range(3)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "rate\n0.1\n", "epoch\n0\n", "epoch,rate\n", "epoch,rate\n0,fast\n", "epoch,rate\n0\n",
+     "epoch,rate\n0,1,2\n", "epoch,rate\n1,0.1\n0,0.2\n", "epoch,rate\n0,0.1\n0,0.2\n", "\udcff\udcfe"],
+)  # fmt: skip
+def test_what_is_no_schedule_is_one_line(tmp_path, text):
+    (tmp_path / "one.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UserError, match=r"^[^\n]*holds no schedule[^\n]*; give a run's folder, or a CSV"):
+        Schedule.read(tmp_path / "one.csv")
+
+
+def test_a_path_without_one_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="holds no schedule"):
+        Schedule.read(tmp_path / "missing.csv")
+    with pytest.raises(UserError, match="cannot be read"):
+        Schedule.read(tmp_path)
+    with records.Writer(tmp_path, {}) as writer:
+        writer.row({"update": 0})
+    with pytest.raises(UserError, match="holds no schedule"):
+        Schedule.read(tmp_path)

@@ -1,0 +1,413 @@
+"""A run repeats, goes on after anything that stops it, counts as Algorithm 1 says, and ends whole or not at all."""
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import Subset, TensorDataset
+
+from deep import checkpoint, updates
+from deep.batches import Batches
+from deep.evaluation import scores
+from deep.schedule import Schedule
+from deep.training import fit, record
+from reference.command import UserError
+from reference.updates import CENTERED_STN, DELTA_STN, METHODS
+from tests.deep.small import OPTIMISERS, Killed, data, killed_at, run, schedulers, timeless, tuner
+from toy import records
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unsynced():
+    """A kill, unlike a power cut, needs no fsync; a test that waits for the disk a thousand times takes minutes."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+EVERY = [*METHODS, None]
+methods = pytest.mark.parametrize("method", EVERY, ids=lambda one: one.name if one else "plain")
+
+
+def history(folder: Path) -> list[list[str]]:
+    """history.csv without its seconds, which are the last column."""
+    return [line.split(",")[:-1] for line in (folder / "history.csv").read_text().splitlines()]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states hold the same bits."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@methods
+def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(method):
+    def go(seed: int, eps: int = 3):
+        one = tuner(method, seed=eps)
+        return timeless(run(one, seed=seed).go()), one.state_dict()
+
+    assert same(go(0), go(0))
+    assert go(0)[0] != go(5)[0]
+    assert go(0)[0] != go(0, eps=4)[0]
+
+
+class TestGoingOn:
+    """The same call after a kill ends as if there had been none."""
+
+    @settings(max_examples=12)
+    @given(
+        method=st.sampled_from(EVERY),
+        weights=st.sampled_from(sorted(OPTIMISERS)),
+        outer=st.sampled_from(sorted(OPTIMISERS)),
+        scheduler=st.sampled_from(["none", "step", "plateau"]),
+        calls=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+        often=st.sampled_from([0.0, math.inf]),
+        noise=st.booleans(),
+    )
+    def test_after_errors_anywhere_in_a_pass(self, method, weights, outer, scheduler, calls, often, noise):
+        def go(out: Path, init: int = 0):
+            one = tuner(method, weights=weights, outer=outer, init=init, noise=noise)
+            record(run(one, out, schedulers=schedulers(scheduler, one), checkpoint_seconds=often), {"seed": 0})
+            return one.state_dict()
+
+        with TemporaryDirectory() as folder:
+            straight, broken = Path(folder) / "straight", Path(folder) / "broken"
+            wanted = go(straight)
+            start, stopped = 0, False
+            for call in calls:
+                with killed_at(call, updates, "evaluate"):
+                    go(broken, start)
+                    stopped = True
+                if stopped:
+                    break
+                # Nothing that is not in the checkpoint survives: what torch draws next time is something else.
+                start = 100 + call if (broken / checkpoint.FILE).exists() else 0
+            if not stopped:
+                assert same(go(broken, start), wanted)
+            assert history(broken) == history(straight)
+            assert sorted(os.listdir(broken)) == ["history.csv", "settings.json"]
+
+    @settings(max_examples=8)
+    @given(call=st.integers(1, 14), cut=st.floats(0, 1))
+    def test_after_a_kill_in_the_middle_of_writing_a_checkpoint(self, call, cut):
+        save, calls = torch.save, iter(range(1, 99))
+
+        def half(state: Any, file: Any) -> None:
+            save(state, file)
+            if next(calls) == call:
+                file.truncate(int(cut * file.tell()))
+                raise Killed
+
+        with TemporaryDirectory() as folder:
+            straight, broken = Path(folder) / "straight", Path(folder) / "broken"
+            record(run(tuner(), straight), {})
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(torch, "save", half)
+                patch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # a kill cleans nothing up
+                with pytest.raises(Killed):
+                    record(run(tuner(), broken), {})
+            assert list(broken.glob("*.part"))
+            record(run(tuner(), broken), {})
+            assert history(broken) == history(straight)
+            assert sorted(os.listdir(broken)) == ["history.csv", "settings.json"]
+
+    def test_after_sigkill(self, tmp_path):
+        script = Path(__file__).with_name("killed.py")
+        done = subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, text=True)
+        assert int(done.stdout) >= 3  # kills, most of the later ones in a write
+        for broken in ("quick", "slow"):
+            assert history(tmp_path / broken) == history(tmp_path / "straight")
+
+    def test_when_only_the_record_was_left_to_write(self, tmp_path):
+        with killed_at(1, records.Writer, "_finish"):
+            record(run(tuner(), tmp_path), {})
+        assert not (tmp_path / "history.csv").exists()
+        one = tuner()
+        with killed_at(1, type(one), "inner_step"):  # nothing is trained again
+            record(run(one, tmp_path), {})
+        record(run(tuner(), tmp_path / "straight"), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+
+    def test_with_the_time_before_it(self, tmp_path, monkeypatch):
+        with killed_at(9, updates, "evaluate"):
+            record(run(tuner(), tmp_path), {})
+        state = checkpoint.load(tmp_path)
+        assert state is not None
+        checkpoint.save(tmp_path, state | {"seconds": 1000.0})
+        rows = run(tuner(), tmp_path).go()
+        assert rows[0]["seconds"] < 100 < 1000 < rows[-1]["seconds"] < 1100
+
+    @pytest.mark.parametrize("where", [(updates, "evaluate"), (torch, "save"), (os, "replace")])
+    def test_after_ctrl_c(self, tmp_path, where):
+        with killed_at(9, *where, error=KeyboardInterrupt):
+            record(run(tuner(), tmp_path), {})
+        assert os.listdir(tmp_path) == [checkpoint.FILE]
+        record(run(tuner(), tmp_path), {})
+        record(run(tuner(), tmp_path / "straight"), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+
+    def test_while_another_process_does_the_same_in_the_same_folder(self, tmp_path):
+        def other(row: dict[str, Any]) -> None:
+            if row["epoch"] == 2:
+                record(run(tuner(), tmp_path), {})
+
+        with pytest.raises(UserError, match="another command writes this record too"):
+            record(run(tuner(), tmp_path), {}, keep=other)
+        record(run(tuner(), tmp_path / "straight"), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+        assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The folder of a run that was stopped on its way."""
+    out = tmp_path_factory.mktemp("stopped")
+    with killed_at(12, updates, "evaluate"):
+        run(tuner(), out).go()
+    return out
+
+
+CHANGED: dict[str, Any] = {
+    "method": lambda out: run(tuner(CENTERED_STN), out),
+    "no method": lambda out: run(tuner(None), out),
+    "parameters": lambda out: run(tuner(norm=False), out),
+    "responses": lambda out: run(tuner(without_response=["last"]), out),
+    "optimisers": lambda out: run(tuner(weights="adam"), out),
+    "steps": lambda out: run(tuner(tau=0.5), out),
+    "seed": lambda out: run(tuner(seed=4), out),
+    "seeds": lambda out: run(tuner(), out, seed=9),
+    "batch sizes": lambda out: run(tuner(), out, size=6),
+    "number of epochs": lambda out: run(tuner(), out, epochs=4),
+    "schedulers": lambda out: run(one := tuner(), out, schedulers=schedulers("step", one)),
+    "metrics": lambda out: run(tuner(), out, metrics={"accuracy": F.cross_entropy}),
+    "datasets' sizes": lambda out: replace(run(tuner(), out), test=Batches(data(3, 2), 5, 0)),
+}
+
+
+class TestCheckpointOfAnotherRun:
+    """One line, and nothing has moved."""
+
+    @pytest.mark.parametrize("what", CHANGED)
+    def test_is_refused(self, stopped, what):
+        other = CHANGED[what](stopped)
+        before, torch_before = other.tuner.state_dict(), torch.get_rng_state()
+        before = {**before, "model": {name: value.clone() for name, value in before["model"].items()}}
+        saved = (stopped / checkpoint.FILE).read_bytes()
+        with pytest.raises(UserError, match=rf"another run: its {what.removeprefix('no ')} differ; [^\n]*$"):
+            other.go()
+        assert same(other.tuner.state_dict(), before)
+        assert torch.equal(torch.get_rng_state(), torch_before)
+        assert (stopped / checkpoint.FILE).read_bytes() == saved
+
+    def test_is_refused_if_cut_short(self, stopped, tmp_path):
+        whole = (stopped / checkpoint.FILE).read_bytes()
+        (tmp_path / checkpoint.FILE).write_bytes(whole[: len(whole) // 2])
+        other = run(tuner(), tmp_path)
+        torch_before = torch.get_rng_state()
+        with pytest.raises(UserError, match="damaged or cut short"):
+            other.go()
+        assert torch.equal(torch.get_rng_state(), torch_before)
+        assert other.rows == []
+
+
+class TestALossThatIsNotFinite:
+    @methods
+    def test_stops_the_run_and_keeps_the_last_good_checkpoint(self, method, tmp_path):
+        one = tuner(method)
+        good = one.training.loss
+
+        def bad(y, t):
+            return good(y, t) * (math.nan if one.inner_steps == 6 else 1)
+
+        one.training = replace(one.training, loss=bad)
+        with pytest.raises(UserError, match="not finite after 6 inner steps"):
+            record(run(one, tmp_path), {})
+        assert os.listdir(tmp_path) == [checkpoint.FILE]
+        record(run(tuner(method), tmp_path), {})  # as the loss is good this time
+        record(run(tuner(method), tmp_path / "straight"), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+
+    def test_in_validation_stops_it_too_at_the_last_epoch(self, tmp_path):
+        one = tuner(None)
+        one.validation = replace(
+            one.validation, loss=lambda y, t: F.cross_entropy(y, t) * (math.inf if one.inner_steps == 12 else 1)
+        )
+        with pytest.raises(UserError, match="not finite after 12 inner steps"):
+            record(run(one, tmp_path), {})
+        state = checkpoint.load(tmp_path)
+        assert state is not None
+        assert len(state["rows"]) == 3
+
+    def test_leaves_no_checkpoint_of_weights_that_are_not_finite(self, tmp_path):
+        """They are bad one step before the loss shows it."""
+        one = tuner(None)
+
+        def spoil(row):
+            one.optimisers["w0"].param_groups[0]["lr"] = math.inf
+
+        with pytest.raises(UserError, match=r"parameter 'first.weight' is not finite after 1 inner steps; lower"):
+            run(one, tmp_path).go(keep=spoil)
+        state = checkpoint.load(tmp_path)
+        assert state is not None
+        assert all(torch.isfinite(value).all() for value in state["tuner"]["model"].values())
+
+
+class TestCounts:
+    @settings(max_examples=12)
+    @given(
+        warm_up=st.integers(0, 3), T_train=st.integers(1, 5), T_valid=st.integers(1, 3), epochs=st.integers(0, 3),
+    )  # fmt: skip
+    def test_of_inner_and_outer_steps(self, warm_up, T_train, T_valid, epochs):
+        one = tuner(T_train=T_train, T_valid=T_valid)
+        shown = []
+        outer_step = one.outer_step
+
+        def watched(x, t):
+            shown.append(x)
+            return outer_step(x, t)
+
+        one.outer_step = watched  # type: ignore[method-assign]
+        train, valid = data(17, 0), data(11, 1)
+        fit(one, train, valid, epochs, batch_size=5, warm_up=warm_up, progress=False, seed=7)
+        assert one.inner_steps == 4 * epochs
+        assert one.outer_steps == max(0, epochs - warm_up) * 4 // T_train * T_valid
+        batches, cycle = Batches(valid, 5, 8), range(len(shown) // 3 + 1)
+        for x, (wanted, _) in zip(shown, (batch for k in cycle for batch in batches.epoch(k)), strict=False):
+            assert torch.equal(x, wanted)
+
+    def test_each_epoch_shows_every_example_once(self):
+        one = tuner(None)
+        train, shown = data(17, 0), []
+        inner_step = one.inner_step
+        one.inner_step = lambda x, t: shown.append(x) or inner_step(x, t)  # type: ignore[method-assign]
+        fit(one, train, data(11, 1), 2, batch_size=5, progress=False)
+        for epoch in (shown[:4], shown[4:]):
+            rows = sorted(torch.cat(epoch).tolist())
+            assert rows == sorted(train.tensors[0].tolist())
+        assert not torch.equal(shown[0], shown[4])
+
+
+@methods
+def test_scores_are_the_mean_of_single_examples(method):
+    one = tuner(method)
+    run(one, epochs=1).go()
+    valid = data(11, 1)
+
+    def right(y, t):
+        return (y.argmax(1) == t).double().mean()
+
+    singly = [one.evaluate(x[None], t[None]) for x, t in zip(*valid.tensors, strict=True)]
+    found = scores("valid", one, Batches(valid, 4, 0), {"accuracy": right})
+    assert found["valid_loss"] == pytest.approx(sum(float(loss) for loss, _ in singly) / 11, rel=1e-5)
+    hits = [float(right(y, t[None])) for (_, y), t in zip(singly, valid.tensors[1], strict=True)]
+    assert found["valid_accuracy"] == pytest.approx(sum(hits) / 11)
+
+
+def test_the_training_loss_is_the_mean_over_examples():
+    """At a learning rate of 0 every batch sees the same weights; without draws, what one large batch sees."""
+    one = tuner(None, own=0.0, norm=False)
+    one.hyper.set({"mask": 0.0, "decay": 0.0})
+    one.optimisers["w0"].param_groups[0]["lr"] = 0.0
+    rows = run(one, epochs=1).go()
+    x, t = data(17, 0).tensors
+    assert rows[1]["train_loss"] == pytest.approx(float(F.cross_entropy(one.evaluate(x, t)[1], t)), rel=1e-4)
+
+
+class TestReplay:
+    def test_sets_exactly_the_values_of_a_schedule(self, tmp_path):
+        train, valid = data(17, 0), data(11, 1)
+        schedule = fit(tuner(), train, valid, 3, batch_size=5, out=tmp_path / "tuned", progress=False)
+        assert len(set(schedule.values["mask"])) == 4
+        plain, seen = tuner(None), []
+        inner_step = plain.inner_step
+        plain.inner_step = lambda x, t: seen.append(plain.hyper.values()) or inner_step(x, t)  # type: ignore
+        again = fit(plain, train, valid, 3, batch_size=5, replay=Schedule.read(tmp_path / "tuned"), progress=False)
+        for name, wanted in schedule.values.items():
+            used = [one[name] for one in seen]
+            assert used == pytest.approx([wanted[k // 4] for k in range(12)], rel=1e-5)
+            assert again.values[name] == pytest.approx(wanted, rel=1e-5)
+
+    def test_goes_on_after_a_kill(self, tmp_path):
+        schedule = Schedule(np.arange(4.0), {"mask": np.array([0.1, 0.3, 0.5, 0.7])})
+        with killed_at(11, updates, "evaluate"):
+            record(run(tuner(None), tmp_path, replay=schedule), {})
+        record(run(tuner(None), tmp_path, replay=schedule), {})
+        record(run(tuner(None), tmp_path / "straight", replay=schedule), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+
+    def test_is_for_plain_runs_and_known_names(self):
+        schedule = Schedule(np.arange(2.0), {"rate": np.array([0.1, 0.3])})
+        with pytest.raises(UserError, match="plain run; give method=None"):
+            run(tuner(DELTA_STN), replay=schedule)
+        with pytest.raises(UserError, match="no hyperparameter is named 'rate'"):
+            run(tuner(None), replay=schedule).go()
+
+
+class TestRefusals:
+    def test_of_datasets(self):
+        whole = data(17, 0)
+        cases = [
+            (Subset(whole, range(10)), Subset(whole, range(8, 17)), "share 2 examples"),
+            (whole, whole, "share 17 examples"),
+            (TensorDataset(torch.zeros(0, 5), torch.zeros(0)), whole, "dataset is empty"),
+            (whole, Subset(whole, []), "dataset is empty"),
+        ]
+        for train, valid, wanted in cases:
+            with pytest.raises(UserError, match=wanted):
+                fit(tuner(), train, valid, 1, progress=False)
+        with pytest.raises(UserError, match="choose 1 or more"):
+            fit(tuner(), whole, data(3, 1), 1, batch_size=0, progress=False)
+
+    def test_of_a_finished_record(self, tmp_path):
+        def go():
+            return fit(tuner(), data(17, 0), data(11, 1), 1, out=tmp_path, progress=False)
+
+        go()
+        with pytest.raises(UserError, match="holds this run's finished record"):
+            go()
+        assert records.read(tmp_path).facts["hyperparameters"] == ["mask", "decay"]
+
+    def test_of_a_folder_that_is_a_file(self, tmp_path):
+        (tmp_path / "out").write_text("")
+        with pytest.raises(UserError, match="cannot be written"):
+            run(tuner(), tmp_path / "out").go()
+
+
+def test_stop_is_asked_at_the_end_of_each_epoch(tmp_path):
+    asked = []
+    one = tuner()
+
+    def stop():
+        asked.append(one.inner_steps)
+        return one.inner_steps >= 8
+
+    rows = run(one, stop=stop, epochs=5).go()
+    assert asked == [4, 8]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+
+
+def test_checkpoints_are_written_at_the_start_at_the_end_and_when_time_is_up(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state["place"][:2]))
+    run(tuner(), tmp_path, checkpoint_seconds=math.inf).go()
+    assert saved == [(1, 0), (4, 0)]
+    saved.clear()
+    run(tuner(), tmp_path).go()
+    assert saved == [(1, 0), *((e, b) for e in (1, 2, 3) for b in (1, 2, 3, 4)), (4, 0)]

@@ -1,0 +1,132 @@
+"""Runs small trainings in 1, 2 and 3 processes that work together, and saves what came out of each.
+
+A script of its own, which forks the processes: PyTorch is imported once, and no thread is running when it forks.
+"""
+
+import os
+import sys
+import traceback
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from deep.batches import Batches
+from deep.training import fit, record
+from deep.tuner import Tuner
+from reference.command import UserError
+from reference.updates import DELTA_STN, METHODS
+from tests.deep.small import data, killed_at, run, tuner
+
+Found = dict[str, Any]
+
+
+def accuracy(y: Tensor, t: Tensor) -> Tensor:
+    """A metric."""
+    return (y.argmax(1) == t).double().mean()
+
+
+def alike(**kwargs: Any) -> Tuner:
+    """A tuner that draws from one generator alone."""
+    return tuner(norm=False, own=0.0, **kwargs)
+
+
+def followed(rank: int, root: Path) -> Found:
+    """All methods, a last batch of 17 % 7 = 3 rows, and one of 11 % 7 = 4 in validation."""
+    found: Found = {}
+    for method in [*METHODS, None]:
+        # Other weights in each process: all are to start from process 0's.
+        one = alike(method=method, init=rank, noise=True, clip=0.5)
+        name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
+        rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
+        found[name] = rows, one.model.state_dict(), one.net.branches.state_dict()
+    batched = alike(eps_per="batch")
+    return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
+
+
+def resumed(rank: int, root: Path) -> Found:
+    """Killed in the middle, with a dropout that is not tuned: each process has its own generator."""
+
+    def go(folder: Path, seed: int) -> Any:
+        one = tuner(norm=False)
+        torch.manual_seed(seed + rank)
+        return record(run(one, folder, size=7, epochs=2), {}), one.model.state_dict()
+
+    straight = go(root / "straight", 0)
+    with killed_at(5, Tuner, "inner_step"):
+        go(root / "broken", 0)
+    dist.barrier() if dist.is_initialized() else None
+    return {"straight": straight, "broken": go(root / "broken", 50)}
+
+
+def refused(rank: int, root: Path) -> Found:
+    """Every process says why, and none is left waiting."""
+
+    def poisoned() -> None:
+        x, t = data(8, 0).tensors
+        x[-1] = torch.nan  # the last process's
+        one = alike(method=DELTA_STN)
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+
+    def empty() -> None:
+        alike().inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())
+
+    def finished() -> None:
+        for _ in range(2):
+            fit(alike(), data(8, 0), data(8, 1), 1, batch_size=4, out=root / "finished", progress=False)
+
+    found: Found = {}
+    cases = {
+        "norm": tuner, "small": lambda: run(alike(), size=16), "poisoned": poisoned, "empty": empty,
+        "finished": finished,
+    }  # fmt: skip
+    for name, case in cases.items():
+        try:
+            case()
+            found[name] = "nothing"
+        except UserError as error:
+            found[name] = str(error)
+    return found
+
+
+def process(rank: int, count: int, root: Path) -> None:
+    """One of `count` processes."""
+    root.mkdir(exist_ok=True)
+    if count > 1:
+        place = f"file://{root / 'meeting'}"
+        dist.init_process_group("gloo", place, timedelta(seconds=60), rank=rank, world_size=count)
+    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, refused)}
+    torch.save(found, root / f"{rank}.pt")
+    if count > 1:
+        dist.destroy_process_group()
+
+
+def main(root: Path) -> None:
+    """1, 2 and 3 processes, one number after another."""
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    tuner()  # what PyTorch imports late, once for all
+    for count in (1, 2, 3):
+        children = []
+        for rank in range(count):
+            children.append(os.fork())
+            if not children[-1]:
+                status = 1
+                try:
+                    process(rank, count, root / str(count))
+                    status = 0
+                except Exception:
+                    traceback.print_exc()
+                finally:
+                    sys.stderr.flush()
+                    os._exit(status)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * count
+
+
+if __name__ == "__main__":
+    os.fsync = lambda fd: None
+    main(Path(sys.argv[1]))
