@@ -19,6 +19,7 @@ from reference.command import UserError
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
 
 Layer = tuple[nn.Module, Tensor]
+Kind = Callable[[int], st.SearchStrategy[tuple[nn.Module, Tensor]]]
 Drawn = Callable[[], tuple[Hypernetwork, nn.Module, Tensor, Tensor]]
 
 
@@ -67,11 +68,11 @@ def embeddings(draw: st.DrawFn, n: int) -> Layer:
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> Drawn:
+def layers(draw: st.DrawFn, kind: Kind) -> Drawn:
     """A layer with its response, a plain copy, inputs, and a c for each example or for the batch."""
     torch.manual_seed(draw(torch_seeds))
     n = draw(batches)
-    layer, x = draw(st.one_of(linears(n), convolutions(n), batch_norms(n), embeddings(n)))
+    layer, x = draw(kind(n))
     layer, x = layer.double(), x.double() if x.is_floating_point() else x
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -82,18 +83,23 @@ def layers(draw: st.DrawFn) -> Drawn:
     return lambda: (attach(layer, two(count)), plain, x, c)
 
 
-@given(layers())
-@settings(max_examples=40)
-def test_a_layer_has_the_weights_that_its_response_stands_for(drawn: Drawn) -> None:
-    net, plain, x, c = drawn()
+kinds = pytest.mark.parametrize("kind", [linears, convolutions, batch_norms, embeddings])
+
+
+@kinds
+@given(data=st.data())
+@settings(max_examples=15)
+def test_a_layer_has_the_weights_that_its_response_stands_for(kind: Kind, data: st.DataObject) -> None:
+    net, plain, x, c = data.draw(layers(kind))()
     with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, len(x))):
         close(net.model(x), one_by_one(net, plain, c, x))
 
 
-@given(layers())
-@settings(max_examples=25)
-def test_squared_norm_is_that_of_each_examples_own_weights(drawn: Drawn) -> None:
-    net, plain, x, c = drawn()
+@kinds
+@given(data=st.data())
+@settings(max_examples=6)
+def test_squared_norm_is_that_of_each_examples_own_weights(kind: Kind, data: st.DataObject) -> None:
+    net, plain, x, c = data.draw(layers(kind))()
     wanted = [
         sum((w + explicit(net, c_i)[name]).square().sum() for name, w in plain.named_parameters())
         for c_i in c.expand(len(x), -1)
@@ -103,10 +109,11 @@ def test_squared_norm_is_that_of_each_examples_own_weights(drawn: Drawn) -> None
             close(net.squared_norm(), torch.stack(wanted))  # type: ignore[arg-type]
 
 
-@given(layers())
-@settings(max_examples=25)
-def test_settling_adds_the_response_to_the_weights(drawn: Drawn) -> None:
-    net, plain, _, c = drawn()
+@kinds
+@given(data=st.data())
+@settings(max_examples=6)
+def test_settling_adds_the_response_to_the_weights(kind: Kind, data: st.DataObject) -> None:
+    net, plain, _, c = data.draw(layers(kind))()
     deltas = explicit(net, c[0])
     for branch in net:
         branch.settle(c[0])
