@@ -1,73 +1,122 @@
-"""What a step costs, in plain SGD steps of the same net: one process, steps interleaved, float32, medians.
+"""What a step costs, in plain SGD steps of the same net: time (interleaved, medians) and peak memory (a process each).
 
-python -m benchmarks.cost [mnist-mlp | fmnist-cnn] [rounds]
+    python -m benchmarks.cost mnist-mlp [--rounds 60]
+    python -m benchmarks.cost fmnist-cnn
+
+float32, batches of 128, H.2's networks in full, momentum SGD; the plain net has PyTorch's own dropout.
 """
 
+import argparse
+import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.optim import SGD
+from tqdm import trange
 
 from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameters
+from deep.networks import Network, mlp, simple_cnn
 from deep.tuner import Tuner
 from reference.updates import METHODS
 
+NETWORKS: dict[str, Network] = {"mnist-mlp": mlp, "fmnist-cnn": simple_cnn}
+LIMITS = {
+    "Δ-STN inner": {"mnist-mlp": 2.9, "fmnist-cnn": 3.0},
+    "Centered STN inner": {"mnist-mlp": 2.9, "fmnist-cnn": 3.0},
+}
+LIMITS |= {f"{name} inner": dict.fromkeys(NETWORKS, 2.1) for name in ("STN", "Reparam STN")}
+LIMITS |= {f"{method.name} outer": dict.fromkeys(NETWORKS, 1.8) for method in METHODS}
 
-def mlp() -> nn.Module:
-    """H.2.1's network."""
-    layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(0.05)]
-    for m_in, dropped in ((784, True), (1200, True), (1200, False)):
-        layers += [nn.Linear(m_in, 1200), nn.ReLU(), *([nn.Dropout(0.05)] if dropped else [])]
-    return nn.Sequential(*layers, nn.Linear(1200, 10))
-
-
-def cnn() -> nn.Module:
-    """H.2.2's network."""
-    return nn.Sequential(
-        nn.Dropout(0.05), nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.05),
-        nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.05),
-        nn.Flatten(), nn.Linear(1568, 1568), nn.ReLU(), nn.Dropout(0.05), nn.Linear(1568, 10),
-    )  # fmt: skip
+Step = Callable[[], object]
 
 
-def steps(network: Callable[[], nn.Module]) -> dict[str, Callable[[], object]]:
-    x, t = torch.rand(128, 1, 28, 28), torch.randint(10, (128,))
-    model = network()
+def plain(network: Network) -> Step:
+    """A step of SGD as anyone writes it."""
+    x, t = batch()
+    model = network(x)
     optimiser = SGD(model.parameters(), lr=0.01, momentum=0.9)
 
-    def plain() -> None:
+    def step() -> None:
         optimiser.zero_grad()
         F.cross_entropy(model(x), t).backward()
         optimiser.step()
 
-    found: dict[str, Callable[[], object]] = {"plain": plain}
+    return step
+
+
+def tuned(network: Network, method: str, level: str) -> Step:
+    """An inner or outer step of a method."""
+    x, t = batch()
+    model = network(x)
+    chosen = next(one for one in METHODS if one.name == method)
+    tuner = Tuner(model, Hyperparameters(dropout_rates(model)), F.cross_entropy, method=chosen)
+    return partial(tuner.inner_step if level == "inner" else tuner.outer_step, x, t)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise in the shape of MNIST."""
+    return torch.rand(128, 1, 28, 28), torch.randint(10, (128,))
+
+
+def kinds() -> dict[str, Callable[[Network], Step]]:
+    """Name -> from a network to a step."""
+    found: dict[str, Callable[[Network], Step]] = {"plain": plain}
     for method in METHODS:
-        other = network()
-        tuner = Tuner(other, Hyperparameters(dropout_rates(other)), F.cross_entropy, method=method)
-        found[f"{method.name} inner"] = partial(tuner.inner_step, x, t)
-        found[f"{method.name} outer"] = partial(tuner.outer_step, x, t)
+        for level in ("inner", "outer"):
+            found[f"{method.name} {level}"] = partial(tuned, method=method.name, level=level)
     return found
 
 
-def main() -> None:
-    name, rounds = [*sys.argv[1:], "mnist-mlp", "60"][:2] if len(sys.argv) < 3 else sys.argv[1:3]
-    every = steps({"mnist-mlp": mlp, "fmnist-cnn": cnn}[name])
-    seconds: dict[str, list[float]] = {one: [] for one in every}
-    for _ in range(int(rounds)):
-        for one, step in every.items():
+def times(network: Network, rounds: int) -> dict[str, float]:
+    """Median seconds of each kind of step, one of each in turn."""
+    steps = {name: make(network) for name, make in kinds().items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in trange(rounds, unit="round"):
+        for name, step in steps.items():
             begin = time.perf_counter()
             step()
-            seconds[one].append(time.perf_counter() - begin)
-    unit = statistics.median(seconds["plain"])
-    for one, times in seconds.items():
-        print(f"{one:22s} {statistics.median(times) * 1e3:8.2f} ms {statistics.median(times) / unit:6.2f}")
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(some) for name, some in seconds.items()}
+
+
+def peak(network: str, kind: str) -> int:
+    """Kilobytes that a process grows by, at its peak, from before the network is made to after five steps (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _kilobytes("VmRSS")
+    step = kinds()[kind](NETWORKS[network])
+    for _ in range(5):
+        step()
+    return _kilobytes("VmHWM") - before
+
+
+def _kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--rounds", type=int, default=60)
+    options = parser.parse_args()
+    seconds = times(NETWORKS[options.network], options.rounds)
+    context = multiprocessing.get_context("spawn")
+    memory = {}
+    for kind in kinds():
+        with context.Pool(1) as pool:
+            memory[kind] = pool.apply(peak, (options.network, kind))
+    print(f"| {options.network} | time | at most | peak memory |\n|---|---|---|---|")
+    for kind in kinds():
+        limit = LIMITS.get(kind, {}).get(options.network, "")
+        print(f"| {kind} | {seconds[kind] / seconds['plain']:.2f} | {limit} | {memory[kind] / memory['plain']:.2f} |")
+    print(f"a plain step: {1e3 * seconds['plain']:.1f} ms, {memory['plain'] / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

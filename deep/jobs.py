@@ -6,7 +6,6 @@ changes    what differs from the experiment as it stands; each is part of the fo
 """
 
 import platform
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from deep.problems import Problem, Size
 from deep.schedule import Schedule
 from deep.training import Row, Run, record
 from deep.tuner import Tuner
-from reference.command import UserError
+from reference.command import UserError, command_line
 from reference.updates import METHODS, Method
 from toy import records
 
@@ -116,7 +115,7 @@ class Job:
         """Train, from the last checkpoint where there is one, and write the record."""
         run = self.prepare(progress)
         facts = {
-            "command": sys.argv,
+            "command": command_line(),
             "versions": _versions(),
             "device": self.device,
             "threads": torch.get_num_threads(),

@@ -10,7 +10,6 @@ seconds         of the whole search so far: deep/trial_history.py's clock
 """
 
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from deep.ledger import Ledger, Trial, lock, study_name
 from deep.parallel import processes
 from deep.run import Row
 from deep.trials import Rest, Trials
-from reference.command import UserError
+from reference.command import UserError, command_line
 from toy import records
 
 __all__ = ["SEARCHES", "Search"]
@@ -157,7 +156,7 @@ class Search:
     def _facts(self) -> dict[str, Any]:
         packages = {name: version(name) for name in ("torch", "numpy", "optuna")}
         return {
-            "command": sys.argv,
+            "command": command_line(),
             "versions": {"python": platform.python_version(), **packages},
             "device": self.device,
         }

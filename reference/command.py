@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -23,6 +24,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see: {self.prog} --help)")
+
+
+def command_line() -> list[str]:
+    """How this process was called, for records: `python -m toy ...` without the folder that it lies in."""
+    module = Path(sys.argv[0])
+    name = ["python", "-m", module.parent.name] if module.name == "__main__.py" else [module.name]
+    return [*name, *sys.argv[1:]]
 
 
 def run(main: Callable[[], int]) -> NoReturn:

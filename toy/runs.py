@@ -24,7 +24,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from reference.command import UserError
+from reference.command import UserError, command_line
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse
 from reference.updates import State
@@ -184,4 +184,4 @@ def _sound(job: Job, states: list[State]) -> int:
 
 def _provenance() -> Mapping[str, Any]:
     packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn")}
-    return {"command": sys.argv, "versions": {"python": platform.python_version(), **packages}}
+    return {"command": command_line(), "versions": {"python": platform.python_version(), **packages}}

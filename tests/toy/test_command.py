@@ -329,7 +329,7 @@ def test_an_experiment_runs_in_full(shell, tmp_path, name):
     assert answer.output == f"1 new runs; records are in out/{name}\n"
     (record,) = records.find(tmp_path)
     assert record.facts["outcome"] == "finished"
-    assert record.facts["command"][1:3] == [name, "--data"]
+    assert record.facts["command"][:5] == ["python", "-m", "toy", name, "--data"]
     schedule = EXPERIMENTS[name].schedule
     assert len(record.history["update"]) == 1 + schedule.updates // schedule.keep_every
     assert (record.history["regret"] >= -1e-12).all()
