@@ -230,6 +230,14 @@ def test_a_file_cut_short_is_named(name: str, folder: str, write: Write, tmp_pat
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("magic", [b"\0\0\x0d", b"\1\0\x08"])
+def test_idx_of_anything_but_bytes_is_refused(magic: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(magic + idx_bytes(np.zeros(4, np.uint8))[3:])
+    with pytest.raises(UserError, match="a: not an IDX file of bytes; get this file again"):
+        read_idx(path)
+
+
 @layouts
 def test_a_missing_companion_is_named(name: str, folder: str, write: Write, tmp_path: Path) -> None:
     write(tmp_path, made(KNOWN[name].shape))
