@@ -83,8 +83,8 @@ def run(one: Tuner, folder: Path | None = None, *, seed: int = 0, size: int = 5,
 def schedulers(kind: str, one: Tuner) -> list[Any]:
     """A scheduler of w0's learning rate, or none."""
     if kind == "step":
-        return [StepLR(one.optimisers["w0"], 1, gamma=0.5)]
-    return [ReduceLROnPlateau(one.optimisers["w0"], patience=0, factor=0.3)] if kind == "plateau" else []
+        return [StepLR(one.optimisers["w0"], 2, gamma=0.5)]
+    return [ReduceLROnPlateau(one.optimisers["w0"], patience=0, factor=0.3, threshold=0.9)] if kind == "plateau" else []
 
 
 def timeless(rows: list[Row]) -> list[str]:

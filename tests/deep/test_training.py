@@ -104,6 +104,18 @@ class TestGoingOn:
             assert history(broken) == history(straight)
             assert sorted(os.listdir(broken)) == ["history.csv", "settings.json"]
 
+    @pytest.mark.parametrize("kind", ["step", "plateau"])
+    def test_with_what_a_scheduler_has_counted(self, tmp_path, kind):
+        def go(out: Path) -> float:
+            one = tuner()
+            record(run(one, out, epochs=5, schedulers=schedulers(kind, one)), {})
+            return one.optimisers["w0"].param_groups[0]["lr"]
+
+        with killed_at(25, updates, "evaluate"):  # in the second epoch
+            go(tmp_path)
+        assert go(tmp_path) == go(tmp_path / "straight") < 0.05
+        assert history(tmp_path) == history(tmp_path / "straight")
+
     @settings(max_examples=8)
     @given(call=st.integers(1, 14), cut=st.floats(0, 1))
     def test_after_a_kill_in_the_middle_of_writing_a_checkpoint(self, call, cut):
