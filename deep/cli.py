@@ -5,12 +5,11 @@ import os
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-import torch
 import torch.distributed as dist
 
 from deep.baselines import GRID
@@ -20,7 +19,7 @@ from deep.parallel import rank
 from deep.searches import SEARCHES, Search
 from deep.sweeps import work_off
 from deep.training import Row
-from reference.arguments import finite, path, whole_number, writable
+from reference.arguments import finite, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 
 KNOWN_METHODS = (*BY_SLUG, *SEARCHES, FIXED)
@@ -54,20 +53,20 @@ def parser() -> Parser:
     add("--fresh", action="store_true", help="forget what is there and run again")
     add("--log", choices=["tensorboard"], help="write each epoch's row there too, beside the record")
     change = made.add_argument_group("changes", "each is another run with a folder of its own").add_argument
-    change("--start", nargs="+", type=finite, metavar="RATE", help="of the drop rates; several: a run each")
+    change("--start", nargs="+", type=positive, metavar="RATE", help="of the drop rates; several: a run each")
     change("--tau", type=finite, metavar="T", help="weight of the entropy")
-    change("--sigma", nargs="+", type=finite, metavar="S", help="perturbation scale; several: a run each")
+    change("--sigma", nargs="+", type=positive, metavar="S", help="perturbation scale; several: a run each")
     change("--intervals", nargs="+", type=_intervals, metavar="A:B", help="A inner steps, then B outer ones")
-    change("--theta-rate", type=finite, metavar="R", help="Θ's learning rate in units of w0's")
+    change("--theta-rate", type=positive, metavar="R", help="Θ's learning rate in units of w0's")
     change("--warm-up", type=whole_number(0, MOST), metavar="E", help="epochs before the first outer step")
     change("--epochs", type=whole_number(1, MOST), metavar="E")
     fixed = made.add_argument_group("the method `fixed`").add_argument
     fixed("--values", nargs="+", type=_value, default=[], metavar="NAME=VALUE", help="hyperparameters as given")
-    fixed("--noise", type=finite, metavar="S", help="perturbed by N(0, S²) all the same")
+    fixed("--noise", type=positive, metavar="S", help="perturbed by N(0, S²) all the same")
     fixed("--schedule", type=path, metavar="PATH", help="replayed: a finished run's folder, or a CSV")
     search = made.add_argument_group("searches and many runs").add_argument
     search("--trials", type=whole_number(1, MOST), metavar="N", help="of a search (default: until --seconds)")
-    search("--seconds", type=finite, metavar="T", help="wall time of a search")
+    search("--seconds", type=positive, metavar="T", help="wall time of a search")
     search("--storage", metavar="URL", help="of Optuna: any number of workers with one storage share the work")
     return made
 

@@ -75,8 +75,9 @@ def _problem(
 ) -> Problem:
     train, valid, test = datasets(images, held_out, seed, size.rows)
     x = train.tensors[0]
-    model = network(x, width=size.width, rate=RATE if start is None else start).to(device)
-    hyper = Hyperparameters([*dropout_rates(model), *declared])
+    model = network(x, width=size.width, rate=RATE).to(device)
+    rates = [one if start is None else replace(one, start=start) for one in dropout_rates(model)]
+    hyper = Hyperparameters([*rates, *declared])
     test = TensorDataset(*(tensor[: size.test_rows] for tensor in test.tensors))
     return Problem(
         model,

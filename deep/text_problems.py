@@ -20,7 +20,7 @@ def language_model(size: Size, start: float | None, seed: int, data_home: Path |
         UserError: no folder for an experiment on the Penn Treebank.
     """
     if data_home is None and size.data is None:
-        raise UserError("the Penn Treebank is the LDC's and not shipped; give --data-home the folder of its three files")
+        raise UserError("the Penn Treebank is the LDC's, not shipped; give --data-home the folder of its three files")
     corpus = novel() if data_home is None else folder(data_home)
     model = LanguageModel(len(corpus.vocabulary), size.batch, max(1, round(650 * size.width))).to(device)
     declared = hyperparameters(model)

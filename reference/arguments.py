@@ -31,6 +31,13 @@ def finite(text: str) -> float:
     return value
 
 
+def positive(text: str) -> float:
+    """An argument type: a finite number above zero."""
+    if (value := finite(text)) <= 0:
+        raise UserError(f"{text!r} is not above zero")
+    return value
+
+
 def path(text: str) -> Path:
     """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
     if not text:

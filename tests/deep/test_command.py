@@ -1,0 +1,206 @@
+"""`python -m deep` as a person meets it: what it runs, and how it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deep import cli
+from deep.experiments import EXPERIMENTS
+from deep.jobs import BY_SLUG
+from deep.problems import Size
+from reference.command import UserError
+from toy import records
+
+ROOT = Path(__file__).parent.parent.parent
+TINY = Size(epochs=1, warm_up=0, data="digits", rows=200, test_rows=50, width=0.02)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, text: str) -> int:
+    """`python -m deep TEXT` in this process."""
+    monkeypatch.setattr(sys, "argv", ["deep/__main__.py", *text.split()])
+    return cli.main()
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Every experiment's smoke preset at the least size that runs; the working folder is an empty one."""
+    for name, one in EXPERIMENTS.items():
+        size = Size(epochs=1, warm_up=0, data="persuasion", rows=1500, test_rows=600, width=0.01, batch=4, stream=20)
+        made = replace(one, presets={**one.presets, "smoke": size if name == "ptb-lstm" else TINY})
+        monkeypatch.setitem(EXPERIMENTS, name, made)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_with_every_method_and_is_recorded(tiny: pytest.MonkeyPatch, name: str) -> None:
+    extra = " --sigma 1" if name == "sensitivity" else ""
+    assert call(tiny, f"{name} --preset smoke --method {' '.join(BY_SLUG)}{extra}") == 0
+    found = list(records.find(Path("out/records") / name))
+    assert sorted(record.settings["method"] for record in found) == sorted(BY_SLUG)
+    for record in found:
+        assert record.history["epoch"].tolist() == [0.0, 1.0]
+        assert record.facts["command"][:4] == ["python", "-m", "deep", name]
+        for column in ("valid_loss", "test_loss", *record.facts["hyperparameters"]):
+            assert len(record.history[column]) == 2
+            assert (record.history[column] > -1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    {
+        "mnist-mlp": 3,
+        "fmnist-cnn": 6,
+        "cifar-alexnet": 18,
+        "cifar-vgg16": 26,
+        "cifar-resnet18": 19,
+        "ptb-lstm": 7,
+        "mnist-dropout-schedule": 1,
+    }.items(),
+)
+def test_an_experiment_tunes_as_many_hyperparameters_as_the_paper(
+    tiny: pytest.MonkeyPatch, name: str, count: int
+) -> None:
+    """H.2 and H.3: 3, 6, 18, 26, 19, 7."""
+    assert call(tiny, f"{name} --preset smoke") == 0
+    (record,) = records.find(Path("out/records"))
+    assert len(record.facts["hyperparameters"]) == count
+
+
+def test_a_finished_run_is_not_run_again_unless_fresh(
+    tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = Path("out/records/mnist-mlp/smoke/stn/seed-3/history.csv")
+    answers, changed = [], []
+    for extra in ("", "", " --fresh"):
+        call(tiny, f"mnist-mlp --preset smoke --method stn --seed 3{extra}")
+        answers.append(capsys.readouterr().out.split()[0])
+        changed.append(history.stat().st_mtime_ns)
+    assert answers == ["1", "0", "1"]
+    assert changed[0] == changed[1] < changed[2]
+
+
+def test_several_starts_scales_intervals_and_seeds_are_a_run_each(tiny: pytest.MonkeyPatch) -> None:
+    call(tiny, "mnist-mlp --preset smoke --start 0.1 0.3 --sigma 0.5 --intervals 2:1 1:2 --seed 0 1")
+    changes = [(record.settings["changes"], record.settings["seed"]) for record in records.find(Path("out"))]
+    assert len(changes) == 8
+    for start in (0.1, 0.3):
+        for T_train, T_valid in ((2, 1), (1, 2)):
+            for seed in (0, 1):
+                assert ({"start": start, "sigma": 0.5, "T_train": T_train, "T_valid": T_valid}, seed) in changes
+    for record in records.find(Path("out")):
+        assert record.history["drop_input"][0] == pytest.approx(record.settings["changes"]["start"])
+        assert record.history["sigma drop_input"][0] == pytest.approx(0.5)
+        steps = record.settings["changes"]
+        assert record.history["outer_steps"][-1] == 2 // steps["T_train"] * steps["T_valid"]
+
+
+def test_sensitivity_looks_at_scales_and_at_intervals_unless_told(tiny: pytest.MonkeyPatch) -> None:
+    call(tiny, "sensitivity --preset smoke")
+    points = [record.settings["changes"] for record in records.find(Path("out"))]
+    assert sorted(one["sigma"] for one in points if "sigma" in one) == sorted(cli.POINTS["sigma"])
+    assert sorted((one["T_train"], one["T_valid"]) for one in points if "sigma" not in one) == sorted(
+        cli.POINTS["intervals"]
+    )
+
+
+def test_a_schedule_is_replayed_and_values_are_held(tiny: pytest.MonkeyPatch) -> None:
+    call(tiny, "mnist-mlp --preset smoke --epochs 3 --intervals 1:1")
+    tuned = next(records.find(Path("out")))
+    call(tiny, f"mnist-mlp --preset smoke --epochs 3 --method fixed --schedule {tuned.folder} --out again")
+    replayed = next(records.find(Path("again")))
+    for name in tuned.facts["hyperparameters"]:
+        assert replayed.history[name] == pytest.approx(tuned.history[name], rel=1e-5)
+    call(tiny, "mnist-mlp --preset smoke --epochs 2 --method fixed --values drop_input=0.5 drop_1=0 --out held")
+    held = next(records.find(Path("held")))
+    assert held.history["drop_input"] == pytest.approx([0.5] * 3)
+    assert held.history["drop_1"] == pytest.approx([0.0] * 3, abs=1e-5)
+
+
+def test_rows_reach_tensorboard(tiny: pytest.MonkeyPatch) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    call(tiny, "mnist-mlp --preset smoke --log tensorboard")
+    (record,) = records.find(Path("out"))
+    events = accumulator.EventAccumulator(str(record.folder / "tensorboard"))
+    events.Reload()
+    for name in ("valid_loss", "drop_input"):
+        assert [one.value for one in events.Scalars(name)] == pytest.approx(record.history[name], rel=1e-6)
+
+
+REFUSALS = {
+    "no-such": "unknown experiment 'no-such'; choose from mnist-mlp",
+    "mnist-mlp --method sgd": "unknown method 'sgd'; choose from stn",
+    "mnist-mlp --preset huge": "unknown preset 'huge'; choose from paper, cpu, smoke",
+    "mnist-mlp --preset smoke --start 0.95": "its start 0.95 is not strictly between 0.0 and 0.95",
+    "mnist-mlp --preset smoke --start 0": "'0' is not above zero",
+    "mnist-mlp --preset smoke --sigma -1": "'-1' is not above zero",
+    "mnist-mlp --preset smoke --tau nan": "'nan' is not a finite number",
+    "mnist-mlp --preset smoke --intervals 5": "'' is not a whole number",
+    "mnist-mlp --preset smoke --seed -1": "'-1' is not a whole number",
+    "mnist-mlp --preset smoke --device cuda:99": "device 'cuda:99' cannot be used",
+    "mnist-mlp --preset smoke --device toaster": "device 'toaster' cannot be used",
+    "mnist-mlp --preset smoke --method fixed": "--method fixed needs --values",
+    "mnist-mlp --preset smoke --values drop_1=0.5": "belong to --method fixed",
+    "mnist-mlp --preset smoke --method fixed --values nothing=0.5": "no hyperparameter is named 'nothing'",
+    "mnist-mlp --preset smoke --method fixed --values drop_1=2": "2.0 is not between 0.0 and 0.95",
+    "mnist-mlp --preset smoke --method fixed --schedule nowhere.csv": "nowhere.csv holds no schedule",
+    "mnist-mlp --preset smoke --method random-search": "--method random-search needs --trials N or --seconds T",
+    "mnist-mlp --preset smoke --method random-search --trials 1 --tau 1": "takes no changes",
+    "mnist-mlp --preset smoke --out /dev/null/x": "/dev/null/x cannot be made",
+    "mnist-mlp --preset cpu --data-home .": "MNIST is not here: get it by",
+    "cifar-vgg16 --preset paper --data-home .": "CIFAR-10 is not here: get it by",
+    "ptb-lstm --preset paper": "the Penn Treebank is the LDC's, not shipped",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSALS.items())
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
+    tiny: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        call(tiny, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in Path().rglob("*") if path.is_file()]
+
+
+def start(text: str, folder: Path) -> "subprocess.Popen[str]":
+    """`python -m deep TEXT` as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "deep", *text.split()]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_ctrl_c_is_one_line_and_status_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    text = "mnist-mlp --preset smoke --method stn --epochs 400"
+    process, folder = start(text, tmp_path), tmp_path / "out/records/mnist-mlp/smoke/stn/epochs-400/seed-0"
+    until = time.monotonic() + 60
+    while not (folder / "checkpoint.pt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("interrupted: ")
+    assert "Traceback" not in errors
+    assert not (folder / "history.csv").exists()
+    assert (folder / "checkpoint.pt").exists()
+
+
+def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path) -> None:
+    refused, helped = start("mnist-mlp --preset cpu --data-home .", tmp_path), start("--help", tmp_path)
+    _, errors = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith("error: MNIST is not here")
+    text, _ = helped.communicate(timeout=60)
+    assert helped.returncode == 0
+    for name, one in EXPERIMENTS.items():
+        assert name in text
+        assert all(time in " ".join(text.split()) for time in one.takes.values())
