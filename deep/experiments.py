@@ -110,7 +110,7 @@ EXPERIMENTS = {
             Optimisation(lr=0.01),
             {
                 "paper": Size(epochs=300),
-                "cpu": Size(epochs=100, rows=4000, test_rows=2000, width=0.5),
+                "cpu": Size(epochs=80, rows=4000, test_rows=2000, width=0.5),
                 "smoke": Size(epochs=5, warm_up=1, data="digits", width=0.25),
             },
             {"paper": "about 6 hours on two cores", "cpu": "3 minutes", "smoke": "10 seconds"},

@@ -56,7 +56,7 @@ def test_a_name_that_stands_for_nothing_is_noticed() -> None:
 
 
 def test_relative_links_lead_somewhere() -> None:
-    for name in ("README.md", "reference/README.md", "toy/README.md", "benchmarks/README.md"):
+    for name in ("README.md", "reference/README.md", "toy/README.md", "deep/README.md", "benchmarks/README.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
