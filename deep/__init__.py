@@ -1,10 +1,12 @@
 """The deep layer: Δ-STN for any PyTorch model, with the names and the order of `reference`."""
 
+from deep.declared import Hyperparameter
 from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
+from deep.layers import register
 from deep.schedule import Schedule
 from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
-from deep.structured import Branch, register
+from deep.structured import Branch
 from deep.training import fit
 from deep.tuner import Tuner
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from deep.hyperparameters import Hyperparameter
+from deep.declared import Hyperparameter
 from deep.ledger import Trial, optuna
 from reference.command import UserError
 

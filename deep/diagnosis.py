@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from deep.hypernet import Hypernetwork, frozen_statistics
+from deep.contexts import frozen_statistics
+from deep.hypernet import Hypernetwork
 from deep.updates import Objective
 from reference.command import UserError
 

@@ -14,8 +14,9 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from deep.declared import Hyperparameter
 from deep.draws import Draws
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
 from reference.command import UserError
 
 CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -10,7 +10,6 @@ classes, the parameters and the names of the model are untouched, and `detach` t
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from deep import dropout
 from deep.draws import Draws
 from deep.hyperparameters import Hyperparameters
-from deep.structured import BRANCHES, Branch
+from deep.layers import BRANCHES
+from deep.structured import Branch
 from reference.command import UserError
 
 
@@ -160,50 +160,3 @@ def _check(name: str, module: nn.Module, trainable: int) -> None:
     if trainable != len(list(module.parameters(recurse=False))):
         what = "has frozen parameters beside trainable ones"
         raise UserError(f"layer {name!r} {what}; freeze all or none of them, or leave it without a response")
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """No graph is built for these parameters inside the block, and no gradient reaches them."""
-    those = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in those:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in those:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch statistics are used, but running ones do not move."""
-    those = [module for module in model.modules() if getattr(module, "track_running_stats", False) and module.training]
-    # A module of one's own may have the first alone.
-    momenta = [getattr(module, "momentum", None) for module in those]
-    for module in those:
-        # BatchNorm reads the first, InstanceNorm only the second.
-        module.track_running_stats, module.momentum = False, 0.0  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module, momentum in zip(those, momenta, strict=True):
-            module.track_running_stats, module.momentum = True, momentum  # type: ignore[assignment]
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode; afterwards each in the mode it was in.
-
-    PyTorch's transformer layers then take a short cut around their own Linear layers, and so around the response.
-    """
-    training = [module for module in model.modules() if module.training]
-    short_cut = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    model.eval()
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(short_cut)
-        for module in training:
-            module.training = True

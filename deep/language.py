@@ -22,11 +22,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from deep.declared import Hyperparameter
 from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
+from deep.layers import EmbeddingBranch, register
 from deep.parallel import processes, rank
 from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
-from deep.structured import EmbeddingBranch, register
 from deep.text import Text
 from reference.command import UserError
 

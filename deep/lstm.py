@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep.hyperparameters import Hyperparameters
+from deep.layers import register
 from deep.recurrence import Layer, State
-from deep.structured import Branch, register
+from deep.structured import Branch
 from reference.command import UserError
 
 

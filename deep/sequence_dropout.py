@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deep.layers import register
 from deep.lstm import LSTMBranch
 from deep.recurrence import State
-from deep.structured import register
 
 
 class VariationalDropout(nn.Dropout):

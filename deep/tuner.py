@@ -22,8 +22,9 @@ from torch.optim import SGD, Optimizer, RMSprop
 from deep import diagnosis, updates
 from deep.batches import examples
 from deep.checkpoint import refuse_another
+from deep.contexts import evaluating
 from deep.draws import Draws
-from deep.hypernet import Hypernetwork, evaluating
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
 from deep.parallel import Share, anywhere, average, follow_first, processes
 from deep.updates import Evaluation, Objective

@@ -20,7 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from deep.hypernet import Hypernetwork, evaluating, frozen, frozen_statistics
+from deep.contexts import evaluating, frozen, frozen_statistics
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Pass
 from reference.command import UserError
 from reference.updates import Method

@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
+from deep.declared import Hyperparameter
 from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
 from deep.run import Row, Run
 from deep.tuner import Tuner
 from reference.updates import DELTA_STN, Method

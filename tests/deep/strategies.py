@@ -15,9 +15,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from deep.declared import Hyperparameter
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
 from deep.structured import Branch
 from deep.updates import Objective
 from reference.hypernet import Response

@@ -14,8 +14,9 @@ from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from deep.augment import AUGMENTATIONS, COLOUR, CUTOUT, Augmentation
+from deep.declared import Hyperparameter
 from deep.draws import Draws
-from deep.hyperparameters import Hyperparameter, Hyperparameters, Pass
+from deep.hyperparameters import Hyperparameters, Pass
 from deep.image_changes import affine, brightness, contrast, cutout, grey, hue, saturation
 from deep.network_parts import Standardise
 from deep.parallel import Share

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from deep.contexts import evaluating, frozen, frozen_statistics
 from deep.dropout import dropout_rates
-from deep.hypernet import Hypernetwork, evaluating, frozen, frozen_statistics
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from reference.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two

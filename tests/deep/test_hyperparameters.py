@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep.hyperparameters import Hyperparameter, Hyperparameters, Pass
+from deep.declared import Hyperparameter
+from deep.hyperparameters import Hyperparameters, Pass
 from deep.tuner import Tuner
 from reference.command import UserError
 from tests.deep.strategies import close, half_square

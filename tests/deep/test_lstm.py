@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from deep import Tuner
+from deep.declared import Hyperparameter
 from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameter, Hyperparameters, Pass
+from deep.hyperparameters import Hyperparameters, Pass
 from deep.sequence_dropout import DropConnectLSTM
 from deep.updates import evaluate
 from reference.command import UserError

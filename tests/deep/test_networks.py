@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
+from deep.contexts import frozen, frozen_statistics
 from deep.draws import Draws
 from deep.dropout import dropout_rates
-from deep.hypernet import Hypernetwork, frozen, frozen_statistics
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.network_parts import Standardise
 from deep.networks import NETWORKS, alexnet, mlp, resnet18, simple_cnn, vgg16

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from deep.hypernet import Hypernetwork, frozen
+from deep.contexts import frozen
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Pass
-from deep.structured import RowResponse, register
+from deep.layers import register
+from deep.structured import RowResponse
 from deep.updates import evaluate
 from reference.command import UserError
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
@@ -280,7 +282,7 @@ def test_examples_off_the_first_axis_are_refused() -> None:
 
 
 def test_a_layer_of_ones_own_can_be_registered() -> None:
-    from deep.structured import BRANCHES, LinearBranch
+    from deep.layers import BRANCHES, LinearBranch
 
     class Mine(nn.Linear):
         pass

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR
 
+from deep.declared import Hyperparameter
 from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.hyperparameters import Hyperparameters
 from deep.tuner import Tuner
 from reference.command import UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, Method

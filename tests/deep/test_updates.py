@@ -19,7 +19,8 @@ from torch.optim import LBFGS, SGD
 from torch.utils.checkpoint import checkpoint
 
 from deep import updates
-from deep.hyperparameters import Hyperparameter, Hyperparameters
+from deep.declared import Hyperparameter
+from deep.hyperparameters import Hyperparameters
 from deep.tuner import Tuner
 from deep.updates import Objective
 from reference.command import UserError
