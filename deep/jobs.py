@@ -114,13 +114,7 @@ class Job:
     def run(self, progress: bool = True, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
         """Train, from the last checkpoint where there is one, and write the record."""
         run = self.prepare(progress)
-        facts = {
-            "command": command_line(),
-            "versions": _versions(),
-            "device": self.device,
-            "threads": torch.get_num_threads(),
-        }
-        return record(run, self.settings(), facts, keep)
+        return record(run, self.settings(), provenance(self.device), keep)
 
     def prepare(self, progress: bool = True) -> Run:
         """The run before its first step."""
@@ -179,6 +173,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("torch", "numpy")}
-    return {"python": platform.python_version(), **packages}
+def provenance(device: str, *packages: str) -> dict[str, Any]:
+    """How a record came about: the command, versions (of `packages` too), and what it ran on."""
+    versions = {name: version(name) for name in ("torch", "numpy", *packages)}
+    return {
+        "command": command_line(),
+        "versions": {"python": platform.python_version(), **versions},
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }

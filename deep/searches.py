@@ -9,11 +9,9 @@ NAME            the trial's value
 seconds         of the whole search so far: deep/trial_history.py's clock
 """
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,12 @@ from tqdm import tqdm
 
 from deep.baselines import GRID, SEARCHES, grid, propose, space
 from deep.experiments import Experiment
-from deep.jobs import FIXED, Changes, Job
+from deep.jobs import FIXED, Changes, Job, provenance
 from deep.ledger import Ledger, Trial, lock, study_name
 from deep.parallel import processes
 from deep.run import Row
 from deep.trials import Rest, Trials
-from reference.command import UserError, command_line
+from reference.command import UserError
 from toy import records
 
 __all__ = ["SEARCHES", "Search"]
@@ -148,18 +146,14 @@ class Search:
         with lock(trials.folder / "lock"):
             if not self.is_finished():
                 with records.Writer(self.folder, self.settings()) as writer:
-                    writer.facts |= {"hyperparameters": list(trials.distributions), "best": best, **self._facts()}
+                    writer.facts |= {
+                        "hyperparameters": list(trials.distributions),
+                        "best": best,
+                        **provenance(self.device, "optuna"),
+                    }
                     for row in rows:
                         writer.row(row)
         return rows
-
-    def _facts(self) -> dict[str, Any]:
-        packages = {name: version(name) for name in ("torch", "numpy", "optuna")}
-        return {
-            "command": command_line(),
-            "versions": {"python": platform.python_version(), **packages},
-            "device": self.device,
-        }
 
 
 def _show(bar: "tqdm[Any]", trials: list[Trial]) -> None:
