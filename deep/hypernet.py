@@ -31,8 +31,8 @@ class Hypernetwork:
         respond: whether anything responds; if not, only dropout modules are treated.
 
     Raises:
-        UserError: a layer with parameters that no branch treats, a shared parameter, nothing that could respond, or
-            a model that is tuned already.
+        UserError: layers with parameters that no branch treats, a shared parameter, nothing that could respond, or
+            a model that is compiled, or tuned already.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Hypernetwork:
         respond: bool = True,
     ) -> None:
         self.model, self.hyper, self.draws = model, hyper, draws
+        self.attached = True
         layers = _treated(model, tuple(without_response)) if respond else {}
         dropouts = {
             name: module for name, module in model.named_modules() if name in hyper and dropout.is_dropout(module)
@@ -99,7 +100,13 @@ class Hypernetwork:
         return total.expand(now.n) if now.n is not None else total
 
     def detach(self) -> nn.Module:
-        """The plain model, with the current weights and, in its dropout modules, the tuned rates."""
+        """The plain model, with the current weights and, in its dropout modules, the tuned rates.
+
+        Raises:
+            UserError: it is detached already.
+        """
+        self.refuse_detached()
+        self.attached = False
         now = self.hyper.centre()
         for branch in self:
             del branch.layer.forward
@@ -109,6 +116,15 @@ class Hypernetwork:
             del tuned.module.forward
             tuned.module.p = self.hyper.values()[name]
         return self.model
+
+    def refuse_detached(self) -> None:
+        """Nothing is left to step once the responses are gone.
+
+        Raises:
+            UserError: they are.
+        """
+        if not self.attached:
+            raise UserError("the model is detached; make a new Tuner on it to tune further")
 
 
 def key(name: str) -> str:
@@ -129,31 +145,53 @@ def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]
     names = dict(model.named_modules())
     if unknown := [name for name in without if name not in names]:
         raise UserError(f"the model has no module {unknown[0]!r} to leave without a response")
+    if any(getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod") for module in names.values()):
+        raise UserError("the model is compiled; give it as it was before, and compile what `detach` returns")
+    own = {name: _trainable(module) for name, module in names.items() if not _within(name, without)}
+    _refuse_unknown({name: names[name] for name, parameters in own.items() if parameters})
     layers: dict[str, nn.Module] = {}
     seen: dict[int, str] = {}
-    for name, module in names.items():
-        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
-        if not own or any(name == one or name.startswith(f"{one}.") for one in without):
+    for name, parameters in own.items():
+        if not parameters:
             continue
-        _check(name, module, len(own))
-        for parameter in own:
+        _check(name, names[name], len(parameters))
+        for parameter in parameters:
             if (other := seen.setdefault(id(parameter), name)) != name:
                 what = f"{other!r} and {name!r} share a parameter"
                 raise UserError(f"{what}, which can follow one rule only; untie them, or leave both without a response")
-        layers[name] = module
+        layers[name] = names[name]
     if not layers:
         raise UserError("no layer with parameters that can respond: there is nothing for the hyperparameters to move")
     return layers
 
 
+def _trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+
+
+def _within(name: str, others: Iterable[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in others)
+
+
+def _refuse_unknown(layers: dict[str, nn.Module]) -> None:
+    """One error names all layers that no branch treats, so that one answer is enough."""
+    unknown: list[str] = []
+    for name, layer in layers.items():
+        if type(layer) not in BRANCHES and not _within(name, unknown):
+            unknown.append(name)
+    if not unknown:
+        return
+    kind = type(layers[unknown[0]]).__name__
+    known = ", ".join(sorted(layer.__name__ for layer in BRANCHES))
+    what = f"layer {unknown[0] or kind!r}: no response is known for {kind}"
+    leave = "leave it" if len(unknown) == 1 else f"nor for {len(unknown) - 1} more; leave them"
+    raise UserError(
+        f"{what} (known: {known}); {leave} without one (without_response={unknown}), "
+        f"or deep.register({kind}, a Branch of your own)"
+    )
+
+
 def _check(name: str, module: nn.Module, trainable: int) -> None:
-    kind = type(module).__name__
-    if type(module) not in BRANCHES:
-        known = ", ".join(sorted(layer.__name__ for layer in BRANCHES))
-        raise UserError(
-            f"layer {name or kind!r}: no response is known for {kind} (known: {known}); leave it without one "
-            f"(without_response=[{name!r}]), or deep.register({kind}, a Branch of your own)"
-        )
     if any(isinstance(value, torch.Tensor) and value.requires_grad for value in vars(module).values()):
         what = "computes its weights from other parameters (weight_norm, spectral_norm, pruning)"
         raise UserError(f"layer {name!r} {what}; remove that, or leave it without a response (without_response)")

@@ -91,6 +91,8 @@ class Tuner:
     ) -> None:
         if method is not None and method.control_variate:
             raise UserError(f"{method.name}: the deep layer has no control variate; choose one of the paper's methods")
+        if T_train < 1 or T_valid < 0:
+            raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
         if eps_per not in ("example", "batch"):
             raise UserError(f"eps_per={eps_per!r} is neither 'example' nor 'batch'")
         self.model, self.hyper, self.method = model, hyper, method
@@ -123,7 +125,7 @@ class Tuner:
             The pass that w0's step saw: loss, outputs and gradients.
 
         Raises:
-            UserError: the loss is not finite.
+            UserError: the loss is not finite, or the model is detached.
         """
         n = self._begin(x)
         watch = nullcontext() if self._watched or self.method is None else diagnosis.watching(self.net)
@@ -159,7 +161,7 @@ class Tuner:
         """One step on λ and σ on a validation batch, in evaluation mode.
 
         Raises:
-            UserError: the loss is not finite, or the run is plain.
+            UserError: the loss is not finite, the run is plain, or the model is detached.
         """
         if self.method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
@@ -182,7 +184,7 @@ class Tuner:
         return self.net.squared_norm()
 
     def detach(self) -> nn.Module:
-        """The plain model with the current weights, its dropout modules at the tuned rates."""
+        """The plain model with the current weights, its dropout modules at the tuned rates; it ends the tuner."""
         return self.net.detach()
 
     def state_dict(self) -> dict[str, Any]:
@@ -239,6 +241,7 @@ class Tuner:
         follow_first([*self.model.state_dict().values(), *self.net.Theta, self.hyper.lam, self.hyper.raw_sigma])
 
     def _begin(self, x: Any) -> int:
+        self.net.refuse_detached()
         self.net.follow()
         n = examples(x)
         self.draws.share = share = Share.of(n, self.hyper.lam.device)

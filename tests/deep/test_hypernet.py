@@ -147,6 +147,18 @@ def partly_frozen() -> nn.Module:
     return model
 
 
+def several() -> nn.Module:
+    """An unknown layer's children are left out with it, and need no name of their own."""
+    layers = [nn.Linear(2, 2), nn.GroupNorm(1, 2), nn.MultiheadAttention(2, 1), nn.PReLU()]
+    return nn.Sequential(*layers, nn.GroupNorm(1, 2).requires_grad_(False))
+
+
+def compiled() -> nn.Module:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.compile(backend="eager")
+    return model
+
+
 def pruned() -> nn.Module:
     model = nn.Sequential(nn.Linear(2, 2))
     prune.identity(model[0], "weight")
@@ -158,6 +170,9 @@ def pruned() -> nn.Module:
     [
         (nn.Sequential(nn.Bilinear(2, 2, 1)), {}, r"layer '0': no response is known for Bilinear .*without_response"),
         (Loose(), {}, "layer 'Loose': no response is known for Loose"),
+        (several(), {}, r"GroupNorm .*; nor for 2 more; .*\(without_response=\['1', '2', '3'\]\)"),
+        (several(), {"without_response": ["1", "2"]}, r"leave it without one \(without_response=\['3'\]\)"),
+        (compiled(), {}, "the model is compiled"),
         (shared(), {}, "'0' and '1' share a parameter"),
         (partly_frozen(), {}, "layer '0' has frozen parameters beside trainable ones"),
         (pruned(), {}, "layer '0' computes its weights"),

@@ -229,9 +229,20 @@ def test_weights_used_outside_their_layer_are_refused(method: Method) -> None:
     left.inner_step(x, x)
 
 
+def detached() -> Tuner:
+    one = tuner()
+    one.detach()
+    return one
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: tuner(T_train=0), "T_train=0, T_valid=1: T_train is at least 1"),
+        (lambda: tuner(T_valid=-1), "T_valid=-1"),
+        (lambda: detached().detach(), "the model is detached"),
+        (lambda: detached().inner_step(*batch(0)), "the model is detached"),
+        (lambda: detached().outer_step(*batch(0)), "the model is detached"),
         (lambda: tuner(eps_per="row"), "eps_per='row'"),
         (lambda: tuner(None).outer_step(*batch(0)), "no outer step"),
         (lambda: tuner().inner_step(torch.ones(0, 1, 4, 4), torch.ones(0, 2)), "a batch without examples"),
