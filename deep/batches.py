@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from deep.parallel import processes, rank
 from reference.command import UserError
@@ -29,7 +29,8 @@ class Batches:
         shuffle: another order in each epoch.
 
     Raises:
-        UserError: the dataset is empty, the size is not positive, or a batch has less than a row for each process.
+        UserError: the dataset is empty or not map-style, the size is not positive, or a batch has less than a row for
+            each process.
 
     Example:
         >>> batches = Batches(TensorDataset(torch.arange(5.0), torch.arange(5)), size=2, seed=0, shuffle=False)
@@ -44,6 +45,9 @@ class Batches:
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
+        if isinstance(self.dataset, (DataLoader, IterableDataset)):
+            what = f"{type(self.dataset).__name__} has no items by number, from which batches are drawn"
+            raise UserError(f"{what}; give a map-style dataset (of a DataLoader its `dataset`), and a batch_size")
         if not self.examples:
             raise UserError("a dataset is empty; give training and validation at least one example each")
         if self.size is not None and self.size < 1:

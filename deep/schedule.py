@@ -35,9 +35,9 @@ class Schedule:
         row = max(0, int(np.searchsorted(self.epochs, epoch, side="right")) - 1)
         return {name: float(column[row]) for name, column in self.values.items()}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """As CSV, a column for each hyperparameter."""
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["epoch", *self.values])
             writer.writerows(zip(self.epochs.tolist(), *(one.tolist() for one in self.values.values()), strict=True))
@@ -50,12 +50,13 @@ class Schedule:
         return Schedule(np.array([float(row["epoch"]) for row in rows]), columns)
 
     @staticmethod
-    def read(path: Path) -> "Schedule":
+    def read(path: Path | str) -> "Schedule":
         """From a run's folder, or from a CSV that `save` or a person has written.
 
         Raises:
             UserError: there is no schedule at this path.
         """
+        path = Path(path)
         try:
             return _of_record(records.read(path)) if path.is_dir() else _of_csv(path)
         except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, Dataset, StackDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
 from deep.batches import Batches, overlap
 from reference.command import UserError
@@ -23,6 +23,13 @@ class Items(Dataset):
 
     def __getitem__(self, index: int):
         return torch.tensor([index, 2.0]), index % 3
+
+
+class Stream(IterableDataset):
+    """Items in a row, without numbers."""
+
+    def __iter__(self):
+        return iter(())
 
 
 def tensors(n: int) -> TensorDataset:
@@ -129,3 +136,5 @@ def test_errors():
     for dataset, size, wanted in ((tensors(0), 3, "dataset is empty"), (tensors(2), 0, "a batch of 0 examples")):
         with pytest.raises(UserError, match=wanted):
             Batches(dataset, size, 0)
+    with pytest.raises(UserError, match=r"Stream has no items by number.*a DataLoader its `dataset`"):
+        Batches(Stream(), 2, 0)

@@ -23,7 +23,7 @@ def test_what_is_saved_is_read(columns, epochs, data):
     schedule = Schedule(np.arange(float(epochs)), {name: data.draw(values) for name in columns})
     with TemporaryDirectory() as folder:
         schedule.save(Path(folder) / "schedule.csv")
-        again = Schedule.read(Path(folder) / "schedule.csv")
+        again = Schedule.read(f"{folder}/schedule.csv")
     np.testing.assert_array_equal(again.epochs, schedule.epochs)
     assert list(again.values) == columns
     for name in columns:
