@@ -20,7 +20,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
-from deep import checkpoint, diagnosis
+from deep import checkpoint, diagnosis, interrupts
 from deep.batches import Batches, examples, overlap
 from deep.evaluation import Metric, scores
 from deep.parallel import anywhere, gathered, processes, rank, summed
@@ -90,9 +90,10 @@ class Run:
             if not self.rows:
                 self._end_of_epoch(bar, keep, epoch=0)
                 self._save()
-            while self._epoch <= self.epochs and not self._stopped:
-                self._train_epoch(bar)
-                self._end_of_epoch(bar, keep, self._epoch)
+            with interrupts.held() as interrupted:
+                while self._epoch <= self.epochs and not self._stopped:
+                    self._train_epoch(bar, interrupted)
+                    self._end_of_epoch(bar, keep, self._epoch)
             self._save()
         return self.rows
 
@@ -108,7 +109,7 @@ class Run:
     def _seconds(self) -> float:
         return time.perf_counter() - self._begin
 
-    def _train_epoch(self, bar: "tqdm[Any]") -> None:
+    def _train_epoch(self, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> None:
         tuner = self.tuner
         for x, t in self.train.epoch(self._epoch, self._batch):
             loss, n = float(tuner.inner_step(x, t).loss), examples(x)
@@ -117,10 +118,11 @@ class Run:
             self._sums = [self._sums[0] + n * loss, self._sums[1] + n]
             self._batch += 1
             bar.update()
-            if self.folder is not None and anywhere(
-                self._seconds - self._saved > self.checkpoint_seconds, self._device
-            ):
+            end = anywhere(interrupted(), self._device)
+            if end or anywhere(self._seconds - self._saved > self.checkpoint_seconds, self._device):
                 self._save()
+            if end:
+                raise KeyboardInterrupt
 
     def _end_of_epoch(self, bar: "tqdm[Any]", keep: Callable[[Row], None], epoch: int) -> None:
         if self.replay is not None:

@@ -116,3 +116,8 @@ def killed_at(call: int, owner: Any, name: str, error: type[BaseException] = Kil
         pass
     finally:
         setattr(owner, name, real)
+
+
+def history(folder: Path) -> list[list[str]]:
+    """history.csv without its seconds, which are the last column."""
+    return [line.split(",")[:-1] for line in (folder / "history.csv").read_text().splitlines()]

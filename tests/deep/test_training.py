@@ -24,7 +24,7 @@ from deep.schedule import Schedule
 from deep.training import fit, record
 from reference.command import UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
-from tests.deep.small import OPTIMISERS, Killed, data, killed_at, run, schedulers, timeless, tuner
+from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner
 from toy import records
 
 
@@ -39,11 +39,6 @@ def _unsynced():
 
 EVERY = [*METHODS, None]
 methods = pytest.mark.parametrize("method", EVERY, ids=lambda one: one.name if one else "plain")
-
-
-def history(folder: Path) -> list[list[str]]:
-    """history.csv without its seconds, which are the last column."""
-    return [line.split(",")[:-1] for line in (folder / "history.csv").read_text().splitlines()]
 
 
 def same(one: Any, other: Any) -> bool:
