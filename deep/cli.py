@@ -39,7 +39,7 @@ def parser() -> Parser:
     made = Parser(
         prog="python -m deep",
         description="Run a deep experiment of the paper (5.2, 5.3, H.2, H.3, I) and write its record.",
-        epilog=f"experiments, and how long a run of delta-stn takes on two cores:\n{runs}",
+        epilog=f"experiments, and about how long a run of delta-stn takes on two cores without a GPU:\n{runs}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument

@@ -27,7 +27,7 @@ class Hypernetwork:
     """A model with responses attached.
 
     Args:
-        without_response: names of modules that stay as they are (Θ = 0 there), their children included.
+        without_response: names of modules that stay as they are (Θ = 0 there), their children included; or one name.
         respond: whether anything responds; if not, only dropout modules are treated.
 
     Raises:
@@ -45,7 +45,8 @@ class Hypernetwork:
     ) -> None:
         self.model, self.hyper, self.draws = model, hyper, draws
         self.attached = True
-        layers = _treated(model, tuple(without_response)) if respond else {}
+        without = (without_response,) if isinstance(without_response, str) else tuple(without_response)
+        layers = _treated(model, without) if respond else {}
         dropouts = {
             name: module for name, module in model.named_modules() if name in hyper and dropout.is_dropout(module)
         }

@@ -1,6 +1,7 @@
 """Attaching and detaching: the model stays what it is, and what cannot be treated is one line."""
 
 import copy
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -192,6 +193,11 @@ def test_parameters_outside_any_layer_can_be_left_out() -> None:
     net = attach(Loose(), without_response=[""])
     assert [name for name, _ in net.named()] == ["fc"]
     assert len(net.w0) == 3
+
+
+def test_one_name_to_leave_out_is_a_name_and_not_its_letters() -> None:
+    model = nn.Sequential(OrderedDict(body=nn.Linear(2, 2), b=nn.Linear(2, 2)))
+    assert [name for name, _ in attach(model, without_response="body").named()] == ["b"]
 
 
 @pytest.mark.parametrize("respond", [True, False])
