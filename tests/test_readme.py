@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures import cli
+
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,3 +81,14 @@ def test_the_main_job_draws_every_figure_and_gives_the_results_shown(tmp_path: P
         assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs)
         numbers = [[float(number) for number in NUMBER.findall(line)] for line in (ours, theirs)]
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)
+
+
+@pytest.mark.parametrize("name", ["table01", "table03"])
+def test_the_deep_tables_are_those_of_the_committed_records(name: str, tmp_path: Path) -> None:
+    shown = (ROOT / "deep" / "README.md").read_text(encoding="utf-8").splitlines()
+    records = cli.DEEP[name].shown(cli.gathered([name], tmp_path)[name])
+    page = cli.files(name, records, "png")[f"{name}.md"].decode()
+    lines = [line for line in page.splitlines() if line.startswith(("|", "-"))]
+    assert len(lines) > 4
+    for line in lines:
+        assert line in shown
