@@ -4,7 +4,7 @@ import argparse
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from deep.baselines import GRID
+from deep.baselines import GRID, SEARCHES
 from deep.experiments import EXPERIMENTS, Experiment
 from deep.jobs import BY_SLUG, FIXED, Changes, Job
 from deep.parallel import rank
-from deep.searches import SEARCHES, Search
+from deep.run import Row
+from deep.searches import Search
 from deep.sweeps import work_off
-from deep.training import Row
 from reference.arguments import finite, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 
@@ -87,10 +87,11 @@ def jobs(options: Namespace) -> list[Job | Search]:
     Raises:
         UserError: an unknown experiment, preset or method, or options that do not go together.
     """
-    experiment = _known(options.experiment, EXPERIMENTS, "experiment")
-    _known(options.preset, experiment.presets, "preset")
+    _refuse_unknown("experiment", options.experiment, EXPERIMENTS)
+    experiment = EXPERIMENTS[options.experiment]
+    _refuse_unknown("preset", options.preset, experiment.presets)
     for method in options.method:
-        _known(method, dict.fromkeys(KNOWN_METHODS), "method")
+        _refuse_unknown("method", method, KNOWN_METHODS)
     if (options.values or options.noise or options.schedule) and options.method != [FIXED]:
         raise UserError("--values, --noise and --schedule belong to --method fixed")
     if options.method == [FIXED] and not (options.values or options.schedule):
@@ -101,10 +102,9 @@ def jobs(options: Namespace) -> list[Job | Search]:
     ]
 
 
-def _known(name: str, table: dict | object, what: str):
-    if name not in table:  # type: ignore[operator]
-        raise UserError(f"unknown {what} {name!r}; choose from {', '.join(table)}")  # type: ignore[arg-type]
-    return table[name]  # type: ignore[index]
+def _refuse_unknown(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise UserError(f"unknown {what} {name!r}; choose from {', '.join(known)}")
 
 
 def _changes(options: Namespace) -> list[Changes]:

@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 
 from deep.image_problems import alexnet, dropout_schedule, mlp, resnet18, simple_cnn, vgg16
 from deep.problems import Problem, Size
+from deep.run import Scheduler
 from deep.text_problems import language_model
-from deep.training import Scheduler
 from deep.tuner import OptimizerFactory, Tuner
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]
@@ -86,8 +86,6 @@ class Experiment:
     tau_of: Mapping[str, float] = field(default_factory=dict)
 
 
-CIFAR = Optimisation(lr=0.03, decay=(0.3, 0.2))
-
 EXPERIMENTS = {
     one.name: one
     for one in (
@@ -119,7 +117,7 @@ EXPERIMENTS = {
             "cifar-alexnet",
             "H.2.3: AlexNet, 8 drop rates and 10 of augmentation; tables 1 and 3, figure 6",
             alexnet,
-            CIFAR,
+            Optimisation(lr=0.03, decay=(0.3, 0.2)),
             {
                 "paper": Size(epochs=200),
                 "cpu": Size(epochs=30, warm_up=2, rows=5000, test_rows=1000, width=0.25),

@@ -108,14 +108,14 @@ class Hypernetwork:
         """
         self.refuse_detached()
         self.attached = False
-        now = self.hyper.centre()
+        now, values = self.hyper.centre(), self.hyper.values()
         for branch in self:
             del branch.layer.forward
             if now.c is not None:
                 branch.settle(now.c[0])
         for name, tuned in self._dropouts.items():
             del tuned.module.forward
-            tuned.module.p = self.hyper.values()[name]
+            tuned.module.p = values[name]
         return self.model
 
     def refuse_detached(self) -> None:

@@ -5,10 +5,8 @@ method     stn, reparam-stn, centered-stn, delta-stn, or `fixed`: a plain run at
 changes    what differs from the experiment as it stands; each is part of the folder's name
 """
 
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,11 @@ import torch
 
 from deep.experiments import Experiment
 from deep.problems import Problem, Size
+from deep.run import Row, Run
 from deep.schedule import Schedule
-from deep.training import Row, Run, record
+from deep.training import record
 from deep.tuner import Tuner
-from reference.command import UserError, command_line
+from reference.command import UserError
 from reference.updates import METHODS, Method
 from toy import records
 
@@ -174,11 +173,5 @@ def _device(name: str) -> torch.device:
 
 
 def provenance(device: str, *packages: str) -> dict[str, Any]:
-    """How a record came about: the command, versions (of `packages` too), and what it ran on."""
-    versions = {name: version(name) for name in ("torch", "numpy", *packages)}
-    return {
-        "command": command_line(),
-        "versions": {"python": platform.python_version(), **versions},
-        "device": device,
-        "threads": torch.get_num_threads(),
-    }
+    """How a record came about: as `records` has it, and what it ran on."""
+    return records.provenance("torch", "numpy", *packages) | {"device": device, "threads": torch.get_num_threads()}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from deep.batches import Batches
 from deep.draws import Draws
+from deep.evaluation import Metric
 from deep.hyperparameters import Hyperparameters
-from deep.training import Metric
 
 
 @dataclass(frozen=True)

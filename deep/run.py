@@ -118,11 +118,11 @@ class Run:
             self._sums = [self._sums[0] + n * loss, self._sums[1] + n]
             self._batch += 1
             bar.update()
-            end = anywhere(interrupted(), self._device)
-            if end or anywhere(self._seconds - self._saved > self.checkpoint_seconds, self._device):
+            # One question to all processes at each step, the second only after a yes.
+            if anywhere(interrupted() or self._seconds - self._saved > self.checkpoint_seconds, self._device):
                 self._save()
-            if end:
-                raise KeyboardInterrupt
+                if anywhere(interrupted(), self._device):
+                    raise KeyboardInterrupt
 
     def _end_of_epoch(self, bar: "tqdm[Any]", keep: Callable[[Row], None], epoch: int) -> None:
         if self.replay is not None:

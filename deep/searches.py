@@ -27,8 +27,6 @@ from deep.trials import Rest, Trials
 from reference.command import UserError
 from toy import records
 
-__all__ = ["SEARCHES", "Search"]
-
 PAUSE = 1.0
 """Seconds between looks at whether the others are done."""
 

@@ -56,11 +56,11 @@ class RowResponse(nn.Module):
     def squared_norm(self, general: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
         """‖w + Δw‖² for each c, without forming any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows."""
         s = self.scale(c)
-        cross = (general * self.response).movedim(self.axis, 0).flatten(1).sum(1) if general.ndim > 1 else None
-        square = self.response.square().movedim(self.axis, 0).flatten(1).sum(1) if general.ndim > 1 else None
-        if cross is None or square is None:
-            cross, square = general * self.response, self.response.square()
+        cross, square = self._row_sums(general * self.response), self._row_sums(self.response.square())
         return general.square().sum() + 2 * s @ cross + s.square() @ square
+
+    def _row_sums(self, x: Tensor) -> Float[Tensor, "rows"]:
+        return x.movedim(self.axis, 0).reshape(x.shape[self.axis], -1).sum(1)
 
 
 class Branch(nn.Module, Generic[L]):

@@ -16,8 +16,6 @@ from deep.tuner import Tuner
 from reference.command import UserError
 from toy import records
 
-__all__ = ["Metric", "Row", "Run", "Scheduler", "fit", "record"]
-
 
 def fit(
     tuner: Tuner,

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from figures import style
-from figures.trained import Curve, best, mean, method, replicas, so_far
+from figures.trained import Curve, mean, method, replicas, so_far
 from toy.records import Record
 
 WIDTH = 1.4
@@ -53,11 +53,6 @@ def draw_points(axes: Axes, points: Mapping[float, Sequence[float]], gid: str, *
     look: dict[str, Any] = {"marker": "o", **line}
     axes.plot(places, means, gid=gid, linewidth=WIDTH, markersize=4, **look)
     axes.vlines(places, least, most, color=line["color"], linewidth=WIDTH, alpha=0.5)
-
-
-def final_losses(records: Sequence[Record]) -> list[float]:
-    """Each run's best validation loss."""
-    return [best(record)[0] for record in records]
 
 
 def loss_axis(axes: Axes) -> None:

@@ -12,16 +12,18 @@ history     one row for each kept step; columns that hold times have names that 
 import csv
 import json
 import os
+import platform
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 import numpy as np
 
-from reference.command import UserError
+from reference.command import UserError, command_line
 
 SETTINGS, HISTORY = "settings.json", "history.csv"
 
@@ -95,6 +97,12 @@ class Writer:
         (self.folder / HISTORY).unlink(missing_ok=True)
         os.replace(self._parts[SETTINGS], self.folder / SETTINGS)
         os.replace(self._parts[HISTORY], self.folder / HISTORY)
+
+
+def provenance(*packages: str) -> dict[str, Any]:
+    """How a record came about: the command, and the versions of Python and of packages."""
+    versions = {name: version(name) for name in packages}
+    return {"command": command_line(), "versions": {"python": platform.python_version(), **versions}}
 
 
 def discard_parts(folder: Path) -> None:

@@ -6,16 +6,14 @@ steps       (K,)      outer updates that are kept
 trajectory  (K, R)    of states
 """
 
-import platform
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -24,7 +22,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from reference.command import UserError, command_line
+from reference.command import UserError
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse
 from reference.updates import State
@@ -140,7 +138,7 @@ def _write(job: Job, seed: int, index: int, trajectory: Trajectory) -> None:
     outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
     exact, columns = _exact(job, seed, index, states[:sound])
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        writer.facts |= {"outcome": outcome, "exact": exact, **_provenance()}
+        writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
         writer.header(["update", "iteration", "seconds", *columns])
         for step, (update, seconds, _) in enumerate(kept[:sound]):
             iteration = job.experiment.schedule.iterations(update)
@@ -180,8 +178,3 @@ def _sound(job: Job, states: list[State]) -> int:
         if not all(np.isfinite(value).all() for value in values):
             return step
     return len(states)
-
-
-def _provenance() -> Mapping[str, Any]:
-    packages = {name: version(name) for name in ("numpy", "scipy", "scikit-learn")}
-    return {"command": command_line(), "versions": {"python": platform.python_version(), **packages}}
