@@ -83,6 +83,8 @@ def encode(figure: Figure, kind: str) -> bytes:
     with mpl.rc_context(RC), warnings.catch_warnings():
         # A data set's name may hold letters that the font lacks: boxes stand for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
+        # The first layout changes which ticks there is room for, and so how wide their labels are; the second knows.
+        figure.draw_without_rendering()
         figure.savefig(content, format=kind, metadata=_NO_DATE[kind])
     return content.getvalue()
 
