@@ -19,7 +19,7 @@ from deep.parallel import rank
 from deep.run import Row
 from deep.searches import Search
 from deep.sweeps import work_off
-from reference.arguments import finite, path, positive, whole_number, writable
+from reference.arguments import finite, fraction, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 
 KNOWN_METHODS = (*BY_SLUG, *SEARCHES, FIXED)
@@ -58,8 +58,10 @@ def parser() -> Parser:
     change("--sigma", nargs="+", type=positive, metavar="S", help="perturbation scale; several: a run each")
     change("--intervals", nargs="+", type=_intervals, metavar="A:B", help="A inner steps, then B outer ones")
     change("--theta-rate", type=positive, metavar="R", help="Θ's learning rate in units of w0's")
+    change("--theta-momentum", type=fraction, metavar="M", help="Θ's own momentum, from 0 to below 1")
     change("--warm-up", type=whole_number(0, MOST), metavar="E", help="epochs before the first outer step")
     change("--epochs", type=whole_number(1, MOST), metavar="E")
+    change("--rows", type=whole_number(1, MOST), metavar="N", help="of the training part, validation included")
     fixed = made.add_argument_group("the method `fixed`").add_argument
     fixed("--values", nargs="+", type=_value, default=[], metavar="NAME=VALUE", help="hyperparameters as given")
     fixed("--noise", type=positive, metavar="S", help="perturbed by N(0, S²) all the same")
@@ -112,8 +114,10 @@ def _changes(options: Namespace) -> list[Changes]:
     common = Changes(
         tau=options.tau,
         theta_rate=options.theta_rate,
+        theta_momentum=options.theta_momentum,
         warm_up=options.warm_up,
         epochs=options.epochs,
+        rows=options.rows,
         noise=options.noise,
         schedule=None if options.schedule is None else str(options.schedule),
         values=dict(options.values),

@@ -44,9 +44,9 @@ class Optimisation:
     outer: OptimizerFactory = partial(RMSprop, lr=0.01)  # noqa: RUF009  (frozen, and a partial holds no state)
     learn_sigma: bool = True
 
-    def weights(self, factor: float = 1.0) -> OptimizerFactory:
-        """The optimiser of w0, or of Θ with a learning rate `factor` times as large."""
-        return partial(SGD, lr=factor * self.lr, momentum=self.momentum)
+    def weights(self, factor: float = 1.0, momentum: float | None = None) -> OptimizerFactory:
+        """The optimiser of w0, or of Θ with a learning rate `factor` times as large and a momentum of its own."""
+        return partial(SGD, lr=factor * self.lr, momentum=self.momentum if momentum is None else momentum)
 
     def schedulers(self, tuner: Tuner, epochs: int) -> list[Scheduler]:
         """The schedulers of w0's and Θ's learning rates."""

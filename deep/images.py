@@ -92,7 +92,13 @@ def split(n: int, valid_fraction: float, seed: int) -> tuple[Int64[Tensor, " k"]
 
 
 def datasets(images: ImageSet, valid_fraction: float, seed: int, rows: int | None = None) -> Splits:
-    """Training rows (the first `rows` of them, where given) in two, and the test rows."""
+    """Training rows (the first `rows` of them, where given) in two, and the test rows.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if rows is not None and rows > len(images.train.t):
+        raise UserError(f"the training part has {len(images.train.t)} rows, not {rows}; choose fewer, or leave it out")
     x, t = images.train.x[:rows], images.train.t[:rows]
     parts = [(x[chosen], t[chosen]) for chosen in split(len(t), valid_fraction, seed)]
     return Splits(*(TensorDataset(x.float() / 255, t) for x, t in [*parts, (images.test.x, images.test.t)]))

@@ -35,8 +35,8 @@ class Changes:
         tau: weight of the entropy.
         sigma: the perturbation scale at the start.
         T_train, T_valid: inner steps, and the outer steps after them.
-        theta_rate: Θ's learning rate in units of w0's.
-        warm_up, epochs: as in `Size`.
+        theta_rate, theta_momentum: Θ's learning rate in units of w0's, and Θ's own momentum.
+        warm_up, epochs, rows: as in `Size`.
         noise: for `fixed`: hyperparameters perturbed by N(0, σ²) with this σ.
         schedule: for `fixed`: the run or the CSV to replay.
         values: for `fixed`: name -> s(λ).
@@ -48,8 +48,10 @@ class Changes:
     T_train: int | None = None
     T_valid: int | None = None
     theta_rate: float | None = None
+    theta_momentum: float | None = None
     warm_up: int | None = None
     epochs: int | None = None
+    rows: int | None = None
     noise: float | None = None
     schedule: str | None = None
     values: Mapping[str, float] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class Job:
     @property
     def size(self) -> Size:
         """The preset's, with the changes."""
-        made = {name: self.changes.made[name] for name in ("warm_up", "epochs") if name in self.changes.made}
+        made = {name: value for name, value in self.changes.made.items() if name in ("warm_up", "epochs", "rows")}
         return replace(self.experiment.presets[self.preset], **made)
 
     @property
@@ -150,7 +152,7 @@ class Job:
             augment=problem.augment,
             predict=problem.predict,
             w0=optimisation.weights(),
-            Theta=optimisation.weights(changes.theta_rate or 1.0),
+            Theta=optimisation.weights(changes.theta_rate or 1.0, changes.theta_momentum),
             lam=optimisation.outer,
             sigma=optimisation.outer if optimisation.learn_sigma else None,
             tau=self.tau,

@@ -17,11 +17,13 @@ def language_model(size: Size, start: float | None, seed: int, data_home: Path |
     """H.3: seven hyperparameters. The Penn Treebank, or `size.data` for the novel; a folder of one's own before both.
 
     Raises:
-        UserError: no folder for an experiment on the Penn Treebank.
+        UserError: no folder for an experiment on the Penn Treebank, or a text of fewer words than `size.rows`.
     """
     if data_home is None and size.data is None:
         raise UserError("the Penn Treebank is the LDC's, not shipped; give --data-home the folder of its three files")
     corpus = novel() if data_home is None else folder(data_home)
+    if size.rows is not None and size.rows > len(corpus.train):
+        raise UserError(f"the training text has {len(corpus.train)} words, not {size.rows}; choose fewer")
     model = LanguageModel(len(corpus.vocabulary), size.batch, max(1, round(650 * size.width))).to(device)
     declared = hyperparameters(model)
     if start is not None:

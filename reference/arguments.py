@@ -38,6 +38,13 @@ def positive(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """An argument type: a number from 0 to below 1."""
+    if not 0 <= (value := finite(text)) < 1:
+        raise UserError(f"{text!r} is not from 0 to below 1")
+    return value
+
+
 def path(text: str) -> Path:
     """An argument type: a path. What is empty, as a variable of the shell that is not set, is not taken for `.`."""
     if not text:

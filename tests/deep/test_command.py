@@ -101,6 +101,24 @@ def test_several_starts_scales_intervals_and_seeds_are_a_run_each(tiny: pytest.M
         assert record.history["outer_steps"][-1] == 2 // steps["T_train"] * steps["T_valid"]
 
 
+def test_thetas_own_rate_and_momentum_move_theta_alone_in_the_first_step(tiny: pytest.MonkeyPatch) -> None:
+    """A step of Θ moves λ alone, and that only later: rates differ where Θ has learned, w0's first epoch does not."""
+    changes = ("", " --theta-rate 10", " --theta-momentum 0", " --theta-rate 10 --theta-momentum 0")
+    for change in changes:
+        call(tiny, f"mnist-mlp --preset smoke --epochs 2 --warm-up 1 --intervals 1:1{change}")
+    histories = [record.history for record in records.find(Path("out"))]
+    assert len(histories) == 4
+    assert len({history["valid_loss"][1] for history in histories}) == 1
+    assert len({history["drop_1"][2] for history in histories}) == 4
+
+
+def test_an_experiment_takes_as_many_rows_as_it_is_told(tiny: pytest.MonkeyPatch) -> None:
+    for rows in (129, 300):
+        call(tiny, f"mnist-mlp --preset smoke --rows {rows}")
+    steps = {record.settings["size"]["rows"]: record.history["inner_steps"][-1] for record in records.find(Path("out"))}
+    assert steps == {129: 1, 300: 2}  # 110 and 255 rows after validation, in batches of 128
+
+
 def test_sensitivity_looks_at_scales_and_at_intervals_unless_told(tiny: pytest.MonkeyPatch) -> None:
     call(tiny, "sensitivity --preset smoke")
     points = [record.settings["changes"] for record in records.find(Path("out"))]
@@ -140,6 +158,9 @@ REFUSALS = {
     "mnist-mlp --preset smoke --start 0.95": "its start 0.95 is not strictly between 0.0 and 0.95",
     "mnist-mlp --preset smoke --start 0": "'0' is not above zero",
     "mnist-mlp --preset smoke --sigma -1": "'-1' is not above zero",
+    "mnist-mlp --preset smoke --theta-momentum 1": "'1' is not from 0 to below 1",
+    "mnist-mlp --preset smoke --rows 1501": "the training part has 1500 rows, not 1501",
+    "ptb-lstm --preset smoke --rows 100000": "the training text has",
     "mnist-mlp --preset smoke --tau nan": "'nan' is not a finite number",
     "mnist-mlp --preset smoke --intervals 5": "'' is not a whole number",
     "mnist-mlp --preset smoke --seed -1": "'-1' is not a whole number",
