@@ -7,7 +7,8 @@
     g          ∂L/∂Δw               (..., m)
 
 A response answers three questions: Δw = Θc (`apply`), the gradient in its own parameters (`gradient`), and Θᵀg
-(`adjoint`), the response gradient of Eqn. 2.4.
+(`adjoint`), the response gradient of Eqn. 2.4. Its parameters' gradients, which have its own form, can be divided by
+σ² (`per_variance`) and descended (`minus`).
 """
 
 from abc import ABC, abstractmethod
@@ -32,6 +33,10 @@ class Response(ABC):
     @abstractmethod
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         """Θᵀg."""
+
+    @abstractmethod
+    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "Response":
+        """A gradient of this form with what follows λ_j divided by σ_j², its curvature by Observation 1."""
 
     def minus(self, alpha: float, gradient: "Response") -> "Response":
         """The response after a step of gradient descent of size alpha, field by field."""
@@ -62,6 +67,10 @@ class FullResponse(Response):
 
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         return np.vecmat(g, self.Theta)
+
+    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "FullResponse":
+        """Column by column."""
+        return FullResponse(self.Theta / sigma[..., None, :] ** 2)
 
 
 def uncentred_weights(

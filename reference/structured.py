@@ -10,7 +10,7 @@ states 3.14's shapes for W transposed (m_i × m_{i+1}) but scales one unit's wei
 The layer's weights in the flat vector w are W, row after row, then b.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -65,6 +65,11 @@ class StructuredResponse(Response):
         G_W, g_b = self.split(g)
         return np.vecmat(np.sum(G_W * self.W_response, axis=-1), self.U) + np.vecmat(g_b * self.b_response, self.V)
 
+    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "StructuredResponse":
+        """U and V column by column; W_response and b_response, which belong to no λ_j, as they are."""
+        variance = sigma[..., None, :] ** 2
+        return replace(self, U=self.U / variance, V=self.V / variance)
+
     @property
     def Theta(self) -> Float[ndarray, "... p h"]:
         """The full Θ of Eqn. 3.1 that this structure stands for, column by column."""
@@ -98,6 +103,10 @@ class LayeredResponse(Response):
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         """The sum of the layers' Θᵀg."""
         return np.sum([layer.adjoint(g_i) for layer, g_i in zip(self.layers, self.split(g), strict=True)], axis=0)
+
+    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "LayeredResponse":
+        """Layer by layer."""
+        return replace(self, layers=tuple(layer.per_variance(sigma) for layer in self.layers))
 
     def minus(self, alpha: float, gradient: Response) -> "LayeredResponse":
         """Layer by layer."""

@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2: one update rule with three switches, for STN, Reparam STN, Centered STN and Δ-STN.
+"""Algorithms 1 and 2: one update rule with three switches, for STN, Reparam STN, Centered STN and Δ-STN; two beyond.
 
     name        symbol        shape
     lam, sigma  λ, σ          (..., h)
@@ -30,6 +30,7 @@ class Method:
         unperturbed: w0 descends the loss at ε = 0 (Eqn. 3.9), not at ε (Eqn. 2.5).
         linearised: Θ sees the network linearised at w0 (Eqn. 3.13).
         control_variate: beyond the paper: Θ's gradient less ∇L_T(λ, w0) cᵀ, which has mean zero.
+        normalised: beyond the paper: Θ's step on column j divided by σ_j², that column's curvature by Observation 1.
     """
 
     name: str
@@ -37,17 +38,21 @@ class Method:
     unperturbed: bool
     linearised: bool
     control_variate: bool = False
+    normalised: bool = False
 
     def __post_init__(self) -> None:
         if (self.unperturbed or self.linearised) and not self.centred:
             raise ValueError("w0 is the current weights only in the centred form: no switch without `centred`")
         if self.control_variate and not self.unperturbed:
             raise ValueError("the control variate is the gradient of Eqn. 3.9: it needs `unperturbed`")
+        if self.normalised and not self.centred:
+            raise ValueError("column j's curvature is σ_j² times G_w in the centred form only: it needs `centred`")
 
     @property
     def slug(self) -> str:
-        """The name on a command line and in paths, as `delta-stn`."""
-        return self.name.replace("Δ", "delta").replace(" ", "-").lower()
+        """The name on a command line and in paths, as `delta-stn` or `delta-stn-cv`."""
+        plain = self.name.replace("Δ", "delta").replace("with control variate", "CV").replace(",", "")
+        return plain.replace(" ", "-").lower()
 
 
 STN = Method("STN", centred=False, unperturbed=False, linearised=False)
@@ -55,6 +60,12 @@ REPARAM_STN = Method("Reparam STN", centred=True, unperturbed=False, linearised=
 CENTERED_STN = Method("Centered STN", centred=True, unperturbed=True, linearised=False)
 DELTA_STN = Method("Δ-STN", centred=True, unperturbed=True, linearised=True)
 METHODS = (STN, REPARAM_STN, CENTERED_STN, DELTA_STN)
+
+DELTA_STN_CV = replace(DELTA_STN, name="Δ-STN with control variate", control_variate=True)
+DELTA_STN_NORMALISED = replace(DELTA_STN, name="Δ-STN, normalised", normalised=True)
+DELTA_STN_CV_NORMALISED = replace(DELTA_STN_CV, name="Δ-STN with control variate, normalised", normalised=True)
+BEYOND = (DELTA_STN_CV, DELTA_STN_NORMALISED, DELTA_STN_CV_NORMALISED)
+"""Not in the paper."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ def inner_step(
         state = replace(state, w0=state.w0 - alpha1 * train.grad_w(state.lam, state.w0))
     c = response_input(method, state.lam, eps)
     g = perturbed_gradient(method, train_perturbed, state.lam + eps, state.w0, state.response.apply(c))
-    response = state.response.minus(alpha1, state.response.gradient(c, g))
+    response = _response_step(method, state, c, g, alpha1)
     w0 = state.w0 if method.unperturbed else state.w0 - alpha1 * g
     return replace(state, w0=w0, response=response)
 
@@ -124,8 +135,15 @@ def _control_variate_step(
     # Both gradients at the same w0 and with the same masks, or the difference would not vanish with ε.
     g0 = train.grad_w(state.lam, state.w0)
     g = perturbed_gradient(method, train, state.lam + eps, state.w0, state.response.apply(eps)) - g0
-    response = state.response.minus(alpha1, state.response.gradient(eps, g))
+    response = _response_step(method, state, eps, g, alpha1)
     return replace(state, w0=state.w0 - alpha1 * g0, response=response)
+
+
+def _response_step(
+    method: Method, state: State, c: Float[ndarray, "... h"], g: Float[ndarray, "... m"], alpha1: float
+) -> Response:
+    gradient = state.response.gradient(c, g)
+    return state.response.minus(alpha1, gradient.per_variance(state.sigma) if method.normalised else gradient)
 
 
 def outer_gradients(

@@ -121,6 +121,9 @@ class Biasless(Response):
     def adjoint(self, g: ndarray) -> ndarray:
         return self.whole.adjoint(self.padded(g))
 
+    def per_variance(self, sigma: ndarray) -> "Biasless":
+        return Biasless(self.whole.per_variance(sigma))
+
     def minus(self, alpha: float, gradient: Response) -> "Biasless":
         assert isinstance(gradient, Biasless)
         moved = self.whole.minus(alpha, gradient.whole)

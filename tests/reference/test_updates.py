@@ -1,9 +1,9 @@
 """Algorithms 1 and 2: every expected step against differences of the objective that the paper says it descends."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -13,13 +13,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from reference.dropout import InputDropout
-from reference.hypernet import FullResponse
+from reference.hypernet import FullResponse, Response
 from reference.linear_network import LinearNetwork
 from reference.objective import TrainingObjective
 from reference.perturbation import expectation, quadrature
 from reference.problem import Problem
 from reference.ridge import Ridge
+from reference.structured import LayeredResponse
 from reference.updates import (
+    BEYOND,
     CENTERED_STN,
     DELTA_STN,
     METHODS,
@@ -174,6 +176,13 @@ def test_the_mean_over_all_masks_is_the_step_on_the_expected_loss(method: Method
     assert_allclose(w0, *exactly(expected.w0, masked.w0))
     Theta = np.tensordot(weights, dense(masked.response), 1)
     assert_allclose(Theta, *exactly(dense(expected.response), dense(masked.response)))
+
+
+def paths(response: Response) -> list[str]:
+    """The names of `parameters`, in their order."""
+    if isinstance(response, LayeredResponse):
+        return [name for layer in response.layers for name in paths(layer)]
+    return [field.name for field in fields(cast(Any, response))]
 
 
 class Unused(TrainingObjective):
@@ -488,6 +497,55 @@ def test_divided_by_sigma_squared_its_variance_stays_bounded_as_sigma_vanishes(m
     assert_allclose(plain * small**2, g0**2, rtol=1e-3, atol=1e-3 * (size + np.abs(g0).max() ** 2))
 
 
+# Θ's step divided by σ² (beyond the paper).
+
+divided = st.sampled_from(METHODS[1:] + with_control_variate).map(lambda method: replace(method, normalised=True))
+
+
+@given(divided, states(problems(), structured=True))
+def test_normalised_what_follows_lam_j_takes_a_step_divided_by_its_variance(method: Method, drawn: Drawn):
+    case, state = drawn.case, drawn.state
+    eps = case.normal(case.lam.shape[-1])
+    plain, after = (
+        inner_step(replace(method, normalised=n), state, eps, case.problem, case.problem, ALPHA1) for n in (False, True)
+    )
+    assert_array_equal(after.w0, plain.w0)
+    for path, before, undivided, found in zip(
+        paths(state.response), *map(parameters, (state.response, plain.response, after.response)), strict=True
+    ):
+        moved = before - undivided
+        if path in ("Theta", "U", "V"):
+            moved = np.stack([moved[..., j] / state.sigma[..., None, j] ** 2 for j in range(eps.shape[-1])], axis=-1)
+        assert_allclose(before - found, *exactly(moved, before / state.sigma.min() ** 2))
+
+
+@given(divided, states(problems(), structured=True))
+def test_at_sigma_one_normalised_is_not_normalised_bit_for_bit(method: Method, drawn: Drawn):
+    case, state = drawn.case, replace(drawn.state, sigma=np.ones_like(drawn.state.sigma))
+    eps = case.normal(case.lam.shape[-1])
+    plain, after = (
+        inner_step(replace(method, normalised=n), state, eps, case.problem, case.problem, ALPHA1) for n in (False, True)
+    )
+    for found, desired in zip(parameters(after.response), parameters(plain.response), strict=True):
+        assert_array_equal(found, desired)
+
+
+@given(divided, states(quadratics(single)), st.integers(1, 4))
+def test_for_quadratic_losses_normalised_means_contract_alike_for_every_sigma(method: Method, drawn: Drawn, steps: int):
+    # Theorem 3's mean gradient is (B + AΘ) diag(σ²): divided by σ² it is A(Θ - Θ*), plain gradient descent on a bowl.
+    problem, state = drawn.case.problem, drawn.state
+    Theta_star, A = problem.best_response_jacobian(state.lam), problem.train.A
+    eps, weights = points(state.sigma)
+    error = dense(state.response) - Theta_star
+    scales = [np.abs(problem.train.B).max(), np.abs(state.w0).max(), np.abs(problem.train.d).max(), Theta_star, error]
+    for _ in range(steps):
+        after = inner_step(method, state, eps, problem, problem, ALPHA1)
+        w0 = np.tensordot(weights, np.broadcast_to(after.w0, (len(eps), *state.w0.shape)), 1)
+        state = replace(state, w0=w0, response=FullResponse(np.tensordot(weights, dense(after.response), 1)))
+        error = error - ALPHA1 * A @ error
+        assert_allclose(dense(state.response) - Theta_star, *exactly(error, *(s / 0.2**2 for s in scales)))
+
+
 # The switches.
 
 
@@ -499,19 +557,31 @@ def test_the_methods_are_the_table_of_section_3():
         "Centered STN": (True, True, False),
         "Δ-STN": (True, True, True),
     }
-    assert not any(method.control_variate for method in METHODS)
+    assert not any(method.control_variate or method.normalised for method in METHODS)
 
 
-@pytest.mark.parametrize("switches", list(product([False, True], repeat=4)))
-def test_only_switches_that_go_together_are_accepted(switches: tuple[bool, bool, bool, bool]):
-    centred, unperturbed, linearised, control_variate = switches
+def test_what_is_beyond_the_paper_is_delta_stn_with_more():
+    table = {method.slug: (method.control_variate, method.normalised) for method in BEYOND}
+    assert table == {
+        "delta-stn-cv": (True, False),
+        "delta-stn-normalised": (False, True),
+        "delta-stn-cv-normalised": (True, True),
+    }
+    for method in BEYOND:
+        assert replace(method, name=DELTA_STN.name, control_variate=False, normalised=False) == DELTA_STN
+    assert [method.slug for method in METHODS] == ["stn", "reparam-stn", "centered-stn", "delta-stn"]
+
+
+@pytest.mark.parametrize("switches", list(product([False, True], repeat=5)))
+def test_only_switches_that_go_together_are_accepted(switches: tuple[bool, bool, bool, bool, bool]):
+    centred, unperturbed, linearised, control_variate, normalised = switches
     # Eqns. 3.9 and 3.13 are about the current weights, which w0 is in the centred form only; the control variate is
-    # the gradient of Eqn. 3.9.
-    allowed = centred or not (unperturbed or linearised)
+    # the gradient of Eqn. 3.9; and the columns' curvatures are σ_j² in the centred form only (Eqn. 3.5).
+    allowed = centred or not (unperturbed or linearised or normalised)
     if allowed and (unperturbed or not control_variate):
         assert Method("any", *switches).centred == centred
     else:
-        with pytest.raises(ValueError, match=r"needs `unperturbed`|without `centred`"):
+        with pytest.raises(ValueError, match=r"needs `unperturbed`|needs `centred`|without `centred`"):
             Method("any", *switches)
 
 
