@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from deep.baselines import GRID, SEARCHES, grid, propose, space
+from deep.baselines import BAYES, GRID, SEARCHES, STARTS, grid, propose, space
 from deep.experiments import Experiment
 from deep.jobs import FIXED, Changes, Job, provenance
 from deep.ledger import Ledger, Trial, lock, study_name
@@ -113,7 +113,8 @@ class Search:
     def _searched(self) -> dict[str, Any]:
         """What each trial's values depend on, of whatever number."""
         points = {name: list(map(float, points)) for name, points in self.grid.items()}
-        return self._job.settings() | {"grid": points}
+        starts = {"starts": STARTS} if self.method == BAYES else {}
+        return self._job.settings() | {"grid": points} | starts
 
     def _trials(self) -> Trials:
         job, folder = replace(self._job, method=FIXED), self.folder / "trials"

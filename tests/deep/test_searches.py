@@ -122,8 +122,8 @@ def best_of(method: str, seed: int, count: int) -> float:
 
 def test_bayesian_optimisation_finds_a_lower_loss_than_random_search_in_as_many_trials():
     seeds = range(3)
-    assert np.median([best_of(BAYES, seed, 13) for seed in seeds]) < 0.2 * np.median(
-        [best_of(RANDOM, seed, 13) for seed in seeds]
+    assert np.median([best_of(BAYES, seed, 8) for seed in seeds]) < 0.2 * np.median(
+        [best_of(RANDOM, seed, 8) for seed in seeds]
     )
 
 
@@ -138,6 +138,24 @@ def test_bayesian_optimisation_depends_on_the_scores_and_on_nothing_that_was_dra
     diverged = replace(done[0], score=float("inf"))
     assert once != propose(BAYES, SPACE, 0, 12, [*done, waiting])
     assert 0 <= propose(BAYES, SPACE, 0, 11, [diverged, *done[1:]])["rate"] <= 0.85
+
+
+@given(seeds)
+@settings(max_examples=5)
+def test_bayesian_optimisation_models_from_the_third_trial_on(seed):
+    done: list[Trial] = []
+    for number in range(3):
+        mirrored = [replace(one, score=-(one.score or 0.0)) for one in done]
+        once, other = (propose(BAYES, SPACE, seed, number, before) for before in (done, mirrored))
+        assert (once == other) == (number < 2)
+        done = scored([*(one.values for one in done), once])
+    waiting = replace(done[1], score=None)
+    assert propose(BAYES, SPACE, seed, 2, [done[0], waiting]) == propose(BAYES, SPACE, seed, 2)
+
+
+@given(seeds, st.integers(0, 50))
+def test_bayesian_optimisation_starts_with_draws_of_its_own(seed, number):
+    assert propose(BAYES, SPACE, seed, number)["rate"] != propose(RANDOM, SPACE, seed, number)["rate"]
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
