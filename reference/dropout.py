@@ -96,17 +96,17 @@ class MaskedRegression(TrainingObjective):
     uniforms: Float[ndarray, "... b m"]
     inverted: bool = True
 
-    def inputs(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... b m"]:
-        """R ⊙ X, divided by q with inverted scaling."""
-        kept = np.where(self.uniforms >= expit(lam)[..., None], self.X, 0.0)
-        return kept / expit(-lam)[..., None] if self.inverted else kept
+    def inputs(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... b m"]:
+        """R ⊙ X, divided by q with inverted scaling; one rate for all columns (h = 1), or one for each (h = m)."""
+        kept = np.where(self.uniforms >= expit(lam)[..., None, :], self.X, 0.0)
+        return kept / expit(-lam)[..., None, :] if self.inverted else kept
 
-    def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
+    def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.2."""
         residual = np.matvec(self.inputs(lam), v) - self.t
         return np.sum(residual**2, axis=-1) / (2 * residual.shape[-1])
 
-    def train_grad_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+    def train_grad_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
         """(1/b) (R ⊙ X)ᵀ ((R ⊙ X)v - t)."""
         X = self.inputs(lam)
         residual = np.matvec(X, v) - self.t

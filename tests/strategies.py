@@ -19,6 +19,7 @@ from numpy import ndarray
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse, Response
 from reference.linear_network import LinearNetwork
+from reference.many import Many, ManyPenalties, ManyRates
 from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
 from reference.ridge import Ridge
@@ -240,6 +241,37 @@ def linear_networks(
     return replace(case, w=read_only(w))
 
 
+@st.composite
+def groups(draw: st.DrawFn, m: int, most: int = 3) -> tuple[int, ...]:
+    """Which of up to `most` hyperparameters each of m features obeys; every one of them is obeyed."""
+    h = draw(st.integers(1, min(m, most)))
+    rest = draw(st.lists(st.integers(0, h - 1), min_size=m - h, max_size=m - h))
+    return tuple(draw(st.permutations([*range(h), *rest])))
+
+
+@st.composite
+def many(
+    draw: st.DrawFn,
+    leads: st.SearchStrategy[tuple[int, ...]] = leads,
+    kinds: tuple[type[Many], ...] = (ManyPenalties, ManyRates),
+    n: st.SearchStrategy[int] = rows,
+    m: st.SearchStrategy[int] = sizes,
+) -> Case[Any]:
+    """Penalties or drop rates of one to three groups of up to four features."""
+    columns, kind, divided = draw(m), draw(st.sampled_from(kinds)), draw(st.booleans())
+    group = draw(groups(columns))
+
+    def build(data: tuple[ndarray, ...], n: int) -> Many:
+        with no_type_checks():  # as in `responses`
+            if kind is ManyRates:
+                return ManyRates(*data, group=group)
+            return ManyPenalties(*data, group=group, divisor=float(n if divided else 1))
+
+    case = draw(regressions(build, st.just(columns), n, leads))
+    lam = case.lam + case.rng.uniform(-1.0, 1.0, size=(*case.lead, max(group) + 1))
+    return replace(case, lam=read_only(lam))
+
+
 def blocks(rng: np.random.Generator, lead: tuple[int, ...], M: ndarray, m: int) -> Quadratic:
     """Eqn. C.9 with the matrix M = [[A, B], [Bᵀ, C]] of size m + h and random d, e and c."""
     A, B, C = (read_only(np.ascontiguousarray(part)) for part in (M[..., :m, :m], M[..., :m, m:], M[..., m:, m:]))
@@ -267,7 +299,7 @@ def quadratics(
 
 def problems(leads: st.SearchStrategy[tuple[int, ...]] = leads) -> st.SearchStrategy[Case[Any]]:
     """Any problem of `reference`."""
-    return st.one_of(ridges(leads), dropouts(leads), linear_networks(leads), quadratics(leads))
+    return st.one_of(ridges(leads), dropouts(leads), linear_networks(leads), quadratics(leads), many(leads))
 
 
 # Responses.

@@ -15,6 +15,7 @@ from tests.strategies import (
     dropouts,
     exactly,
     linear_networks,
+    many,
     problems,
     quadratics,
     ridges,
@@ -134,7 +135,7 @@ def test_the_jacobian_of_the_outputs_is_the_slope_of_the_best_outputs(case: Case
     assert_allclose(problem.best_output(lam), problem.f(problem.best_response(lam)), rtol=EXACT)
 
 
-@given(ridges() | dropouts() | quadratics())
+@given(ridges() | dropouts() | quadratics() | many())
 def test_the_best_response_jacobian_is_the_slope_of_the_best_response(case: Case[Problem]):
     # Not for linear networks: theirs is the slope of another branch, one of least norm.
     desired = differences(case.problem.best_response, case.lam)
@@ -178,7 +179,7 @@ def test_leading_axes_equal_a_loop(case: Case[Problem]):
                 assert_allclose(full[index], *exactly(desired), err_msg=name)
 
 
-@given(ridges() | dropouts() | linear_networks())
+@given(ridges() | dropouts() | linear_networks() | many())
 def test_one_lam_serves_all_replicates_of_the_data(case: Case[Problem]):
     lam = case.lam[(0,) * len(case.lead)]
     everywhere = np.broadcast_to(lam, case.lam.shape)

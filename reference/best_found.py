@@ -1,0 +1,60 @@
+"""Eqn. 2.2 for many hyperparameters: the least L_V(λ, r(λ)) found in a box, by descent on the exact hypergradient.
+
+name        symbol            shape
+lam         λ                 (h,)
+outer       -                 λ -> (L_V(λ, r(λ)), dL_V/dλ)
+bounds      -                 the box: every λ_i lies between the two
+
+The outer loss is not convex in λ, so this is the best that was found and not proved to be λ*. It is reproducible (no
+random starts) and never worse than one value for all hyperparameters that lies on the grid of the first stage.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.optimize import minimize
+
+from reference.optimum import Optimum
+
+DIAGONAL = 31
+"""Points of the first stage, λ = c·1."""
+
+AROUND = (0.0, -3.0, 3.0)
+"""The descents start at the best of them, and at these distances from it."""
+
+
+def best_found(
+    outer: Callable[[Float[ndarray, "h"]], tuple[float, Float[ndarray, "h"]]], h: int, bounds: tuple[float, float]
+) -> Optimum:
+    """Three descents (L-BFGS-B) from the best point of the box's diagonal and from two beside it; the least of all.
+
+    `where` says "interior", or "boundary" if a λ_i lies on the box.
+
+    Raises:
+        ValueError: the loss or its gradient is not finite on the way.
+
+    Example, a bowl about (2, 20), which the box cuts off at 15:
+        >>> found = best_found(lambda lam: (np.sum((lam - [2, 20]) ** 2), 2 * (lam - [2, 20])), 2, (-15.0, 15.0))
+        >>> found.lam_star.round(6), found.loss_star, found.where.item()
+        (array([ 2., 15.]), array(25.), 'boundary')
+    """
+
+    def checked(lam: ndarray) -> tuple[float, ndarray]:
+        loss, gradient = outer(lam)
+        if not np.isfinite(loss) or not np.isfinite(gradient).all():
+            raise ValueError("the outer loss or its gradient is not finite within the box: no optimum can be given")
+        return loss, gradient
+
+    diagonal = [(checked(np.full(h, c))[0], c) for c in np.linspace(*bounds, DIAGONAL)]
+    centre = min(diagonal)[1]
+    starts = np.clip([centre + step for step in AROUND], *bounds)
+    options = {"maxiter": 1000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-10}
+    ends = [
+        minimize(checked, np.full(h, c), jac=True, method="L-BFGS-B", bounds=[bounds] * h, options=options)
+        for c in starts
+    ]
+    least = min(ends, key=lambda end: end.fun)
+    on_the_box = bool(np.isin(least.x, bounds).any())
+    return Optimum(least.x, np.array(least.fun), np.array("boundary" if on_the_box else "interior"))
