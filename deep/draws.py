@@ -1,10 +1,12 @@
 """Where every draw of a step comes from: one generator, and every process's own rows of the draw for the whole batch.
 
-    name      meaning
-    z         ε/σ, standard normal, (n, h) or (1, h)
-    uniform   what dropout masks are made of
+    name             meaning
+    z                ε/σ, standard normal, (n, h) or (1, h)
+    uniform          what masks of examples are made of: its first axis is the batch's
+    common_uniform   what masks of weights are made of: the batch has one
 
-With several processes each draws for all of them and keeps its rows, so that they follow one process exactly.
+With several processes each draws for all of them and keeps its rows, so that they follow one process exactly. What is
+common to all examples is the same in every process, and only who draws can know which of the two it is.
 """
 
 from collections.abc import Sequence
@@ -29,10 +31,17 @@ class Draws:
         every = torch.randn(shape, generator=self.generator, device=like.device, dtype=like.dtype)
         if any(alone):
             every = torch.where(torch.tensor(alone, device=like.device), every[:1], every)
-        return self.share.rows(every, n)
+        return self.share.rows(every)
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Uniforms on [0, 1) whose first axis is the batch's."""
+        """Uniforms on [0, 1), of one example each along the first axis.
+
+        Raises:
+            UserError: several processes share the batch, and the first axis is not this one's part of it.
+        """
         n, *rest = shape
-        every = (self.share.total(n), *rest)
-        return self.share.rows(torch.rand(every, generator=self.generator, device=like.device, dtype=like.dtype), n)
+        return self.share.rows(self.common_uniform((self.share.total(n), *rest), like))
+
+    def common_uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Uniforms on [0, 1) for all examples of the batch together."""
+        return torch.rand(tuple(shape), generator=self.generator, device=like.device, dtype=like.dtype)

@@ -22,6 +22,10 @@ from reference.command import UserError
 CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
+class WeightDropout(nn.Dropout):
+    """Dropout of what all examples share, such as weights (DropConnect): one mask, and so one rate, a batch."""
+
+
 def dropout_rates(model: nn.Module, high: float = 0.95) -> list[Hyperparameter]:
     """Each dropout module of the model as a hyperparameter of its name, in (0, high), from its present rate.
 
@@ -65,15 +69,19 @@ class TunedDropout:
         """The input, dropped at the rate of the pass under way.
 
         Raises:
-            UserError: its first axis is not the batch's.
+            UserError: its first axis is not the batch's, or a mask for all examples has a rate for each.
         """
         if not self.module.training:
             return input
-        rate = self.hyper[self.name]
+        rate, shape = self.hyper[self.name], self.mask_shape(input)
+        if isinstance(self.module, WeightDropout):
+            if rate.ndim:
+                raise UserError(f"dropout {self.name!r} has one mask for all examples; declare it with per='batch'")
+            return drop(input, rate, self.draws.common_uniform(shape, input))
         if rate.ndim and len(rate) != len(input):
             what = f"dropout {self.name!r} sees {len(input)} rows in a batch of {len(rate)} examples"
             raise UserError(f"{what}; keep examples on the first axis, or declare it with per='batch'")
-        return drop(input, rate, self.draws.uniform(self.mask_shape(input), input))
+        return drop(input, rate, self.draws.uniform(shape, input))
 
     def mask_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of what is dropped together; a dropout module of one's own says so in a `mask_shape` method."""

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from deep.declared import Hyperparameter
-from deep.dropout import dropout_rates
+from deep.dropout import WeightDropout, dropout_rates
 from deep.hyperparameters import Hyperparameters
 from deep.layers import EmbeddingBranch, register
 from deep.parallel import processes, rank
@@ -94,7 +94,7 @@ class LanguageModel(nn.Module):
         self.embedding = WordEmbedding(words, width)
         self.embedding_dropout = nn.Dropout(START)
         self.input_dropout, self.hidden_dropout, self.output_dropout = (VariationalDropout(START) for _ in range(3))
-        self.dropconnect = nn.Dropout(START)
+        self.dropconnect = WeightDropout(START)
         self.lstms = nn.ModuleList(DropConnectLSTM(width, width, self.dropconnect) for _ in range(2))
         self.decoder = nn.Linear(width, words)
         own = len(torch.arange(streams).tensor_split(processes())[rank()])

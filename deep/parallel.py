@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from reference.command import UserError
+
 
 def processes() -> int:
     """How many processes work together."""
@@ -67,15 +69,19 @@ class Share:
         return Share(tuple(int(count) for count in counts))
 
     def total(self, n: int) -> int:
-        """Rows of the whole batch, of which this process holds n."""
-        return sum(self.counts) if self.counts and n == self.counts[rank()] else n
+        """Rows of the whole batch, of which this process holds n.
 
-    def rows(self, draws: Tensor, n: int) -> Tensor:
-        """This process's n rows of a draw for the whole batch."""
-        if len(draws) == n:
-            return draws
-        start = sum(self.counts[: rank()])
-        return draws[start : start + n]
+        Raises:
+            UserError: it holds another number.
+        """
+        if self.counts and n != (own := self.counts[rank()]):
+            what = f"{n} rows are drawn for {own} examples, so they cannot be shared among processes"
+            raise UserError(f"{what}; keep examples on the first axis, or draw for all of them at once")
+        return sum(self.counts) or n
+
+    def rows(self, draws: Tensor) -> Tensor:
+        """This process's rows of a draw for the whole batch."""
+        return draws.split(self.counts)[rank()] if self.counts else draws
 
     def weight(self) -> float:
         """The part of the batch's mean that this process's mean is."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deep.dropout import WeightDropout
 from deep.layers import register
 from deep.lstm import LSTMBranch
 from deep.recurrence import State
@@ -34,7 +35,7 @@ class DropConnectLSTM(nn.LSTM):
             declare it with per="batch".
     """
 
-    def __init__(self, input_size: int, hidden_size: int, dropconnect: nn.Dropout) -> None:
+    def __init__(self, input_size: int, hidden_size: int, dropconnect: WeightDropout) -> None:
         super().__init__(input_size, hidden_size, batch_first=True)
         self.dropconnect = dropconnect
 

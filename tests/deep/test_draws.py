@@ -2,12 +2,18 @@
 
 from unittest.mock import patch
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from deep.declared import Hyperparameter
 from deep.draws import Draws
+from deep.dropout import TunedDropout, WeightDropout
+from deep.hyperparameters import Hyperparameters
 from deep.parallel import Share
+from reference.command import UserError
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple)
 
@@ -33,6 +39,30 @@ def test_shares_of_uniforms_make_the_whole(counts, features):
         assert torch.equal(torch.cat([part[k] for part in parts]), wanted[k])
     assert wanted[0].dtype == torch.float64
     assert not torch.equal(*wanted)
+
+
+@given(counts=counts, rank=st.integers(0, 4), features=st.integers(1, 4))
+def test_a_mask_of_weights_is_everyones_though_it_has_as_many_rows_as_a_process_has_examples(counts, rank, features):
+    """As DropConnect's may by chance; a mask of examples of the same shape is cut from the whole batch's."""
+    rank %= len(counts)
+    ones = torch.ones(counts[rank], features, dtype=torch.float64)
+
+    def dropped(module: nn.Dropout, x: torch.Tensor, own: Draws) -> torch.Tensor:
+        hyper = Hyperparameters([Hyperparameter("drop", start=0.5, high=0.95, per="batch")])
+        with hyper.at(hyper.centre(len(ones))):
+            return TunedDropout(module, "drop", hyper, own).forward(x)
+
+    with patch("deep.parallel.rank", lambda: rank):
+        weights, rows = (dropped(kind(0.5), ones, draws(Share(counts))) for kind in (WeightDropout, nn.Dropout))
+    assert torch.equal(weights, dropped(WeightDropout(0.5), ones, draws(Share())))
+    every = torch.ones(sum(counts), features, dtype=torch.float64)
+    assert torch.equal(rows, dropped(nn.Dropout(0.5), every, draws(Share())).split(list(counts))[rank])
+
+
+def test_rows_that_are_no_examples_cannot_be_shared():
+    like = torch.zeros(())
+    with patch("deep.parallel.rank", lambda: 1), pytest.raises(UserError, match="3 rows are drawn for 2 examples"):
+        draws(Share((3, 2))).uniform((3, 4), like)
 
 
 @given(counts=counts)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from deep.dropout import drop, dropout_rates
+from deep.dropout import WeightDropout, drop, dropout_rates
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from reference.command import UserError
@@ -100,6 +100,12 @@ def test_rows_that_are_no_examples_are_refused() -> None:
     net = tuned(nn.Flatten(0, 1), nn.Dropout(0.5))
     with net.hyper.at(net.hyper.centre(3)), pytest.raises(UserError, match="'1' sees 6 rows in a batch of 3"):
         net.model(torch.ones(3, 2, 2))
+
+
+def test_one_mask_for_all_examples_wants_one_rate_though_it_has_as_many_rows() -> None:
+    net = tuned(WeightDropout(0.5))
+    with net.hyper.at(net.hyper.centre(3)), pytest.raises(UserError, match=r"'0' has one mask for all.*per='batch'"):
+        net.model(torch.ones(3, 2, dtype=torch.float64))
 
 
 def test_a_module_says_what_it_drops_together() -> None:

@@ -11,6 +11,7 @@ from torch.func import functional_call, jvp
 
 from deep import Tuner
 from deep.declared import Hyperparameter
+from deep.dropout import WeightDropout
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.sequence_dropout import DropConnectLSTM
@@ -209,7 +210,7 @@ def test_inputs_must_be_a_batch_of_as_many_examples_as_the_step_has() -> None:
 
 def dropconnect_net(rate: float = 0.4) -> tuple[Hypernetwork, DropConnectLSTM]:
     torch.manual_seed(0)
-    model = nn.ModuleDict({"drop": nn.Dropout(rate)})
+    model = nn.ModuleDict({"drop": WeightDropout(rate)})
     model["lstm"] = lstm = DropConnectLSTM(3, 4, model["drop"])  # type: ignore[arg-type]
     hyper = Hyperparameters([Hyperparameter("drop", start=rate, high=0.95, per="batch"), *two().declared])
     net = Hypernetwork(model.double(), hyper, draws(7))
