@@ -1,4 +1,4 @@
-"""`python -m reference`: checks every numbered claim of the paper and says, for each, what was found.
+"""`python -m reference`: checks every numbered claim of the paper and beyond it, and says for each what was found.
 
 status   meaning
 0        every claim that was asked for holds
@@ -21,7 +21,7 @@ INDENT = "    "
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check, print, and return the exit status."""
-    parser = Parser(prog="python -m reference", description="Check every numbered claim of the paper.")
+    parser = Parser(prog="python -m reference", description="Check every numbered claim of the paper and beyond it.")
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of text")
     parser.add_argument("--only", metavar="NUMBER", help="one claim, such as 'Theorem 3', 2.3 or C.10")
     options = parser.parse_args(arguments)
