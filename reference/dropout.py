@@ -76,6 +76,13 @@ class InputDropout(Regression):
         """K / n."""
         return self.K(lam) / self.n
 
+    def train_hess_vec(
+        self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"], dv: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        """(a² XᵀXΔv + cDΔv) / n."""
+        a, _, c, _ = self.scale(lam)
+        return (a**2 * np.vecmat(np.matvec(self.X, dv), self.X) + c * self.D * dv) / self.n
+
     def train_hess_vlam(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m 1"]:
         """(2aa' Av - a' Xᵀt + c' Dv) / n."""
         a, da, _, dc = self.scale(lam)

@@ -95,6 +95,12 @@ class Many(Regression):
         """K / n."""
         return self.K(lam) / self.n
 
+    def train_hess_vec(
+        self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"], dv: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        """(XᵀXΔv + exp(λ_g) d ⊙ Δv) / n."""
+        return (np.vecmat(np.matvec(self.X, dv), self.X) + self.weight(lam) * dv) / self.n
+
     def train_hess_vlam(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m h"]:
         """exp(λ_i) d ⊙ v / n on the features of group i."""
         return (self.weight(lam) * v)[..., None] * self.membership / self.n

@@ -35,6 +35,12 @@ class Network(ABC):
     def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"]) -> Float[ndarray, "... m m"]:
         """Σ_i g_i ∂²v_i/∂w²."""
 
+    def curvature_vec(
+        self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"], dw: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        """Σ_i g_i ∂²v_i/∂w² Δw."""
+        return np.matvec(self.curvature(w, g), dw)
+
     def jacobian(self, w: Float[ndarray, "... m"]) -> Float[ndarray, "... k m"]:
         """J_vw, column by column from `jvp`."""
         return self.jvp(w[..., None, :], np.eye(w.shape[-1])).mT
@@ -55,3 +61,8 @@ class Identity(Network):
 
     def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
         return np.zeros((*w.shape, w.shape[-1]))
+
+    def curvature_vec(
+        self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"], dw: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        return np.zeros_like(dw)

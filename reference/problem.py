@@ -35,6 +35,12 @@ class Problem(TrainingObjective):
     def train_hess_vlam(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"]) -> Float[ndarray, "... k h"]:
         """∂²L_T/∂v∂λ."""
 
+    def train_hess_vec(
+        self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"], dv: Float[ndarray, "... k"]
+    ) -> Float[ndarray, "... k"]:
+        """∂²L_T/∂v² Δv; overridden where the product needs no matrix."""
+        return np.matvec(self.train_hess_vv(lam, v), dv)
+
     @abstractmethod
     def valid_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"]) -> Scalars:
         """L_V(λ, v)."""
@@ -63,6 +69,20 @@ class Problem(TrainingObjective):
     def hess_wlam(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Float[ndarray, "... m h"]:
         """∂²L_T/∂w∂λ = J_vwᵀ ∂²L_T/∂v∂λ."""
         return self.f.jacobian(w).mT @ self.train_hess_vlam(lam, self.f(w))
+
+    def hess_vec(
+        self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], dw: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        """∂²L_T/∂w² Δw, by products with J_vw."""
+        v = self.f(w)
+        outputs = self.f.vjp(w, self.train_hess_vec(lam, v, self.f.jvp(w, dw)))
+        return outputs + self.f.curvature_vec(w, self.train_grad_v(lam, v), dw)
+
+    def cross_vec(
+        self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], u: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... h"]:
+        """uᵀ ∂²L_T/∂w∂λ, by a product with J_vw."""
+        return np.vecmat(self.f.jvp(w, u), self.train_hess_vlam(lam, self.f(w)))
 
     def valid_loss(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Scalars:
         """L_V(λ, w)."""

@@ -84,6 +84,12 @@ class Ridge(Regression):
         """K / n."""
         return self.K(lam) / self.n
 
+    def train_hess_vec(
+        self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"], dv: Float[ndarray, "... m"]
+    ) -> Float[ndarray, "... m"]:
+        """(1/n) XᵀXΔv + (s(λ)/divisor) Δv."""
+        return np.vecmat(np.matvec(self.X, dv), self.X) / self.n + self.s(lam) / self.divisor * dv
+
     def train_hess_vlam(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m 1"]:
         """(s'(λ)/divisor) v."""
         return (self.s.derivative(lam) / self.divisor * v)[..., None]

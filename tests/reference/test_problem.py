@@ -75,6 +75,17 @@ def test_hess_wlam_is_the_slope_of_grad_w_in_lam(case: Case[Problem]):
 
 
 @given(problems())
+def test_products_with_second_derivatives_are_those_of_the_matrices(case: Case[Problem]):
+    problem, lam, w, v = case.problem, case.lam, case.w, case.problem.f(case.w)
+    dw, dv = case.normal(w.shape[-1]), case.normal(v.shape[-1])
+    H, B, H_v = problem.hess_ww(lam, w), problem.hess_wlam(lam, w), problem.train_hess_vv(lam, v)
+    size = np.abs(H).max() * np.abs(dw).max()
+    assert_allclose(problem.hess_vec(lam, w, dw), *exactly((H @ dw[..., None])[..., 0], size))
+    assert_allclose(problem.cross_vec(lam, w, dw), *exactly((B.mT @ dw[..., None])[..., 0], B))
+    assert_allclose(problem.train_hess_vec(lam, v, dv), *exactly((H_v @ dv[..., None])[..., 0], H_v))
+
+
+@given(problems())
 def test_the_derivatives_in_the_outputs_are_slopes(case: Case[Problem]):
     problem, lam = case.problem, case.lam
     v = problem.f(case.w)
