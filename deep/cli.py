@@ -56,6 +56,7 @@ def parser() -> Parser:
     change("--start", nargs="+", type=positive, metavar="RATE", help="of the drop rates; several: a run each")
     change("--tau", type=finite, metavar="T", help="weight of the entropy")
     change("--sigma", nargs="+", type=positive, metavar="S", help="perturbation scale; several: a run each")
+    change("--sigma-end", type=positive, metavar="S", help="σ goes there by equal factors, unlearned; --sigma's: fixed")
     change("--intervals", nargs="+", type=_intervals, metavar="A:B", help="A inner steps, then B outer ones")
     change("--theta-rate", type=positive, metavar="R", help="Θ's learning rate in units of w0's")
     change("--theta-momentum", type=fraction, metavar="M", help="Θ's own momentum, from 0 to below 1")
@@ -113,6 +114,7 @@ def _changes(options: Namespace) -> list[Changes]:
     """One for each combination of starts, scales and intervals."""
     common = Changes(
         tau=options.tau,
+        sigma_end=options.sigma_end,
         theta_rate=options.theta_rate,
         theta_momentum=options.theta_momentum,
         warm_up=options.warm_up,

@@ -9,12 +9,14 @@ With several processes each draws for all of them and keeps its rows, so that th
 common to all examples is the same in every process, and only who draws can know which of the two it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from deep.checkpoint import generators, set_generators
 from deep.parallel import Share
 
 
@@ -45,3 +47,11 @@ class Draws:
     def common_uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniforms on [0, 1) for all examples of the batch together."""
         return torch.rand(tuple(shape), generator=self.generator, device=like.device, dtype=like.dtype)
+
+    @contextmanager
+    def repeated(self) -> Iterator[None]:
+        """What is drawn in the block is drawn once more after it; by a dropout that is not tuned, too."""
+        own, others = self.generator.get_state(), generators()
+        yield
+        self.generator.set_state(own)
+        set_generators(others)

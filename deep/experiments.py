@@ -19,6 +19,7 @@ from deep.problems import Problem, Size
 from deep.run import Scheduler
 from deep.text_problems import language_model
 from deep.tuner import OptimizerFactory, Tuner
+from reference.updates import BEYOND, DELTA_STN
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]
 """(size, start of the drop rates, seed, data_home, device) -> problem."""
@@ -136,7 +137,7 @@ EXPERIMENTS = {
                 "smoke": Size(epochs=2, warm_up=0, data="digits", rows=400, test_rows=100, width=0.0625),
             },
             {"paper": "weeks", "cpu": "7 minutes", "smoke": "30 seconds"},
-            tau_of={"delta-stn": 1e-4},
+            tau_of=dict.fromkeys((one.slug for one in (DELTA_STN, *BEYOND)), 1e-4),
         ),
         Experiment(
             "cifar-resnet18",

@@ -9,7 +9,7 @@ While attached, a treated layer's `forward` is its branch's and a tuned dropout'
 classes, the parameters and the names of the model are untouched, and `detach` takes the two away again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -79,6 +79,12 @@ class Hypernetwork:
     def Theta(self) -> list[nn.Parameter]:
         """The parameters of all responses."""
         return list(self.branches.parameters())
+
+    def per_variance(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients in Θ with what follows λ_j, U's and V's column j, divided by σ_j² (Observation 1's curvature)."""
+        U = {id(one) for name, one in self.branches.named_parameters() if name.endswith(".U")}
+        variance = self.hyper.sigma.detach().square()
+        return [g / variance if id(one) in U else g for one, g in zip(self.Theta, gradients, strict=True)]
 
     def follow(self) -> None:
         """Move responses, λ and σ to where the model now is."""

@@ -37,12 +37,15 @@ class Pass:
         c: what the response multiplies; None where it adds nothing.
         n: examples; None outside a training step, where values are read as single numbers.
         linearised: tangents carry Δw (Eqn. 3.13).
+        differential: the weights are w0 itself, with the derivative of w0 + Δw: the gradient of the loss in Θ is that
+            of its differential there, dL[Δw].
     """
 
     lam: Float[Tensor, "_ h"]
     c: Float[Tensor, "_ h"] | None
     n: int | None = None
     linearised: bool = False
+    differential: bool = False
 
 
 class Hyperparameters:
@@ -123,6 +126,11 @@ class Hyperparameters:
     def set_scale(self, sigma: float) -> None:
         """Put every σ to the same positive number."""
         self.raw_sigma.data.fill_(_raw(sigma))
+
+    def multiply_scale(self, factor: Float[Tensor, "h"]) -> None:
+        """Multiply each σ by a positive number."""
+        sigma = factor * self.sigma.detach()
+        self.raw_sigma.data.copy_(sigma + (-torch.expm1(-sigma)).log())
 
     def scales(self) -> dict[str, float]:
         """σ by name, in units of λ."""

@@ -1,7 +1,8 @@
 """What a run is: an experiment at a preset, a method, a seed, and what is changed; its settings, folder and record.
 
 name       meaning
-method     stn, reparam-stn, centered-stn, delta-stn, or `fixed`: a plain run at given values or along a schedule
+method     stn, reparam-stn, centered-stn, delta-stn, one beyond the paper (delta-stn-cv, ...), or `fixed`: a plain run
+           at given values or along a schedule
 changes    what differs from the experiment as it stands; each is part of the folder's name
 """
 
@@ -15,15 +16,16 @@ import torch
 from deep.experiments import Experiment
 from deep.problems import Problem, Size
 from deep.run import Row, Run
+from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.training import record
 from deep.tuner import Tuner
 from reference.command import UserError
-from reference.updates import METHODS, Method
+from reference.updates import BEYOND, METHODS, Method
 from toy import records
 
 FIXED = "fixed"
-BY_SLUG: Mapping[str, Method] = {method.slug: method for method in METHODS}
+BY_SLUG: Mapping[str, Method] = {method.slug: method for method in (*METHODS, *BEYOND)}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Changes:
         start: of every drop rate.
         tau: weight of the entropy.
         sigma: the perturbation scale at the start.
+        sigma_end: ... and after the last epoch; it goes there in equal ratios, an epoch each, and is not learned.
         T_train, T_valid: inner steps, and the outer steps after them.
         theta_rate, theta_momentum: Θ's learning rate in units of w0's, and Θ's own momentum.
         warm_up, epochs, rows: as in `Size`.
@@ -45,6 +48,7 @@ class Changes:
     start: float | None = None
     tau: float | None = None
     sigma: float | None = None
+    sigma_end: float | None = None
     T_train: int | None = None
     T_valid: int | None = None
     theta_rate: float | None = None
@@ -134,12 +138,16 @@ class Job:
             problem.test,
             epochs=self.size.epochs,
             metrics=problem.metrics,
-            schedulers=optimisation.schedulers(tuner, self.size.epochs),
+            schedulers=[*optimisation.schedulers(tuner, self.size.epochs), *self._scale(problem)],
             stop=lambda: optimisation.stop(tuner),
             replay=None if self.changes.schedule is None else Schedule.read(Path(self.changes.schedule)),
             folder=self.folder,
             progress=progress,
         )
+
+    def _scale(self, problem: Problem) -> list[ScaleTo]:
+        end = self.changes.sigma_end
+        return [] if end is None else [ScaleTo(problem.hyper, end, self.size.epochs)]
 
     def _tuner(self, problem: Problem) -> Tuner:
         changes, optimisation = self.changes, self.experiment.optimisation
@@ -154,7 +162,7 @@ class Job:
             w0=optimisation.weights(),
             Theta=optimisation.weights(changes.theta_rate or 1.0, changes.theta_momentum),
             lam=optimisation.outer,
-            sigma=optimisation.outer if optimisation.learn_sigma else None,
+            sigma=optimisation.outer if optimisation.learn_sigma and changes.sigma_end is None else None,
             tau=self.tau,
             T_train=changes.T_train or 5,
             T_valid=changes.T_valid or 1,

@@ -47,12 +47,18 @@ class LSTMBranch(Branch[nn.LSTM]):
         ends = []
         for k in range(layer.num_layers):
             one = self.at(k, now.c)
-            x, end = one.linearised(x, h[k], c[k]) if now.linearised else one.perturbed(x, h[k], c[k])
+            step = one.at_w0 if now.differential else one.linearised if now.linearised else one.perturbed
+            x, end = step(x, h[k], c[k])
             ends.append(end)
         if now.linearised:
             self.constant(forward_ad.unpack_dual(x).primal)
+        x = self.first_order(x) if now.differential else x
         hs, cs = zip(*ends, strict=True)
         return x, (torch.stack(hs), torch.stack(cs))
+
+    @classmethod
+    def has_differential(cls) -> bool:
+        return True
 
     def checked(self, x: Tensor, c: Tensor) -> Tensor:
         if not isinstance(x, Tensor) or x.ndim != 3:

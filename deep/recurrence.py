@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from deep.structured import differential
+
 State = tuple[Tensor, Tensor]
 
 
@@ -50,6 +52,15 @@ class Layer(NamedTuple):
         for a in (self.inputs(x) + self.inputs_change(x)).unbind(1):
             general, response = F.linear(h, both).chunk(2, -1)
             h, c = cell(a + torch.addcmul(general, s.to(general.dtype), response), c)
+            hs.append(h)
+        return torch.stack(hs, 1), (h, c)
+
+    def at_w0(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, State]:
+        """The same at w0 itself, with the derivative of Δw: each step's own signal times what it adds there."""
+        s, hs = self.s_hh[:, 0], []
+        for a in (self.inputs(x) + differential(self.inputs_change(x.detach()))).unbind(1):
+            response = s.to(a.dtype) * F.linear(h.detach(), self.R_hh)
+            h, c = cell(a + F.linear(h, self.W_hh) + differential(response), c)
             hs.append(h)
         return torch.stack(hs, 1), (h, c)
 

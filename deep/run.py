@@ -24,12 +24,13 @@ from deep import checkpoint, diagnosis, interrupts
 from deep.batches import Batches, examples, overlap
 from deep.evaluation import Metric, scores
 from deep.parallel import anywhere, gathered, processes, rank, summed
+from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.tuner import Tuner
 from reference.command import UserError
 
 Row = dict[str, Any]
-Scheduler = LRScheduler | ReduceLROnPlateau
+Scheduler = LRScheduler | ReduceLROnPlateau | ScaleTo
 
 
 @dataclass
@@ -40,8 +41,8 @@ class Run:
         train, valid, test: batches.
         epochs: in all.
         metrics: means over examples, besides the loss, of outputs and targets.
-        schedulers: of learning rates; each steps at the end of an epoch, those that wait for a plateau with the
-            validation loss.
+        schedulers: of learning rates or of σ; each steps at the end of an epoch, those that wait for a plateau with
+            the validation loss.
         stop: asked at the end of each epoch.
         replay: for a plain run: the schedule whose values it takes, at the start and at the end of each epoch.
         folder: where checkpoints go; none without it.

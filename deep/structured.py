@@ -55,9 +55,12 @@ class RowResponse(nn.Module):
 
     def squared_norm(self, general: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
         """‖w + Δw‖² for each c, without forming any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows."""
-        s = self.scale(c)
-        cross, square = self._row_sums(general * self.response), self._row_sums(self.response.square())
-        return general.square().sum() + 2 * s @ cross + s.square() @ square
+        square = self.scale(c).square() @ self._row_sums(self.response.square())
+        return general.square().sum() + 2 * self.inner(general, c) + square
+
+    def inner(self, general: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
+        """⟨w, Δw⟩ for each c: Σ s ⟨w, r⟩ over rows."""
+        return self.scale(c) @ self._row_sums(general * self.response)
 
     def _row_sums(self, x: Tensor) -> Float[Tensor, "rows"]:
         return x.movedim(self.axis, 0).reshape(x.shape[self.axis], -1).sum(1)
@@ -104,11 +107,38 @@ class Branch(nn.Module, Generic[L]):
         now = self._hyper.now
         if now.c is None:
             return self._own(input)
+        if now.differential:
+            return self.at_w0(self._own(input), input, now.c)
         if not now.linearised:
             return _add(self._own(input), *self.change(self.checked(input, now.c), now.c))
         x, dx = forward_ad.unpack_dual(input)
         y, dy = self.dual(x, dx)
         return forward_ad.make_dual(self.constant(y), _add(dy, *self.change(self.checked(x, now.c), now.c)))
+
+    @classmethod
+    def has_differential(cls) -> bool:
+        """Whether its `forward` knows the pass of a differential; one of a subclass's own must say so here."""
+        return cls.forward is Branch.forward
+
+    def at_w0(self, y: Tensor, x: Tensor, c: Float[Tensor, "_ h"]) -> Tensor:
+        """y, the layer's output at w0, with the derivative of the change besides: ⟨∂L/∂y, change⟩ in the loss."""
+        return self.first_order(y + differential(_add(None, *self.change(self.checked(x.detach(), c), c))))
+
+    def first_order(self, y: Tensor) -> Tensor:
+        """y, of a pass whose gradients are a differential's: one more derivative would not see the response.
+
+        Raises:
+            UserError: it is differentiated twice.
+        """
+
+        def refuse(_gradient: Tensor) -> None:
+            if torch.is_grad_enabled():
+                what = f"a {type(self.layer).__name__} is differentiated in its inputs"
+                raise UserError(f"{what}, which the control variate cannot follow; choose a method without one")
+
+        if y.requires_grad:
+            y.register_hook(refuse)
+        return y
 
     def constant(self, y: Tensor) -> Tensor:
         """y, a linearised layer's value at w0, which nothing may be differentiated through.
@@ -151,8 +181,16 @@ class Branch(nn.Module, Generic[L]):
 
     def squared_norm(self, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
         """‖w + Δw‖² of all the layer's parameters."""
-        named = self.layer.named_parameters(recurse=False)
-        return torch.stack([self.of(name).squared_norm(parameter, c) for name, parameter in named]).sum(0)
+        named = [(self.of(name), parameter) for name, parameter in self.layer.named_parameters(recurse=False)]
+        if self._hyper.now.differential:
+            first = [w.square().sum() + differential(2 * one.inner(w.detach(), c)) for one, w in named]
+            return torch.stack(first).sum(0)
+        return torch.stack([one.squared_norm(w, c) for one, w in named]).sum(0)
+
+
+def differential(change: Tensor) -> Tensor:
+    """Zero, with the derivative of the change."""
+    return change - change.detach()
 
 
 def _add(y: Tensor | None, scale: Tensor, product: Tensor, offset: Tensor | None) -> Tensor:

@@ -89,8 +89,6 @@ class Tuner:
         without_response: Iterable[str] = (),
         seed: int = 0,
     ) -> None:
-        if method is not None and method.control_variate:
-            raise UserError(f"{method.name}: the deep layer has no control variate; choose one of the paper's methods")
         if T_train < 1 or T_valid < 0:
             raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
         if eps_per not in ("example", "batch"):
@@ -102,6 +100,8 @@ class Tuner:
         device = next(model.parameters()).device
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
+        if method is not None and method.control_variate:
+            _refuse_without_differential(self.net)
         self._join()
         forward = predict or model
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
@@ -119,7 +119,8 @@ class Tuner:
     def inner_step(self, x: Any, t: Any) -> Evaluation:
         """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
 
-        w0 steps first, then Θ at the new w0, with fresh ε and masks; where w0 is perturbed the two step together.
+        w0 steps first, then Θ at the new w0, with fresh ε and masks; where w0 is perturbed, or with the control
+        variate, the two step together.
 
         Returns:
             The pass that w0's step saw: loss, outputs and gradients.
@@ -133,6 +134,8 @@ class Tuner:
             seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
             self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
+        elif self.method.control_variate:
+            seen = self._control_variate_step(watch, self._normal(n), x, t, n)
         elif self.method.unperturbed:
             with watch:
                 seen = updates.w0_gradient(self.net, self.training, x, t, n)
@@ -140,14 +143,14 @@ class Tuner:
             self._step("w0", self.net.w0, seen.gradients)
             response = updates.response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(response, self.training, x)
-            self._step("Theta", self.net.Theta, response.gradients)
+            self._step_response(response.gradients)
         else:
             with watch:
                 seen = updates.joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
             self._check(seen, self.training, x)
             count = len(self.net.w0)
             self._step("w0", self.net.w0, seen.gradients[:count])
-            self._step("Theta", self.net.Theta, seen.gradients[count:])
+            self._step_response(seen.gradients[count:])
         self._watched = True
         self.inner_steps += 1
         return seen
@@ -263,6 +266,25 @@ class Tuner:
         for parameter in parameters:
             parameter.grad = None
 
+    def _control_variate_step(
+        self, watch: AbstractContextManager[None], z: Tensor, x: Any, t: Any, n: int
+    ) -> Evaluation:
+        """Both gradients at the same w0 and with the same masks, or the difference would not vanish with ε."""
+        assert self.method is not None
+        with watch, self.draws.repeated():
+            seen = updates.differential_gradient(self.method, self.net, self.training, z, x, t, n)
+        self._check(seen, self.training, x)
+        response = updates.response_gradient(self.method, self.net, self.training, z, x, t, n)
+        self._check(response, self.training, x)
+        g0, mean_zero = seen.gradients[: len(self.net.w0)], seen.gradients[len(self.net.w0) :]
+        self._step("w0", self.net.w0, g0)
+        self._step_response([g - term for g, term in zip(response.gradients, mean_zero, strict=True)])
+        return seen
+
+    def _step_response(self, gradients: Sequence[Tensor]) -> None:
+        normalised = self.method is not None and self.method.normalised
+        self._step("Theta", self.net.Theta, self.net.per_variance(gradients) if normalised else gradients)
+
     def _check(self, seen: Evaluation, objective: Objective, x: Any) -> None:
         finite = bool(torch.isfinite(seen.loss))
         if anywhere(not finite, self.hyper.lam.device):
@@ -270,6 +292,13 @@ class Tuner:
             raise diagnosis.NotFinite(
                 elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps)
             )
+
+
+def _refuse_without_differential(net: Hypernetwork) -> None:
+    for name, branch in net.named():
+        if not branch.has_differential():
+            what = f"layer {name!r}: {type(branch).__name__} has a forward of its own without a differential pass"
+            raise UserError(f"{what}; leave it without a response (without_response), or choose no control variate")
 
 
 def _shapes(module: nn.Module) -> dict[str, Any]:

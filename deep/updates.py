@@ -11,7 +11,7 @@ the others. The inner gradients see a mini-batch of the training loss; the outer
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -84,6 +84,20 @@ def response_gradient(
         at = _constant(perturbed(method, net, z, n), method.linearised)
         loss, outputs = evaluate(net, objective, x, t, at)
         return Evaluation(loss.detach(), outputs, _gradients(net, loss, net.Theta))
+
+
+def differential_gradient(
+    method: Method, net: Hypernetwork, objective: Objective, z: Float[Tensor, "_ h"], x: Any, t: Any, n: int
+) -> Evaluation:
+    """Eqn. 3.9's gradient in w0, and in Θ that of Σ_i ⟨g0_i, Θε_i⟩, g0_i being example i's part of the first.
+
+    No g0_i is formed: the sum is the differential of L_T(λ, ·) at w0, and w0's own pass has its gradient as well. It
+    has mean zero, and at the same w0, z and draws its difference to `response_gradient` vanishes with ε.
+    """
+    at = _constant(perturbed(method, net, z, n))
+    at = replace(at, lam=net.hyper.centre().lam, differential=True)
+    loss, outputs = evaluate(net, objective, x, t, at)
+    return Evaluation(loss.detach(), outputs, _gradients(net, loss, [*net.w0, *net.Theta]))
 
 
 def joint_gradient(

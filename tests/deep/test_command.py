@@ -12,9 +12,9 @@ import pytest
 
 from deep import cli
 from deep.experiments import EXPERIMENTS
-from deep.jobs import BY_SLUG
 from deep.problems import Size
 from reference.command import UserError
+from reference.updates import DELTA_STN_CV_NORMALISED, METHODS
 from toy import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,9 +41,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_with_every_method_and_is_recorded(tiny: pytest.MonkeyPatch, name: str) -> None:
     extra = " --sigma 1" if name == "sensitivity" else ""
-    assert call(tiny, f"{name} --preset smoke --method {' '.join(BY_SLUG)}{extra}") == 0
+    methods = [method.slug for method in (*METHODS, DELTA_STN_CV_NORMALISED)]
+    assert call(tiny, f"{name} --preset smoke --method {' '.join(methods)}{extra}") == 0
     found = list(records.find(Path("out/records") / name))
-    assert sorted(record.settings["method"] for record in found) == sorted(BY_SLUG)
+    assert sorted(record.settings["method"] for record in found) == sorted(methods)
     for record in found:
         assert record.history["epoch"].tolist() == [0.0, 1.0]
         assert record.facts["command"][:4] == ["python", "-m", "deep", name]
@@ -117,6 +118,18 @@ def test_an_experiment_takes_as_many_rows_as_it_is_told(tiny: pytest.MonkeyPatch
         call(tiny, f"mnist-mlp --preset smoke --rows {rows}")
     steps = {record.settings["size"]["rows"]: record.history["inner_steps"][-1] for record in records.find(Path("out"))}
     assert steps == {129: 1, 300: 2}  # 110 and 255 rows after validation, in batches of 128
+
+
+def test_a_scale_falls_in_equal_ratios_or_is_held_and_is_not_learned(tiny: pytest.MonkeyPatch) -> None:
+    """An epoch's row has the σ that the epoch had; the end is reached after the last."""
+    for sigma, end in ((1, 0.125), (0.5, 0.5), (1, None)):
+        change = f"--sigma {sigma} --sigma-end {end}" if end else f"--sigma {sigma}"
+        call(tiny, f"mnist-mlp --preset smoke --method delta-stn-cv-normalised --epochs 3 {change}")
+    found = {record.settings["changes"].get("sigma_end"): record.history for record in records.find(Path("out"))}
+    for name in ("drop_input", "drop_1", "drop_2"):
+        assert found[0.125][f"sigma {name}"] == pytest.approx([1, 1, 0.5, 0.25])
+        assert found[0.5][f"sigma {name}"] == pytest.approx([0.5] * 4)
+        assert found[None][f"sigma {name}"][-1] != pytest.approx(1.0, abs=1e-4)
 
 
 def test_sensitivity_looks_at_scales_and_at_intervals_unless_told(tiny: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,11 @@ from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameters
 from deep.tuner import Tuner
 from reference.command import UserError
-from reference.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, Method
+from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
 from tests.deep.strategies import close, half_square
 
-all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+EVERY = (*METHODS, DELTA_STN_CV_NORMALISED)
+all_methods = pytest.mark.parametrize("method", EVERY, ids=lambda method: method.name)
 DECAY = Hyperparameter("decay", start=0.1)
 
 
@@ -64,7 +65,7 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method", [*METHODS, None])
+@pytest.mark.parametrize("method", [*EVERY, None])
 def test_a_state_goes_on_bit_for_bit_and_seeds_repeat(method: Method | None) -> None:
     one, again, other = tuner(method, T_train=2), tuner(method, T_train=2), tuner(method, T_train=2, seed=1)
     go(one, 0, 5)
