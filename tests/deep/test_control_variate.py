@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from deep import Branch, Hyperparameters, Tuner, dropout_rates, updates
 from deep.declared import Hyperparameter
+from deep.dropout import WeightDropout
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Pass
 from deep.layers import BRANCHES
@@ -176,7 +177,7 @@ class Dropped(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.drop, self.connect, self.other = nn.Dropout(0.3), nn.Dropout(0.2), nn.Dropout(0.4)
+        self.drop, self.connect, self.other = nn.Dropout(0.3), WeightDropout(0.2), nn.Dropout(0.4)
         self.first, self.norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
         self.lstm, self.last = DropConnectLSTM(4, 3, self.connect), nn.Linear(3, 2)
 
