@@ -17,6 +17,7 @@ from numpy import ndarray
 from scipy.optimize import minimize
 
 from reference.optimum import Optimum
+from reference.problem import Problem
 
 DIAGONAL = 31
 """Points of the first stage, λ = c·1."""
@@ -25,9 +26,25 @@ AROUND = (0.0, -3.0, 3.0)
 """The descents start at the best of them, and at these distances from it."""
 
 
-def best_found(
-    outer: Callable[[Float[ndarray, "h"]], tuple[float, Float[ndarray, "h"]]], h: int, bounds: tuple[float, float]
-) -> Optimum:
+Outer = Callable[[Float[ndarray, "h"]], tuple[float, Float[ndarray, "h"]]]
+
+
+def adjoint(problem: Problem) -> Outer:
+    """λ -> (L_V, dL_V/dλ) of one replicate, from one best response and one solve: -(∂²L_T/∂w∂λ)ᵀ (∂²L_T/∂w²)⁻¹ ∂L_V/∂w.
+
+    Raises:
+        numpy.linalg.LinAlgError: the training Hessian is singular at r(λ), as a linear network's is.
+    """
+
+    def outer(lam: Float[ndarray, "h"]) -> tuple[float, Float[ndarray, "h"]]:
+        r = problem.best_response(lam)
+        z = np.linalg.solve(problem.hess_ww(lam, r), problem.valid_grad_w(lam, r))
+        return float(problem.valid_loss(lam, r)), problem.valid_grad_lam(lam, r) - problem.hess_wlam(lam, r).T @ z
+
+    return outer
+
+
+def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> Optimum:
     """Three descents (L-BFGS-B) from the best point of the box's diagonal and from two beside it; the least of all.
 
     `where` says "interior", or "boundary" if a λ_i lies on the box.
@@ -50,7 +67,7 @@ def best_found(
     diagonal = [(checked(np.full(h, c))[0], c) for c in np.linspace(*bounds, DIAGONAL)]
     centre = min(diagonal)[1]
     starts = np.clip([centre + step for step in AROUND], *bounds)
-    options = {"maxiter": 1000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-10}
+    options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-10}
     ends = [
         minimize(checked, np.full(h, c), jac=True, method="L-BFGS-B", bounds=[bounds] * h, options=options)
         for c in starts

@@ -19,6 +19,7 @@ from numpy import ndarray
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse, Response
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.many import Many, ManyPenalties, ManyRates
 from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
@@ -272,6 +273,19 @@ def many(
     return replace(case, lam=read_only(lam))
 
 
+@st.composite
+def logistics(draw: st.DrawFn, leads: st.SearchStrategy[tuple[int, ...]] = leads) -> Case[Logistic]:
+    """Softmax regression on two or three classes and one or two inputs, tuned by one, two or all of its λ."""
+    rng, lead, shared = draw(generators()), draw(leads), draw(st.booleans())
+    c, p, n, n_valid, divided = (draw(part) for part in (widths, st.integers(1, 2), rows, st.integers(1, 5), either))
+    h, data_lead = draw(st.sampled_from([1, 2, 2 + c])), () if shared else lead
+    X, X_valid = normal(rng, *data_lead, n, p), normal(rng, *data_lead, n_valid, p)
+    t, t_valid = (read_only(rng.integers(0, c, (*data_lead, rows))) for rows in (n, n_valid))
+    problem = Logistic(X, t, X_valid, t_valid, classes=c, divisor=float(n if divided else 1), h=h)
+    lam = draw(st.floats(-2.0, 2.0)) + rng.uniform(-1.0, 1.0, size=(*lead, h))
+    return Case(problem, read_only(lam), normal(rng, *lead, c * p), lead, shared, rng)
+
+
 def blocks(rng: np.random.Generator, lead: tuple[int, ...], M: ndarray, m: int) -> Quadratic:
     """Eqn. C.9 with the matrix M = [[A, B], [Bᵀ, C]] of size m + h and random d, e and c."""
     A, B, C = (read_only(np.ascontiguousarray(part)) for part in (M[..., :m, :m], M[..., :m, m:], M[..., m:, m:]))
@@ -299,7 +313,9 @@ def quadratics(
 
 def problems(leads: st.SearchStrategy[tuple[int, ...]] = leads) -> st.SearchStrategy[Case[Any]]:
     """Any problem of `reference`."""
-    return st.one_of(ridges(leads), dropouts(leads), linear_networks(leads), quadratics(leads), many(leads))
+    return st.one_of(
+        ridges(leads), dropouts(leads), linear_networks(leads), quadratics(leads), many(leads), logistics(leads)
+    )
 
 
 # Responses.

@@ -15,6 +15,7 @@ from tests.strategies import (
     dropouts,
     exactly,
     linear_networks,
+    logistics,
     many,
     problems,
     quadratics,
@@ -146,7 +147,7 @@ def test_the_jacobian_of_the_outputs_is_the_slope_of_the_best_outputs(case: Case
     assert_allclose(problem.best_output(lam), problem.f(problem.best_response(lam)), rtol=EXACT)
 
 
-@given(ridges() | dropouts() | quadratics() | many())
+@given(ridges() | dropouts() | quadratics() | many() | logistics())
 def test_the_best_response_jacobian_is_the_slope_of_the_best_response(case: Case[Problem]):
     # Not for linear networks: theirs is the slope of another branch, one of least norm.
     desired = differences(case.problem.best_response, case.lam)

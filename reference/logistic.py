@@ -1,0 +1,187 @@
+"""L_T(λ, w) = -(1/n) Σ_i c_{t_i} Σ_k q_ik log p_ik + (e^{λ_1} / 2·divisor) ‖w‖²: multinomial logistic regression.
+
+    name      symbol           shape        meaning
+    lam       λ                (..., h)     (λ_1), (λ_1, λ_2) or (λ_1, λ_2, one for each class); unconstrained
+    decay     e^{λ_1}          (..., 1)     weight decay; divided by n it is scikit-learn's 1/C
+    smooth    1/(1+e^{-λ_2})   (..., 1)     label smoothing, in (0, 1); 0 where h = 1
+    c_k       e^{λ_{2+k}}      (..., c)     class weights; 1 where h < 2 + c
+    w         W                (..., m)     W (c, p), one row for each class, flattened: m = cp
+    p         p                (..., n, c)  softmax of the logits X Wᵀ
+    q         q                (..., n, c)  (1 - smooth) one-hot label + smooth / c
+    Q         c_{t_i} q_ik     (..., n, c)  the targets as the loss sees them: row i sums to its class weight
+
+Beyond the paper: the loss of its deep experiments, with a best response to machine precision. The network is the
+identity on W, as for ridge, so that linearising changes nothing: here Δ-STN is Centered STN. There is no intercept:
+append a column of ones to X, which is then decayed like the others. The validation loss is plain cross entropy.
+
+The class weights are one more than needed: all of them times a, with the decay times a, is a L_T and has the same r(λ).
+They are kept, one for each class, since a user thinks of them so; Θ then has a null direction, (1, 0, 1, ..., 1).
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.special import expit
+
+from reference.best_found import adjoint, best_found
+from reference.newton import NotConverged, newton
+from reference.objective import Scalars
+from reference.optimum import Optimum
+from reference.problem import Problem
+from reference.softmax import cross_entropy, cross_entropy_gradient, cross_entropy_hessian
+
+Self = TypeVar("Self", bound="Logistic")
+
+
+@dataclass(frozen=True)
+class Logistic(Problem):
+    """Softmax regression tuned by weight decay, label smoothing and class weights.
+
+    Args:
+        classes: c; labels are 0, ..., c - 1.
+        divisor: of the decay, n as in H.1; a mini-batch (`rows`) keeps it.
+        h: 1 (decay), 2 (and smoothing) or 2 + c (and a weight for each class).
+
+    Raises:
+        ValueError: data that do not go together, labels that are no class, inputs that are not finite, another h.
+
+    Example, one row of each class at x = 1: nothing can be told apart, and r = 0 at any decay:
+        >>> ones, t = np.ones((2, 1)), np.array([0, 1])
+        >>> tuned = Logistic(ones, t, ones, t, classes=2, divisor=2.0, h=4)
+        >>> abs(tuned.best_response(np.zeros(4)))
+        array([0., 0.])
+
+    With class 0 weighted by 3 its probability is 3/4, if the decay is next to nothing: the logits differ by log 3.
+        >>> w = tuned.best_response(np.array([-12.0, -30.0, np.log(3), 0.0]))
+        >>> (w[0] - w[1]).round(4), np.log(3).round(4)
+        (np.float64(1.0986), np.float64(1.0986))
+    """
+
+    X: Float[ndarray, "... n p"]
+    t: Int[ndarray, "... n"]
+    X_valid: Float[ndarray, "... v p"]
+    t_valid: Int[ndarray, "... v"]
+    classes: int
+    divisor: float
+    h: int = 1
+
+    bounds: ClassVar[tuple[float, float]] = (-10.0, 10.0)
+    """For every coordinate: e^20 between the least decay and the largest class weight is as far as float64 goes."""
+
+    def __post_init__(self) -> None:
+        if self.X.shape[:-1] != self.t.shape or self.X_valid.shape[:-1] != self.t_valid.shape:
+            raise ValueError("X and t, or X_valid and t_valid, differ in their rows")
+        if self.X.shape[-1] != self.X_valid.shape[-1] or 0 in self.X.shape or 0 in self.X_valid.shape:
+            raise ValueError("X and X_valid differ in their columns, or a set is empty")
+        for labels in (self.t, self.t_valid):
+            if labels.min() < 0 or labels.max() >= self.classes:
+                raise ValueError(f"labels must lie between 0 and classes - 1 = {self.classes - 1}")
+        if not (np.isfinite(self.X).all() and np.isfinite(self.X_valid).all()):
+            raise ValueError("X or X_valid holds NaN or infinity")
+        if self.h not in (1, 2, 2 + self.classes):
+            raise ValueError(f"h = {self.h}: it is 1, 2 or 2 + classes = {2 + self.classes}")
+
+    @property
+    def n(self) -> int:
+        """Rows of the training data."""
+        return self.X.shape[-2]
+
+    @cached_property
+    def T(self) -> Float[ndarray, "... n c"]:
+        """One-hot training labels."""
+        return np.eye(self.classes)[self.t]
+
+    @cached_property
+    def T_valid(self) -> Float[ndarray, "... v c"]:
+        """One-hot validation labels."""
+        return np.eye(self.classes)[self.t_valid]
+
+    def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
+        """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
+        if rows.ndim == 1:
+            return replace(self, X=self.X[..., rows, :], t=self.t[..., rows])
+        replicate = np.arange(len(rows))[:, None]
+        return replace(self, X=self.X[replicate, rows], t=self.t[replicate, rows])
+
+    def decay(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... 1"]:
+        """e^{λ_1} / divisor, its own derivative in λ_1."""
+        return np.exp(lam[..., :1]) / self.divisor
+
+    def row_weights(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... n 1"]:
+        """c_{t_i}, each its own derivative in its class's λ."""
+        log_weights = lam[..., 2:] if self.h > 2 else np.zeros(self.classes)
+        return np.matvec(self.T, np.exp(log_weights))[..., None]
+
+    def targets(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... n c"]:
+        """Q = c_{t_i} ((1 - smooth) T + smooth / c)."""
+        smooth = expit(lam[..., 1:2, None]) if self.h > 1 else 0.0
+        return self.row_weights(lam) * ((1 - smooth) * self.T + smooth / self.classes)
+
+    def targets_slopes(self, lam: Float[ndarray, "... h"]) -> list[Float[ndarray, "... n c"]]:
+        """∂Q/∂λ_i for i = 2, ..., h: smoothing, then the class weights."""
+        if self.h == 1:
+            return []
+        slope = (expit(lam[..., 1:2]) * expit(-lam[..., 1:2]))[..., None]
+        smoothing = self.row_weights(lam) * slope * (1 / self.classes - self.T)
+        Q = self.targets(lam)
+        return [smoothing, *(Q * self.T[..., k, None] for k in range(self.h - 2))]
+
+    def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
+        return cross_entropy(self.X, self.targets(lam), v) + self.decay(lam)[..., 0] / 2 * np.sum(v**2, axis=-1)
+
+    def train_grad_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        return cross_entropy_gradient(self.X, self.targets(lam), v) + self.decay(lam) * v
+
+    def train_hess_vv(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        data = cross_entropy_hessian(self.X, self.targets(lam), v)
+        return data + self.decay(lam)[..., None] * np.eye(v.shape[-1])
+
+    def train_hess_vlam(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m h"]:
+        """Column 1 is e^{λ_1} v / divisor; the others are the data's gradient, linear in Q, at ∂Q/∂λ_i."""
+        others = [cross_entropy_gradient(self.X, slope, v) for slope in self.targets_slopes(lam)]
+        return np.stack(np.broadcast_arrays(self.decay(lam) * v, *others), axis=-1)
+
+    def valid_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
+        return cross_entropy(self.X_valid, self.T_valid, v)
+
+    def valid_grad_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
+        return cross_entropy_gradient(self.X_valid, self.T_valid, v)
+
+    def valid_hess_vv(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
+        return cross_entropy_hessian(self.X_valid, self.T_valid, v)
+
+    def best_response(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
+        """r(λ) by damped Newton steps from w = 0.
+
+        Raises:
+            ValueError: λ is not finite; or the decay has vanished beside rounding, and the weights are not unique, or
+                run to infinity on separable data.
+        """
+        if not np.isfinite(lam).all():
+            raise ValueError("λ holds NaN or infinity: there is no best response")
+        lead = np.broadcast_shapes(self.X.shape[:-2], lam.shape[:-1])
+        start = np.zeros((*lead, self.classes * self.X.shape[-1]))
+        derivatives = (partial(part, lam) for part in (self.train_loss_v, self.train_grad_v, self.train_hess_vv))
+        try:
+            return newton(*derivatives, start)
+        except NotConverged as error:
+            least = np.exp(lam[..., 0]).min()
+            raise ValueError(
+                f"{error}: a weight decay of {least:.1e} has vanished beside rounding, and the data alone do not give "
+                "unique, finite weights (are the classes separable?)"
+            ) from None
+
+    def optimum(self) -> Optimum:
+        """The best λ found within the box `bounds`, replicate by replicate (see `best_found`: not proved)."""
+        lead = self.X.shape[:-2]
+        found = []
+        for index in np.ndindex(lead):
+            cut = {name: getattr(self, name)[index] for name in ("X", "t", "X_valid", "t_valid")}
+            found.append(best_found(adjoint(replace(self, **cut)), self.h, self.bounds))
+        parts = ((one.lam_star, one.loss_star, one.where) for one in found)
+        lam_star, loss_star, where = (np.array(part) for part in zip(*parts, strict=True))
+        return Optimum(lam_star.reshape(*lead, self.h), loss_star.reshape(lead), where.reshape(lead))

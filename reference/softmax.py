@@ -1,0 +1,51 @@
+"""-(1/n) Σ_i Σ_k Q_ik log p_ik, cross entropy of linear logits, with its gradient and Hessian in the weights.
+
+name     symbol     shape         meaning
+X        X          (..., n, p)   inputs
+Q        Q          (..., n, c)   targets; a row's sum is its weight: 1, or its class's
+w        W          (..., m)      W (c, p), one row for each class, flattened: m = cp
+p        p          (..., n, c)   softmax of the logits X Wᵀ
+"""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.special import log_softmax, softmax
+
+from reference.objective import Scalars
+
+
+def cross_entropy(X: Float[ndarray, "... n p"], Q: Float[ndarray, "... n c"], w: Float[ndarray, "... m"]) -> Scalars:
+    """-(1/n) Σ_i Σ_k Q_ik log p_ik.
+
+    Example, two classes at w = 0, where every p is a half:
+        >>> cross_entropy(np.ones((1, 1)), np.array([[1.0, 0.0]]), np.zeros(2)).round(6), np.log(2).round(6)
+        (np.float64(0.693147), np.float64(0.693147))
+    """
+    return -np.sum(Q * log_softmax(_logits(X, Q, w), axis=-1), axis=(-2, -1)) / X.shape[-2]
+
+
+def cross_entropy_gradient(
+    X: Float[ndarray, "... n p"], Q: Float[ndarray, "... n c"], w: Float[ndarray, "... m"]
+) -> Float[ndarray, "... m"]:
+    """(1/n) Σ_i ((Σ_l Q_il) p_ik - Q_ik) x_i, row k of W; linear in Q."""
+    excess = np.sum(Q, axis=-1, keepdims=True) * softmax(_logits(X, Q, w), axis=-1) - Q
+    G = excess.mT @ X / X.shape[-2]
+    return G.reshape(*G.shape[:-2], -1)
+
+
+def cross_entropy_hessian(
+    X: Float[ndarray, "... n p"], Q: Float[ndarray, "... n c"], w: Float[ndarray, "... m"]
+) -> Float[ndarray, "... m m"]:
+    """(1/n) Σ_i (Σ_l Q_il) (diag(p_i) - p_i p_iᵀ) ⊗ x_i x_iᵀ, block (k, l) by block."""
+    p = softmax(_logits(X, Q, w), axis=-1)
+    total, (c, m_in) = np.sum(Q, axis=-1), (Q.shape[-1], X.shape[-1])
+    H = np.empty((*np.broadcast_shapes(p.shape[:-2], total.shape[:-1]), c, m_in, c, m_in))
+    for k, l in np.ndindex(c, c):  # noqa: E741
+        weight = total * p[..., k] * ((k == l) - p[..., l])
+        H[..., k, :, l, :] = (X * weight[..., None]).mT @ X / X.shape[-2]
+    return H.reshape(*H.shape[:-4], c * m_in, c * m_in)
+
+
+def _logits(X: ndarray, Q: ndarray, w: ndarray) -> ndarray:
+    return X @ w.reshape(*w.shape[:-1], Q.shape[-1], X.shape[-1]).mT

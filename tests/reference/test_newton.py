@@ -1,0 +1,49 @@
+"""Damped Newton steps: minima known in closed form, from starts where the full step would run away."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from reference.newton import NotConverged, newton
+from tests.strategies import exactly, generators, leads, normal, spectra, symmetric
+
+
+@given(generators(), leads, spectra(3))
+def test_a_quadratic_is_solved(rng, lead, eigenvalues):
+    H, b = symmetric(rng, lead, eigenvalues), normal(rng, *lead, 3)
+
+    def loss(w):
+        return np.vecdot(w, np.matvec(H, w)) / 2 - np.vecdot(b, w)
+
+    found = newton(loss, lambda w: np.matvec(H, w) - b, lambda w: H, normal(rng, *lead, 3))
+    assert_allclose(found, *exactly(np.linalg.solve(H, b[..., None])[..., 0]))
+
+
+@given(st.lists(st.floats(-30.0, 30.0), min_size=1, max_size=4), st.floats(-5.0, 5.0))
+def test_from_far_away_every_replicate_arrives(starts, minimum):
+    # √(1 + x²): a full step takes x to -x³, away from 0 wherever |x| > 1.
+    w = np.array(starts)[:, None]
+    found = newton(
+        lambda w: np.sqrt(1 + (w - minimum) ** 2)[..., 0],
+        lambda w: (w - minimum) / np.sqrt(1 + (w - minimum) ** 2),
+        lambda w: ((1 + (w - minimum) ** 2) ** -1.5)[..., None],
+        w,
+    )
+    assert_allclose(found, minimum, rtol=1e-14, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("grad", "hess", "message"),
+    [
+        (lambda w: np.ones(1), lambda w: np.zeros((1, 1)), "singular"),
+        (lambda w: np.full(1, np.nan), lambda w: np.eye(1), "no longer finite"),
+        (lambda w: -np.ones(1), lambda w: np.eye(1), "no step"),  # uphill
+        (lambda w: np.ones(1), lambda w: -np.eye(1), "not positive definite"),
+        (lambda w: np.ones(1), lambda w: np.eye(1), "no minimum after 200"),  # a slope without end
+    ],
+)
+def test_what_has_no_minimum_ends_in_words(grad, hess, message):
+    with pytest.raises(NotConverged, match=message):
+        newton(lambda w: w[..., 0], grad, hess, np.zeros(1))
