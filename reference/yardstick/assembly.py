@@ -1,0 +1,119 @@
+"""Causes in how Eqn. 2.4 is put together: direct - BᵀH⁻¹∂L_V/∂w with a sign, factor, term, transpose or place wrong.
+
+name        symbol            shape
+g           dL_V/dλ           (h,)     the exact answer
+direct      ∂L_V/∂λ           (h,)
+response    g - direct        (h,)
+n, v        -                 ()       training and validation rows
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy import ndarray
+
+from reference.dropout import InputDropout
+from reference.many import Many
+from reference.regression import Regression
+from reference.ridge import Ridge
+from reference.transforms import Exp
+from reference.yardstick.cause import Cause, Lines, Predictions
+from reference.yardstick.parts import Parts
+
+NO_PENALTY = 40.0
+"""e^-40 of a penalty is none in double precision."""
+
+
+def assembled(parts: Parts, g: ndarray) -> Predictions:
+    """What each of these causes makes of one problem; a cause that cannot occur there is left out."""
+    direct, response = parts.direct, g - parts.direct
+    predictions = {
+        Cause("sign", "the sign is wrong"): -g,
+        Cause("sign", "the response term has the wrong sign"): direct - response,
+        Cause("direct term", "the direct term ∂L_V/∂λ is missing"): response,
+        Cause("direct term", "the direct term ∂L_V/∂λ is subtracted"): response - direct,
+        Cause("direct term", "the direct term ∂L_V/∂λ is counted twice"): g + direct,
+        Cause("direct term", "the response is missing: the direct term ∂L_V/∂λ alone"): direct,
+    }
+    for name, factor in factors(parts):
+        predictions[Cause("factor", f"too large by {name}")] = factor * g
+        predictions[Cause("factor", f"too small by {name}")] = g / factor
+        predictions[Cause("factor", f"the response term is too large by {name}")] = direct + factor * response
+        predictions[Cause("factor", f"the response term is too small by {name}")] = direct + response / factor
+    return predictions | _transposed(parts) | _chain_rule(parts, g) | _elsewhere(parts)
+
+
+def factors(parts: Parts) -> Iterator[tuple[str, float]]:
+    """Numbers that are easily forgotten."""
+    yield "a factor 2", 2.0
+    if isinstance(problem := parts.problem, Regression):
+        yield "a factor n, the training rows", float(problem.n)
+        yield "a factor v, the validation rows", float(len(problem.t_valid))
+
+
+def _transposed(parts: Parts) -> Predictions:
+    B = parts.B
+    if B.shape[0] != B.shape[1]:
+        return {}
+    return {Cause("transpose", "∂²L_T/∂w∂λ, or Θ, is transposed"): parts.direct - B @ parts.solution}
+
+
+def _chain_rule(parts: Parts, g: ndarray) -> Predictions:
+    """d/dλ = e^λ d/de^λ."""
+    if not in_logarithm(parts):
+        return {}
+    return {
+        Cause("chain rule", "the gradient in exp(λ), not in λ: the chain rule's factor exp(λ) is missing"): g
+        / np.exp(parts.lam),
+        Cause("chain rule", "the chain rule's factor exp(λ) is there twice"): g * np.exp(parts.lam),
+    }
+
+
+def _elsewhere(parts: Parts) -> Predictions:
+    """B, or everything, at weights that are not the best response to λ."""
+    problem, lam = parts.problem, parts.lam
+    places = {
+        "w = 0": lambda: np.zeros_like(parts.w),
+        "r(0), the best response to λ = 0": lambda: problem.best_response(0 * lam),
+    }
+    none = without_penalty(parts)
+    if none is not None:
+        places["weights trained without a penalty"] = lambda: problem.best_response(none)
+    predictions: Predictions = {}
+    for name, place in places.items():
+        try:
+            away = Parts(problem, lam, place())
+            predictions[Cause("wrong place", f"∂²L_T/∂w∂λ is taken at {name}")] = parts.direct - parts.solution @ away.B
+            predictions[Cause("wrong place", f"everything is taken at {name}")] = away.answer(away.solution)
+        except (ValueError, np.linalg.LinAlgError):  # there are no such weights
+            continue
+    if none is not None:
+        bare = Parts(problem, none, parts.w)
+        predictions[Cause("Hessian", "∂²L_T/∂w² lacks the penalty")] = parts.answer(bare.solution)
+    return predictions
+
+
+def without_penalty(parts: Parts) -> ndarray | None:
+    """The λ at which a problem of data has no penalty."""
+    if in_logarithm(parts):
+        return parts.lam - NO_PENALTY
+    return 0 * parts.lam if isinstance(parts.problem, Ridge) else None
+
+
+def in_logarithm(parts: Parts) -> bool:
+    """Whether λ is the logarithm of what the objective uses."""
+    problem = parts.problem
+    return isinstance(problem, InputDropout | Many) or (isinstance(problem, Ridge) and isinstance(problem.s, Exp))
+
+
+def proportional(parts: Parts, g: ndarray) -> Lines:
+    """Causes with one unknown constant."""
+    zero = np.zeros_like(g)
+    return {
+        Cause("factor", "off by a constant factor"): (zero, g),
+        Cause("factor", "the response term is off by a constant factor"): (parts.direct, g - parts.direct),
+        Cause("one step", "one step only (T1-T2): H⁻¹ is replaced by a number"): (
+            parts.direct,
+            -parts.grad @ parts.B,
+        ),
+    }

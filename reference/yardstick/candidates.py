@@ -1,0 +1,68 @@
+"""Candidates for the cause of several failures at once, with the evidence for each.
+
+name        meaning
+left        failures that are not yet explained
+passes      problems that were answered rightly
+score       digits that agree, less digits that contradict, less the price of what was fitted
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.yardstick.cause import Cause
+from reference.yardstick.evidence import Evidence
+from reference.yardstick.known import distance
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cause, the failures that it explains, and under which name on each."""
+
+    cause: Cause
+    explained: list[Evidence]
+    causes: list[Cause]
+    score: float
+
+
+def candidates(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
+    """All causes, families of causes and fitted constants that explain a failure."""
+    yield from _single(left, passes)
+    yield from _families(left)
+    yield from _fitted(left, passes)
+
+
+def _single(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
+    for cause in dict.fromkeys(cause for one in left for cause in one.explained):
+        explained = [one for one in left if cause in one.explained]
+        against = sum(one.digits(one.known.wrong[cause]) for one in passes if cause in one.known.wrong)
+        score = sum(one.digits(one.answer) for one in explained) - against
+        yield Candidate(cause, explained, [one.explained[cause] for one in explained], score)
+
+
+def _families(left: Sequence[Evidence]) -> Iterator[Candidate]:
+    """The same cause with another setting on each problem, as of a solver that stops by a criterion of its own."""
+    for family in dict.fromkeys(cause.family for one in left for cause in one.explained if cause.setting):
+        members = {id(one): [cause for cause in one.explained if cause.family == family] for one in left}
+        explained = [one for one in left if members[id(one)]]
+        score = sum(one.digits(one.answer) - np.log10(one.known.families[family]) for one in explained)
+        yield Candidate(family, explained, [members[id(one)][0] for one in explained], score)
+
+
+def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
+    """A constant that one failure gives, held against all other problems."""
+    for source in left:
+        for family, (base, slope) in source.known.lines.items():
+            if not slope.any():
+                continue
+            constant = float((source.answer - base) @ slope / (slope @ slope))
+            cause = Cause(family.kind, family.words, f"{constant:.4g}")
+            explained = [
+                one for one in left if distance(one.known.on_line(family, constant), one.answer) <= one.known.tol
+            ]
+            if not explained:
+                continue
+            score = sum(one.digits(one.answer, fitted=one is source) for one in explained)
+            score -= sum(one.digits(one.known.on_line(family, constant)) for one in passes)
+            yield Candidate(cause, explained, [cause] * len(explained), score)

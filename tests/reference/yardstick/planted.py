@@ -1,0 +1,249 @@
+"""Hypergradients with one mistake each, written as users write them: by matrices and loops, not by predictions.
+
+Each takes a problem and λ and returns an array of shape (h,); `PLANTED` says which kind of cause and which words the
+yardstick must find.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+Solve = Callable[[ndarray, ndarray], ndarray]
+
+
+def implicit(problem: Any, lam: ndarray, solve: Solve = np.linalg.solve, w: ndarray | None = None) -> ndarray:
+    """Eqn. 2.4 with a solver and weights of one's own."""
+    w = problem.best_response(lam) if w is None else w
+    u = solve(problem.hess_ww(lam, w), problem.valid_grad_w(lam, w))
+    return problem.valid_grad_lam(lam, w) - problem.hess_wlam(lam, w).T @ u
+
+
+def least_squares(H: ndarray, g: ndarray) -> ndarray:
+    """A solver that a singular H does not stop."""
+    return np.linalg.lstsq(H, g, rcond=1e-12)[0]
+
+
+def cg(steps: int, normal: bool = False) -> Solve:
+    """Conjugate gradient from zero; on HᵀH where `normal`."""
+
+    def solve(H: ndarray, g: ndarray) -> ndarray:
+        M, b = (H.T @ H, H.T @ g) if normal else (H, g)
+        u, r = np.zeros_like(b), b.copy()
+        p = r.copy()
+        for _ in range(steps):
+            if np.linalg.norm(r) <= 1e-15 * np.linalg.norm(b):
+                break
+            alpha = (r @ r) / (p @ M @ p)
+            u, new = u + alpha * p, r - alpha * M @ p
+            p, r = new + (new @ new) / (r @ r) * p, new
+        return u
+
+    return solve
+
+
+def neumann(terms: int, alpha: float) -> Solve:
+    """α Σ (I - αH)^j g, term by term."""
+
+    def solve(H: ndarray, g: ndarray) -> ndarray:
+        total, term = np.zeros_like(g), g.copy()
+        for _ in range(terms):
+            total, term = total + alpha * term, term - alpha * H @ term
+        return total
+
+    return solve
+
+
+def unrolled(steps: int, alpha: float) -> Callable[[Any, ndarray], ndarray]:
+    """Gradient descent from r(λ), differentiated backwards through its last steps."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        w = problem.best_response(lam)
+        backward, total = problem.valid_grad_w(lam, w), problem.valid_grad_lam(lam, w)
+        for _ in range(steps):
+            total = total - alpha * problem.hess_wlam(lam, w).T @ backward
+            backward = backward - alpha * problem.hess_ww(lam, w) @ backward
+        return total
+
+    return function
+
+
+def differences(step: float, sides: int) -> Callable[[Any, ndarray], ndarray]:
+    """Differences of the outer loss, coordinate by coordinate."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        g = np.zeros(len(lam))
+        for i in range(len(lam)):
+            ahead, behind = lam.astype(float), lam.astype(float)
+            ahead[i] += step
+            behind[i] -= step * (sides - 1)
+            g[i] = (problem.outer_loss(ahead) - problem.outer_loss(behind)) / (sides * step)
+        return g
+
+    return function
+
+
+def no_direct(problem: Any, lam: ndarray) -> ndarray:
+    return problem.hypergradient(lam) - problem.valid_grad_lam(lam, problem.best_response(lam))
+
+
+def times_rows(problem: Any, lam: ndarray) -> ndarray:
+    """n ∂²L_T/∂w∂λ where ∂²L_T/∂w² is divided by n; quadratics have no rows."""
+    return problem.hypergradient(lam) * len(getattr(problem, "t", [0.0]))
+
+
+def transposed(problem: Any, lam: ndarray) -> ndarray:
+    w = problem.best_response(lam)
+    B, u = problem.hess_wlam(lam, w), least_squares(problem.hess_ww(lam, w), problem.valid_grad_w(lam, w))
+    return problem.valid_grad_lam(lam, w) - (B @ u if B.shape[0] == B.shape[1] else B.T @ u)
+
+
+def not_at_the_best_response(problem: Any, lam: ndarray) -> ndarray:
+    """∂²L_T/∂w∂λ at the weights of another λ."""
+    w = problem.best_response(lam)
+    u = least_squares(problem.hess_ww(lam, w), problem.valid_grad_w(lam, w))
+    return problem.valid_grad_lam(lam, w) - problem.hess_wlam(lam, problem.best_response(np.zeros(len(lam)))).T @ u
+
+
+def in_the_penalty(problem: Any, lam: ndarray) -> ndarray:
+    """d/d exp(λ) wherever λ is a logarithm; that is where the penalty is not λ itself."""
+    is_logarithm = hasattr(problem, "t") and not hasattr(problem, "c")
+    return problem.hypergradient(lam) / (np.exp(lam) if is_logarithm else 1.0)
+
+
+def learned_from_perturbations(sigma: float) -> Callable[[Any, ndarray], ndarray]:
+    """Δ-STN's Θ for ridge, where it rests at -(A + a(1+σ²)I)⁻¹ a w0 (README of reference/); exact elsewhere."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        if type(problem).__name__ != "Ridge":
+            return problem.hypergradient(lam)
+        X, w = problem.X.astype(float), problem.best_response(lam)
+        a = np.exp(lam[0] + sigma**2 / 2) * problem.n / problem.divisor
+        Theta = -np.linalg.solve(X.T @ X + a * (1 + sigma**2) * np.eye(len(w)), a * w)
+        return np.array([Theta @ problem.valid_grad_w(lam, w)])
+
+    return function
+
+
+def single_precision(problem: Any, lam: ndarray) -> ndarray:
+    def solve(H: ndarray, g: ndarray) -> ndarray:
+        return np.linalg.lstsq(H.astype(np.float32), g.astype(np.float32), rcond=1e-6)[0]
+
+    return implicit(problem, lam, solve)
+
+
+def noisy(rng: np.random.Generator) -> Callable[[Any, ndarray], ndarray]:
+    return lambda problem, lam: problem.hypergradient(lam) * (1 + 0.1 * rng.standard_normal(len(lam)))
+
+
+def raises(problem: Any, lam: ndarray) -> ndarray:
+    raise RuntimeError("not today\nnor tomorrow")
+
+
+def with_solver(solve: Solve) -> Callable[[Any, ndarray], ndarray]:
+    return lambda problem, lam: implicit(problem, lam, solve)
+
+
+def times(factor: float) -> Callable[[Any, ndarray], ndarray]:
+    return lambda problem, lam: factor * problem.hypergradient(lam)
+
+
+PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
+    "sign": (times(-1.0), "sign", "the sign is wrong"),
+    "factor 2": (times(2.0), "factor", "too large by a factor 2"),
+    "factor 1/2": (times(0.5), "factor", "too small by a factor 2"),
+    "factor 3.7": (times(3.7), "factor", "off by a constant factor: 3.7"),
+    "factor n": (times_rows, "factor", "too large by a factor n, the training rows"),
+    "no direct term": (no_direct, "direct term", "the direct term ∂L_V/∂λ is missing"),
+    "only the direct term": (
+        lambda problem, lam: problem.valid_grad_lam(lam, problem.best_response(lam)),
+        "direct term",
+        "the response is missing: the direct term ∂L_V/∂λ alone",
+    ),
+    "transposed": (transposed, "transpose", "∂²L_T/∂w∂λ, or Θ, is transposed"),
+    "another place": (
+        not_at_the_best_response,
+        "wrong place",
+        "∂²L_T/∂w∂λ is taken at r(0), the best response to λ = 0",
+    ),
+    "in the penalty": (
+        in_the_penalty,
+        "chain rule",
+        "the gradient in exp(λ), not in λ: the chain rule's factor exp(λ) is missing",
+    ),
+    "damped": (
+        with_solver(lambda H, g: np.linalg.solve(H + 0.01 * np.eye(len(H)), g)),
+        "Hessian",
+        "the Hessian is damped: H + δI: δ = 0.01",
+    ),
+    "diagonal": (with_solver(lambda H, g: g / np.diag(H)), "Hessian", "only the diagonal of the Hessian is used"),
+    "one step": (
+        with_solver(lambda H, g: 0.013 * g),
+        "one step",
+        "one step only (T1-T2): H⁻¹ is replaced by a number: 0.013",
+    ),
+    "cg 2": (with_solver(cg(2)), "early stop", "conjugate gradient stopped early: after 2 steps"),
+    "cg 5": (with_solver(cg(5)), "early stop", "conjugate gradient stopped early: after 5 steps"),
+    "cg 20": (with_solver(cg(20)), "early stop", "conjugate gradient stopped early"),
+    "normal cg 4": (
+        with_solver(cg(4, normal=True)),
+        "early stop",
+        "conjugate gradient on the normal equations stopped early: after 4 steps",
+    ),
+    "Neumann": (
+        with_solver(neumann(10, 0.1)),
+        "series",
+        "a truncated Neumann series, or unrolled steps from the best response: 10 terms of step 0.1",
+    ),
+    "unrolled": (
+        unrolled(20, 0.01),
+        "series",
+        "a truncated Neumann series, or unrolled steps from the best response: 20 terms of step 0.01",
+    ),
+    "diverging": (
+        with_solver(neumann(5, 2.0)),
+        "divergence",
+        "a truncated Neumann series, or unrolled steps from the best response: 5 terms of step 2, which diverges",
+    ),
+    "σ = 0.5": (
+        learned_from_perturbations(0.5),
+        "perturbation",
+        "the response is learned from perturbations that are not small (Eqn. 3.10, Δ-STN): σ = 0.5",
+    ),
+    "one-sided differences": (
+        differences(0.01, 1),
+        "difference step",
+        "one-sided differences of the outer loss, with a large step: step 0.01",
+    ),
+    "central differences": (
+        differences(0.1, 2),
+        "difference step",
+        "central differences of the outer loss, with a large step: step 0.1",
+    ),
+    "single precision": (
+        single_precision,
+        "single precision",
+        "errors that single precision explains, where the data are in double",
+    ),
+    "shape": (lambda problem, lam: np.zeros((len(lam), 1)), "shape", "the shape is wrong"),
+    "NaN": (lambda problem, lam: np.nan * lam, "not finite", "the answer is not finite"),
+    "exception": (raises, "exception", "it raises RuntimeError: not today nor tomorrow"),
+    "noise": (
+        noisy(np.random.default_rng(0)),
+        "not repeatable",
+        "asked twice, it gives two answers: noise, or a state that is kept",
+    ),
+}
+
+RIGHT: dict[str, Callable[[Any, ndarray], Any]] = {
+    "exact": lambda problem, lam: problem.hypergradient(lam),
+    "by the response": lambda problem, lam: (
+        problem.valid_grad_lam(lam, problem.best_response(lam))
+        + problem.best_response_jacobian(lam).T @ problem.valid_grad_w(lam, problem.best_response(lam))
+    ),
+    "least squares": with_solver(least_squares),
+    "long conjugate gradient": with_solver(cg(2000)),
+    "central differences": differences(1e-5, 2),
+    "a list": lambda problem, lam: problem.hypergradient(lam).tolist(),
+}

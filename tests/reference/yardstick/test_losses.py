@@ -1,0 +1,21 @@
+"""The losses written for other array libraries are the problems' own, at weights and λ anywhere."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from reference.yardstick.cases import BUILDERS, case_of
+from reference.yardstick.losses import losses
+from tests.strategies import exactly
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_losses_are_the_problems_own(name: str):
+    case = case_of(name).doubled
+    problem, rng = case.problem, np.random.default_rng(5)
+    train, valid = losses(problem, np, np.asarray)
+    for _ in range(3):
+        lam = case.lam + rng.normal(size=case.lam.shape)
+        w = problem.best_response(case.lam) + rng.normal(size=len(problem.best_response(case.lam)))
+        assert_allclose(train(lam, w), *exactly(problem.train_loss(lam, w)))
+        assert_allclose(valid(lam, w), *exactly(problem.valid_loss(lam, w)))

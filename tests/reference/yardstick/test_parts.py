@@ -1,0 +1,121 @@
+"""The exact answers and their tolerances: digits that no floating point rounds, and perturbations at their worst."""
+
+from collections.abc import Iterable
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from reference.many import ManyPenalties
+from reference.yardstick.cases import BUILDERS, case_of
+from reference.yardstick.known import known
+from reference.yardstick.parts import Parts, answer_at_outputs, condition, exact_parts
+
+NAMES = list(BUILDERS)
+SMALL = 1e-9
+"""A relative perturbation that is far above rounding, and its square far below it."""
+
+
+def dot(a: Iterable[Decimal], b: Iterable[Decimal]) -> Decimal:
+    """Σ a_i b_i."""
+    return sum((x * y for x, y in zip(a, b, strict=True)), Decimal(0))
+
+
+def solve_in_decimals(K: list[list[Decimal]], b: list[Decimal]) -> list[Decimal]:
+    """Gaussian elimination; K is positive definite, so no pivoting."""
+    n, rows = len(b), [[*row, right] for row, right in zip(K, b, strict=True)]
+    for i in range(n):
+        for j in range(i + 1, n):
+            factor = rows[j][i] / rows[i][i]
+            rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
+    x = [Decimal(0)] * n
+    for i in reversed(range(n)):
+        x[i] = (rows[i][n] - dot(rows[i][i + 1 : n], x[i + 1 :])) / rows[i][i]
+    return x
+
+
+def hypergradient_in_decimals(problem: ManyPenalties, lam: ndarray) -> list[Decimal]:
+    """-Σ_{j in group i} e^{λ_i} (n/divisor) r_j z_j with K r = Xᵀt and K z = ∂L_V/∂w, to sixty digits."""
+    X, t, X_valid, t_valid = (
+        [[Decimal(float(x)) for x in np.atleast_1d(row)] for row in array]
+        for array in (problem.X, problem.t, problem.X_valid, problem.t_valid)
+    )
+    weight = [Decimal(float(one)).exp() * len(X) / Decimal(problem.divisor) for one in lam]
+    columns = list(zip(*X, strict=True))
+    K = [[dot(one, other) for other in columns] for one in columns]
+    for j, i in enumerate(problem.group):
+        K[j][j] += weight[i]
+    r = solve_in_decimals(K, [dot(column, [y[0] for y in t]) for column in columns])
+    residual = [dot(row, r) - y[0] for row, y in zip(X_valid, t_valid, strict=True)]
+    grad = [dot(column, residual) / len(X_valid) for column in zip(*X_valid, strict=True)]
+    z = solve_in_decimals(K, grad)
+    terms = [weight[i] * r[j] * z[j] for j, i in enumerate(problem.group)]
+    return [-dot([Decimal(i == k) for k in problem.group], terms) for i in range(len(lam))]
+
+
+@pytest.mark.parametrize("name", ["penalties", "ill-1e4", "ill-1e8"])
+def test_the_exact_answer_holds_to_the_digits_that_its_condition_leaves(name: str):
+    case = case_of(name)
+    assert isinstance(case.problem, ManyPenalties)
+    with localcontext() as context:
+        context.prec = 60
+        true = np.array(hypergradient_in_decimals(case.problem, case.lam), dtype=float)
+    error = np.linalg.norm(known(name).exact - true) / np.linalg.norm(true)
+    assert error <= condition(case.problem, case.lam) * np.finfo(float).eps
+    assert error <= known(name).tol / 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parts_put_together_are_the_hypergradient(name: str):
+    parts, one = known(name).parts, known(name)
+    assert np.linalg.norm(parts.answer(parts.solution) - one.exact) <= one.tol * np.linalg.norm(one.exact)
+    v = parts.problem.best_output(parts.lam)
+    at_outputs = answer_at_outputs(parts.problem, parts.lam, v)
+    assert np.linalg.norm(at_outputs - one.exact) <= one.tol * np.linalg.norm(one.exact)
+
+
+def worst_case(parts: Parts) -> tuple[float, float]:
+    """‖change‖/‖answer‖ for an E with ‖E‖ = SMALL ‖H‖ in each of the two systems, turned where it hurts."""
+    problem, lam = parts.problem, parts.lam
+    v = problem.best_output(lam)
+    H, B = problem.train_hess_vv(lam, v), problem.train_hess_vlam(lam, v)
+    u, exact = np.linalg.solve(H, problem.valid_grad_v(lam, v)), problem.hypergradient(lam)
+    p = np.linalg.svd(np.linalg.solve(H, B).T)[2][0]
+    E = SMALL * np.linalg.norm(H, 2) * np.outer(p, u) / np.linalg.norm(u)
+    adjoint = B.T @ (np.linalg.solve(H + E, problem.valid_grad_v(lam, v)) - u)
+    changes = []
+    for q in np.linalg.svd(H)[2][-3:]:
+        E = SMALL * np.linalg.norm(H, 2) * np.outer(q, v) / np.linalg.norm(v)
+        moved = np.linalg.solve(H + E, H @ v)
+        changes.append(answer_at_outputs(problem, lam, moved) - answer_at_outputs(problem, lam, v))
+    size = np.linalg.norm(exact)
+    return float(np.linalg.norm(adjoint) / size), float(max(np.linalg.norm(change) / size for change in changes))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_perturbation_moves_the_answer_by_more_than_its_condition(name: str):
+    case = case_of(name).doubled
+    c = condition(case.problem, case.lam)
+    # The square of the perturbation counts where the Hessian is ill-conditioned: SMALL κ = 0.05 at most.
+    assert max(worst_case(exact_parts(case.problem, case.lam))) <= 1.1 * c * SMALL
+
+
+def test_a_perturbation_can_move_the_answer_by_as_much():
+    case = case_of("ill-1e8")
+    worst = max(worst_case(exact_parts(case.problem, case.lam)))
+    assert worst >= 0.1 * condition(case.problem, case.lam) * SMALL
+
+
+def test_the_problems_are_as_cruel_as_their_names_say():
+    conditioning = {name: known(name).conditioning for name in NAMES}
+    assert all(value < 11 for name, value in conditioning.items() if not name.startswith("ill"))
+    assert 1e3 < conditioning["ill-1e4"] < 1e4
+    assert 1e7 < conditioning["ill-1e8"] < 1e8
+    deficient = known("rank-deficient").parts
+    assert len(deficient.spectrum[0]) == 4
+    assert len(deficient.w) == 36
+    flat = known("flat")
+    assert np.linalg.norm(flat.exact) < 1e-4 * np.linalg.norm(flat.parts.direct)
+    assert case_of("float32").lam.dtype == np.float32
+    assert len(case_of("wide").lam) == 4 * len(known("wide").parts.w)

@@ -1,0 +1,106 @@
+"""The yardstick passes what is right and names what is wrong: every planted mistake, and nothing that is none."""
+
+import json
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+
+from reference.yardstick import Report, measure
+from reference.yardstick.cause import KINDS
+from tests.reference.yardstick.planted import PLANTED, RIGHT
+
+
+@cache
+def report_of(name: str) -> Report:
+    return measure(PLANTED[name][0])
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_hypergradient_passes_every_problem_however_it_is_found(name: str):
+    report = measure(RIGHT[name])
+    assert report.passes, report.text()
+    assert report.cause is None
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_planted_mistake_is_named(name: str):
+    _, kind, words = PLANTED[name]
+    report = report_of(name)
+    assert not report.passes
+    cause = report.cause
+    assert cause is not None
+    assert (cause.kind, str(cause)) == (kind, words), report.text()
+    assert kind in KINDS
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (_, kind, _) in PLANTED.items() if kind not in ("shape", "early stop")]
+)
+def test_every_failure_of_one_mistake_has_that_cause(name: str):
+    words = PLANTED[name][2]
+    found = {str(result.cause).removesuffix(", which diverges") for result in report_of(name).failures}
+    assert found == {words.removesuffix(", which diverges")}
+
+
+def test_two_mistakes_on_different_problems_are_both_named():
+    def function(problem, lam):
+        g = problem.hypergradient(lam)
+        return -g if hasattr(problem, "t") else 2 * g
+
+    causes = {result.name: str(result.cause) for result in measure(function).failures}
+    assert causes["quadratic"] == causes["flat"] == "too large by a factor 2"
+    assert causes["ridge"] == causes["ill-1e8"] == "the sign is wrong"
+
+
+def test_an_answer_that_fits_nothing_is_not_explained():
+    def function(problem, lam):
+        g = problem.hypergradient(lam)
+        return g + np.linalg.norm(g) * np.cos(7.0 * np.arange(1.0, len(g) + 1.0) + 100 * lam.sum())
+
+    assert {str(result.cause) for result in measure(function).results} == {"none of the known causes"}
+
+
+def test_one_failure_among_passes_is_no_sign_error_of_all():
+    # A wrong sign would show everywhere, so the passes speak against it; the failing problem has one number only.
+    def function(problem, lam):
+        g = problem.hypergradient(lam)
+        return -g if problem.__class__.__name__ == "InputDropout" else g
+
+    assert str(measure(function).cause) != "the sign is wrong"
+
+
+def test_the_numbers_are_those_of_the_definitions():
+    report = measure(lambda problem, lam: problem.hypergradient(lam) * np.where(np.arange(len(lam)) == 0, -1.0, 1.0))
+    for result in report.results:
+        assert result.signs == pytest.approx(
+            1
+            - 1
+            / {"square": 6, "wide": 20, "penalties": 8, "rates": 8}.get(
+                result.name, 3 if result.name in ("quadratic", "direct", "flat", "ill-1e4", "ill-1e8") else 1
+            )
+        )
+        # ‖ĝ - g‖² = ‖ĝ‖² + ‖g‖² - 2ĝᵀg, and here the norms are equal; float32 to single precision
+        assert result.error**2 == pytest.approx(2 - 2 * result.cosine, rel=1e-4)
+
+
+def test_json_holds_numbers_or_null():
+    for name in ("NaN", "sign"):
+        page = json.loads(json.dumps(report_of(name).as_object(), allow_nan=False))
+        assert page["passed"] == 0
+        assert page["problems"] == len(page["results"])
+        assert not page["passes"]
+        assert (page["worst_error"] is None) == (name == "NaN")
+    assert math.isclose(page["worst_error"], 2.0, rel_tol=1e-5)
+
+
+def test_output_of_the_function_is_kept_out_of_ours(capsys: pytest.CaptureFixture[str]):
+    def function(problem, lam):
+        print("chatter")
+        return problem.hypergradient(lam)
+
+    assert measure(function).passes
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "chatter" in err
