@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from reference.command import UserError
 
 FILE = "checkpoint.pt"
-VERSION = 1
+VERSION = 2
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -85,6 +86,20 @@ def set_generators(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["cpu"].cpu())
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+def own_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that the model's state_dict leaves out: each process has its own, such as where its streams stand."""
+    shared = model.state_dict().keys()
+    return {name: one.detach().cpu().clone() for name, one in model.named_buffers() if name not in shared}
+
+
+def set_own_buffers(model: nn.Module, buffers: dict[str, Tensor]) -> None:
+    """Put such buffers to earlier values."""
+    for name, value in buffers.items():
+        place, _, last = name.rpartition(".")
+        module = model.get_submodule(place)
+        setattr(module, last, value.to(module.get_buffer(last).device, copy=True))
 
 
 def _line(error: Exception) -> str:

@@ -12,7 +12,6 @@
 Decoder and embedding are not tied: the paper does not say so, and a shared weight could follow one rule only.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -49,6 +48,7 @@ class Carried(nn.Module):
     """The hidden state between one batch of a stream and the next, without a graph: moves as running statistics do.
 
     A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch.
+    Each process carries its own streams' state, so it is no part of the model's state_dict, which all share.
     """
 
     before: Float[Tensor, "two layers n m"]
@@ -57,8 +57,8 @@ class Carried(nn.Module):
     def __init__(self, layers: int, n: int, m: int) -> None:
         super().__init__()
         self.track_running_stats = True
-        self.register_buffer("before", torch.zeros(2, layers, n, m))
-        self.register_buffer("after", torch.zeros(2, layers, n, m))
+        self.register_buffer("before", torch.zeros(2, layers, n, m), persistent=False)
+        self.register_buffer("after", torch.zeros(2, layers, n, m), persistent=False)
 
     def begin(self, first: Bool[Tensor, "n"]) -> Float[Tensor, "two layers n m"]:
         """The state to start a batch from; zero for the streams that begin with it."""
@@ -123,11 +123,6 @@ class LanguageModel(nn.Module):
         words = self.embedding.weight.new_ones(len(tokens), self.embedding.num_embeddings)
         return self.embedding(tokens) * self.embedding_dropout(words).gather(1, tokens)[..., None]
 
-    def reset(self) -> None:
-        """Forget the state, in training and in evaluation."""
-        for carried in (self.training_state, self.evaluation_state):
-            carried.before, carried.after = torch.zeros_like(carried.before), torch.zeros_like(carried.after)
-
 
 def hyperparameters(model: LanguageModel, high: float = 0.95) -> list[Hyperparameter]:
     """H.3's seven: five rates in (0, high), AR and TAR in (0, 4)."""
@@ -149,8 +144,3 @@ def train_loss(hyper: Hyperparameters) -> Callable[[Outputs, Tensor], Tensor]:
         return valid_loss(outputs, t) + (hyper["ar"] * ar + hyper["tar"] * tar).mean()
 
     return loss
-
-
-def perplexity(loss: float) -> float:
-    """Exp(mean cross entropy)."""
-    return math.exp(loss)

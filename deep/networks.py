@@ -111,11 +111,3 @@ def resnet18(images: Images, classes: int = 10, width: float = 1.0, rate: float 
 
 
 Network = Callable[..., nn.Sequential]
-
-NETWORKS: dict[str, Network] = {
-    "mlp": mlp,
-    "simple-cnn": simple_cnn,
-    "alexnet": alexnet,
-    "vgg16": vgg16,
-    "resnet18": resnet18,
-}

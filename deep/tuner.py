@@ -21,12 +21,12 @@ from torch.optim import SGD, Optimizer, RMSprop
 
 from deep import diagnosis, updates
 from deep.batches import examples
-from deep.checkpoint import refuse_another
+from deep.checkpoint import own_buffers, refuse_another, set_own_buffers
 from deep.contexts import evaluating
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
-from deep.parallel import Share, anywhere, average, follow_first, processes
+from deep.parallel import Share, anywhere, average, follow_first, gathered, processes, rank
 from deep.updates import Evaluation, Objective
 from reference.command import UserError
 from reference.updates import DELTA_STN, Method
@@ -191,10 +191,11 @@ class Tuner:
         return self.net.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the steps change, and what it belongs to."""
+        """Everything that the steps change, and what it belongs to; of several processes, each must ask."""
         return {
             "signature": self.signature(),
             "model": self.model.state_dict(),
+            "own buffers": gathered(own_buffers(self.model)),
             "branches": self.net.branches.state_dict(),
             "lam": self.hyper.lam.detach().clone(),
             "raw_sigma": self.hyper.raw_sigma.detach().clone(),
@@ -211,6 +212,7 @@ class Tuner:
         """
         refuse_another(state["signature"], self.signature())
         self.model.load_state_dict(state["model"])
+        set_own_buffers(self.model, state["own buffers"][rank()])
         self.net.branches.load_state_dict(state["branches"])
         with torch.no_grad():
             self.hyper.lam.copy_(state["lam"])

@@ -18,10 +18,12 @@ from deep.dropout import dropout_rates
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.network_parts import Standardise
-from deep.networks import NETWORKS, alexnet, mlp, resnet18, simple_cnn, vgg16
+from deep.networks import alexnet, mlp, resnet18, simple_cnn, vgg16
 from deep.tuner import Tuner
 from deep.updates import Objective, evaluate
 from reference.updates import METHODS, Method
+
+NETWORKS = {"mlp": mlp, "simple-cnn": simple_cnn, "alexnet": alexnet, "vgg16": vgg16, "resnet18": resnet18}
 
 SMALL = {"mlp": 0.01, "simple-cnn": 0.02, "alexnet": 0.02, "vgg16": 0.03, "resnet18": 0.05}
 """Widths at which a step takes milliseconds."""

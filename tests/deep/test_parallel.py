@@ -74,6 +74,26 @@ def test_each_process_goes_on_with_its_own_generator(trained, count):
 
 
 @counts
+def test_a_language_model_follows_one_process(trained, count):
+    (alone,), several = trained[1][1], trained[1][count]
+    rows, model = alone["language"]["straight"]
+    for one in several:
+        rows_here, model_here = one["language"]["straight"]
+        close(model_here, model)
+        for row, wanted in zip(rows_here, rows, strict=True):
+            for key in row.keys() - {"seconds"}:
+                np.testing.assert_allclose(row[key], wanted[key], rtol=TOGETHER, err_msg=key)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_process_goes_on_where_its_own_streams_stood(trained, count):
+    for one in trained[1][count]:
+        straight, broken = one["language"]["straight"], one["language"]["broken"]
+        assert timeless(straight[0]) == timeless(broken[0])
+        assert all(torch.equal(value, broken[1][name]) for name, value in straight[1].items())
+
+
+@counts
 def test_processes_fail_together_and_say_why(trained, count):
     said = [one["refused"] for one in trained[1][count]]
     for one in said:

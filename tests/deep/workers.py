@@ -7,15 +7,20 @@ import os
 import sys
 import traceback
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
+from deep.hyperparameters import Hyperparameters
+from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
+from deep.text import Streams
 from deep.training import fit, record
 from deep.tuner import Tuner
 from reference.command import UserError
@@ -63,6 +68,28 @@ def resumed(rank: int, root: Path) -> Found:
     return {"straight": straight, "broken": go(root / "broken", 50)}
 
 
+def language(rank: int, root: Path) -> Found:
+    """A model of text whose 16 streams lie over the processes, left alone and killed in the middle of an epoch.
+
+    Of two processes each has 8 streams, and DropConnect's mask 8 rows.
+    """
+
+    def go(folder: Path) -> Any:
+        torch.manual_seed(rank)
+        model = LanguageModel(7, streams=16, width=2)
+        hyper = Hyperparameters(hyperparameters(model))
+        one = Tuner(model, hyper, train_loss(hyper), valid_loss, w0=partial(SGD, lr=1.0), T_train=2, seed=3)
+        tokens = torch.arange(16 * 9 + 1) ** 2 % 7
+        train, valid = (Batches(Streams(part, 16, 3), None, 0, shuffle=False) for part in (tokens, tokens.flip(0)))
+        return record(run(one, folder, train=train, valid=valid, epochs=2), {}), model.state_dict()
+
+    straight = go(root / "straight")
+    with killed_at(6, Tuner, "inner_step"):
+        go(root / "broken")
+    dist.barrier() if dist.is_initialized() else None
+    return {"straight": straight, "broken": go(root / "broken")}
+
+
 def refused(rank: int, root: Path) -> Found:
     """Every process says why, and none is left waiting."""
 
@@ -99,7 +126,7 @@ def process(rank: int, count: int, root: Path) -> None:
     if count > 1:
         place = f"file://{root / 'meeting'}"
         dist.init_process_group("gloo", place, timedelta(seconds=60), rank=rank, world_size=count)
-    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, refused)}
+    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, language, refused)}
     torch.save(found, root / f"{rank}.pt")
     if count > 1:
         dist.destroy_process_group()
