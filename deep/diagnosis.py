@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from deep.contexts import frozen_statistics
 from deep.hypernet import Hypernetwork
+from deep.parallel import processes
 from deep.updates import Objective
 from reference.command import UserError
 
@@ -24,7 +25,9 @@ TRY = "lower a learning rate, clip, or narrow a bound"
 
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int) -> str:
     """One line: what first stopped being finite, looked for in this order, and what to try."""
-    where = weights(net) or _output(net, objective, x) or "in the loss function itself, or at perturbed weights only"
+    nowhere = "in the loss function itself, or at perturbed weights only"
+    nowhere += ", or in another process" if processes() > 1 else ""  # whose rows are in a batch's statistics too
+    where = weights(net) or _output(net, objective, x) or nowhere
     return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
 
 

@@ -19,6 +19,8 @@ from deep import dropout
 from deep.draws import Draws
 from deep.hyperparameters import Hyperparameters
 from deep.layers import BRANCHES
+from deep.parallel import processes
+from deep.shared_norm import SharedNorm, is_norm
 from deep.structured import Branch
 from reference.command import UserError
 
@@ -31,8 +33,8 @@ class Hypernetwork:
         respond: whether anything responds; if not, only dropout modules are treated.
 
     Raises:
-        UserError: layers with parameters that no branch treats, a shared parameter, nothing that could respond, or
-            a model that is compiled, or tuned already.
+        UserError: layers with parameters that no branch treats, a shared parameter, nothing that could respond, a
+            model that is compiled, or tuned already, or a batch norm that several processes cannot share.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Hypernetwork:
         dropouts = {
             name: module for name, module in model.named_modules() if name in hyper and dropout.is_dropout(module)
         }
-        for name, module in {**layers, **dropouts}.items():
+        norms = {name: one for name, one in model.named_modules() if processes() > 1 and is_norm(one, name)}
+        for name, module in {**layers, **dropouts, **norms}.items():
             if "forward" in vars(module):
                 raise UserError(
                     f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
@@ -59,10 +62,13 @@ class Hypernetwork:
         self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
         self._dropouts = {name: dropout.TunedDropout(module, name, hyper, draws) for name, module in dropouts.items()}
+        self._norms = [SharedNorm(module, hyper) for name, module in norms.items() if name not in layers]
         for branch in self:
             branch.layer.forward = branch.forward
         for tuned in self._dropouts.values():
             tuned.module.forward = tuned.forward
+        for norm in self._norms:
+            norm.layer.forward = norm.forward
         self.follow()
 
     def __iter__(self) -> Iterator[Branch]:
@@ -122,6 +128,8 @@ class Hypernetwork:
         for name, tuned in self._dropouts.items():
             del tuned.module.forward
             tuned.module.p = values[name]
+        for norm in self._norms:
+            del norm.layer.forward
         return self.model
 
     def refuse_detached(self) -> None:

@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deep.hyperparameters import Hyperparameters
+from deep.parallel import processes
+from deep.shared_norm import SharedNorm, normalised
 from deep.structured import Branch
 
 
@@ -51,14 +54,21 @@ class ConvBranch(Branch[nn.Conv1d | nn.Conv2d]):
 class BatchNormBranch(Branch[nn.BatchNorm1d | nn.BatchNorm2d]):
     """Eqn. 3.14 with rows of one weight: a channel's γ and β. The normalised input is another call without them."""
 
+    def __init__(self, layer: nn.BatchNorm1d | nn.BatchNorm2d, hyper: Hyperparameters) -> None:
+        super().__init__(layer, hyper)
+        if processes() > 1:
+            self._own = SharedNorm(layer, hyper).forward
+
     def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         layer, gamma, beta = self.layer, self.of("weight"), self.of("bias")
         own = not layer.training and layer.running_mean is not None
-        statistics = (layer.running_mean, layer.running_var) if own else (None, None)
-        normalised = F.batch_norm(x, *statistics, training=not own, eps=layer.eps)
+        if own:
+            product = F.batch_norm(x, layer.running_mean, layer.running_var, eps=layer.eps)
+        else:
+            product = normalised(x, layer.eps, self._hyper)
         dims = (len(c), -1, *[1] * (x.ndim - 2))
         scale = (gamma.scale(c) * gamma.response).reshape(dims)
-        return scale, normalised, (beta.scale(c) * beta.response).reshape(dims)
+        return scale, product, (beta.scale(c) * beta.response).reshape(dims)
 
 
 class EmbeddingBranch(Branch[nn.Embedding]):

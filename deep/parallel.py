@@ -1,4 +1,4 @@
-"""Several processes as one: which rows of a batch are this process's, and gradients averaged over all rows.
+"""Several processes as one: which rows of a batch are this process's, and sums over all processes.
 
 With no process group there is one process and nothing is communicated.
 """
@@ -84,15 +84,15 @@ class Share:
         return draws.split(self.counts)[rank()] if self.counts else draws
 
     def weight(self) -> float:
-        """The part of the batch's mean that this process's mean is."""
+        """w_r: the part of the batch's mean that this process's mean is."""
         return self.counts[rank()] / sum(self.counts) if self.counts else 1.0
 
 
-def average(tensors: Sequence[Tensor], share: Share) -> Sequence[Tensor]:
-    """Means over the whole batch from every process's means over its own rows."""
-    if not share.counts:
+def added(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Sums of tensors over all processes, in one message."""
+    if processes() == 1:
         return tensors
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]) * share.weight()
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer, RMSprop
 
 from deep import diagnosis, updates
@@ -26,7 +25,7 @@ from deep.contexts import evaluating
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
-from deep.parallel import Share, anywhere, average, follow_first, gathered, processes, rank
+from deep.parallel import Share, added, anywhere, follow_first, gathered, rank
 from deep.updates import Evaluation, Objective
 from reference.command import UserError
 from reference.updates import DELTA_STN, Method
@@ -235,14 +234,7 @@ class Tuner:
         }
 
     def _join(self) -> None:
-        """Several processes start alike, from process 0.
-
-        Raises:
-            UserError: a layer's statistics would be those of one process's part of the batch.
-        """
-        norms = [name for name, module in self.model.named_modules() if isinstance(module, _BatchNorm)]
-        if norms and processes() > 1:
-            raise UserError(f"layer {norms[0]!r}: BatchNorm would see a part of the batch only; use one process")
+        """Several processes start alike, from process 0."""
         follow_first([*self.model.state_dict().values(), *self.net.Theta, self.hyper.lam, self.hyper.raw_sigma])
 
     def _begin(self, x: Any) -> int:
@@ -260,7 +252,7 @@ class Tuner:
         return z if self.eps_per == "example" else z[:1]
 
     def _step(self, name: str, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
-        for parameter, gradient in zip(parameters, average(gradients, self.draws.share), strict=True):
+        for parameter, gradient in zip(parameters, added(gradients), strict=True):
             parameter.grad = gradient
         if self.clip is not None and name in ("w0", "Theta"):
             nn.utils.clip_grad_norm_(parameters, self.clip)

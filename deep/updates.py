@@ -44,7 +44,10 @@ class Objective:
 
 
 class Evaluation(NamedTuple):
-    """The loss and the outputs of one pass, and its gradients in the parameters that were asked for."""
+    """The loss and the outputs of one pass, and its gradients in the parameters that were asked for.
+
+    Of several processes each has its own rows' loss, and a term of the gradients: all of them are to be added.
+    """
 
     loss: Float[Tensor, ""]
     outputs: Any
@@ -169,7 +172,12 @@ def _constant(one: Pass, linearised: bool = False) -> Pass:
 
 
 def _gradients(net: Hypernetwork, loss: Tensor, parameters: list[Any]) -> list[Tensor]:
-    """∂loss/∂parameters; zeros where the loss does not depend on one."""
+    """∂loss/∂parameters; zeros where the loss does not depend on one.
+
+    With several processes the loss is L = Σ_r w_r L_r, w_r being the rows' share, and this is a term's gradient.
+    """
+    share = net.draws.share
+    weight = loss.new_tensor(share.weight()) if share.counts else None
     with net.hyper.closed():
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        found = torch.autograd.grad(loss, parameters, weight, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

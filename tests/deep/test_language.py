@@ -218,11 +218,11 @@ def test_a_checkpoint_holds_the_state() -> None:
     tuner.inner_step(x, t)
     tuner.evaluate(x, t)
     saved = tuner.state_dict()
+    assert all(carried.after.any() for carried in (model.training_state, model.evaluation_state))
     other, restored = made()
     restored.load_state_dict(saved)
     for (name, value), (its, wanted) in zip(other.named_buffers(), model.named_buffers(), strict=True):
         assert name == its
-        assert value.any()
         assert torch.equal(value, wanted)
     again = text(first=False, seed=3)
     assert torch.equal(tuner.inner_step(again, t).loss, restored.inner_step(again, t).loss)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deep.parallel import Share, average, gathered, processes, rank, summed
+from deep.parallel import Share, added, gathered, processes, rank, summed
 from reference.updates import METHODS
 from tests.deep.small import timeless
 from toy import records
@@ -74,6 +74,19 @@ def test_each_process_goes_on_with_its_own_generator(trained, count):
 
 
 @counts
+def test_a_batch_norm_sees_all_rows_however_they_are_shared(trained, count):
+    (alone,), several = trained[1][1], trained[1][count]
+    for name, (rows, common) in alone["normed"].items():
+        parts = [one["normed"][name] for one in several]
+        for k, wanted in enumerate(rows):
+            whole = torch.cat([own[k] for own, _ in parts])
+            np.testing.assert_allclose(whole, wanted, rtol=TOGETHER, atol=TOGETHER, err_msg=name)
+        for _, found in parts:
+            for one, wanted in zip(found, common, strict=True):
+                np.testing.assert_allclose(one, wanted, rtol=TOGETHER, atol=TOGETHER, err_msg=name)
+
+
+@counts
 def test_a_language_model_follows_one_process(trained, count):
     (alone,), several = trained[1][1], trained[1][count]
     rows, model = alone["language"]["straight"]
@@ -97,17 +110,20 @@ def test_each_process_goes_on_where_its_own_streams_stood(trained, count):
 def test_processes_fail_together_and_say_why(trained, count):
     said = [one["refused"] for one in trained[1][count]]
     for one in said:
-        assert "BatchNorm would see a part of the batch only; use one process" in one["norm"]
+        assert "'0': a BatchNorm with a forward of its own would see a part of the batch only" in one["norm"]
+        assert "a BatchNorm without running statistics would see a part of the batch only" in one["statistics"]
         assert f"a batch of 1 examples is too small for {count} processes" in one["small"]
         assert "a batch without examples" in one["empty"]
         assert "holds this run's finished record" in one["finished"]
     assert "the inputs are not finite" in said[-1]["poisoned"]
+    assert "the inputs are not finite" in said[-1]["poisoned statistics"]
+    assert all("or in another process" in one["poisoned statistics"] for one in said[:-1])
     assert all(one["poisoned"] == "the loss is not finite in another process" for one in said[:-1])
 
 
 def test_one_process_needs_nothing():
     assert (processes(), rank(), Share.of(3, torch.device("cpu"))) == (1, 0, Share())
     gradients = [torch.ones(2, 3)]
-    assert average(gradients, Share()) is gradients
+    assert added(gradients) is gradients
     assert gathered("x") == ["x"]
     assert summed([1.0, 2.0], torch.device("cpu")) == [1.0, 2.0]

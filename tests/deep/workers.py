@@ -8,24 +8,29 @@ import sys
 import traceback
 from datetime import timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
+from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
 from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
+from deep.parallel import Share, added, processes
 from deep.text import Streams
 from deep.training import fit, record
 from deep.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS
 from tests.deep.small import data, killed_at, run, tuner
+from tests.deep.strategies import draws, two
 
 Found = dict[str, Any]
 
@@ -37,7 +42,7 @@ def accuracy(y: Tensor, t: Tensor) -> Tensor:
 
 def alike(**kwargs: Any) -> Tuner:
     """A tuner that draws from one generator alone."""
-    return tuner(norm=False, own=0.0, **kwargs)
+    return tuner(own=0.0, **kwargs)
 
 
 def followed(rank: int, root: Path) -> Found:
@@ -49,7 +54,7 @@ def followed(rank: int, root: Path) -> Found:
         name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
         rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
         found[name] = rows, one.model.state_dict(), one.net.branches.state_dict()
-    batched = alike(eps_per="batch")
+    batched = alike(eps_per="batch", norm=False)
     return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
 
 
@@ -57,7 +62,7 @@ def resumed(rank: int, root: Path) -> Found:
     """Killed in the middle, with a dropout that is not tuned: each process has its own generator."""
 
     def go(folder: Path, seed: int) -> Any:
-        one = tuner(norm=False)
+        one = tuner()
         torch.manual_seed(seed + rank)
         return record(run(one, folder, size=7, epochs=2), {}), one.model.state_dict()
 
@@ -81,7 +86,7 @@ def language(rank: int, root: Path) -> Found:
         one = Tuner(model, hyper, train_loss(hyper), valid_loss, w0=partial(SGD, lr=1.0), T_train=2, seed=3)
         tokens = torch.arange(16 * 9 + 1) ** 2 % 7
         train, valid = (Batches(Streams(part, 16, 3), None, 0, shuffle=False) for part in (tokens, tokens.flip(0)))
-        return record(run(one, folder, train=train, valid=valid, epochs=2), {}), model.state_dict()
+        return record(run(one, folder, size=7, train=train, valid=valid, epochs=2), {}), model.state_dict()
 
     straight = go(root / "straight")
     with killed_at(6, Tuner, "inner_step"):
@@ -90,17 +95,56 @@ def language(rank: int, root: Path) -> Found:
     return {"straight": straight, "broken": go(root / "broken")}
 
 
+class OwnNorm(nn.BatchNorm1d):
+    """Who knows what it does."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input)
+
+
+SHAPES = (3,), (3, 2), (3, 4, 2)
+NORMS = {"usual": {}, "cumulative": {"momentum": None}, "plain": {"affine": False, "eps": 0.1}}
+
+
+def normed(rank: int, root: Path) -> Found:
+    """Values, gradients, tangents and statistics of a batch norm on rows that are shared 1 : rest, twice."""
+    found: Found = {}
+    for shape, (name, options) in product(SHAPES, NORMS.items()):
+        torch.manual_seed(0)
+        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        net = Hypernetwork(kind(3, **options), two(), draws(), respond=False)
+        every = torch.randn(4, 7, *shape) * 3 + 1
+        parts = every if processes() == 1 else every.split([*[1] * (processes() - 1), 8 - processes()], 1)[rank]
+        x, dx, k, dk = parts
+        net.draws.share = Share.of(len(x), x.device)
+        for one in (x, dx):
+            one.requires_grad_()
+        with forward_ad.dual_level(), net.hyper.at(net.hyper.centre(len(x))):
+            y = net.model(x)
+            # As linearising has it: a graph behind the tangent alone.
+            _, dy = forward_ad.unpack_dual(net.model(forward_ad.make_dual(2 * x.detach(), dx)))
+        assert dy is not None
+        loss = ((y.square() * k).sum() + (dy.square() * dk).sum()) / len(x)
+        weight = torch.tensor(net.draws.share.weight())
+        of_x, of_dx, *rest = torch.autograd.grad(loss, [x, dx, *net.model.parameters()], weight)
+        rows = [y.detach(), dy.detach(), of_x, of_dx]
+        found[f"{shape} {name}"] = rows, [*added([weight * loss.detach(), *rest]), *net.model.buffers()]
+        net.detach()
+        assert "forward" not in vars(net.model)
+    return found
+
+
 def refused(rank: int, root: Path) -> Found:
     """Every process says why, and none is left waiting."""
 
-    def poisoned() -> None:
+    def poisoned(norm: bool) -> None:
         x, t = data(8, 0).tensors
         x[-1] = torch.nan  # the last process's
-        one = alike(method=DELTA_STN)
+        one = alike(method=DELTA_STN, norm=norm)
         run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
 
     def empty() -> None:
-        alike().inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())
+        alike(norm=False).inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())
 
     def finished() -> None:
         for _ in range(2):
@@ -108,8 +152,10 @@ def refused(rank: int, root: Path) -> Found:
 
     found: Found = {}
     cases = {
-        "norm": tuner, "small": lambda: run(alike(), size=16), "poisoned": poisoned, "empty": empty,
-        "finished": finished,
+        "norm": lambda: Hypernetwork(nn.Sequential(OwnNorm(2)), two(), draws(), respond=False),
+        "statistics": lambda: Hypernetwork(nn.BatchNorm1d(2, track_running_stats=False), two(), draws()),
+        "small": lambda: run(alike(norm=False), size=16), "poisoned": lambda: poisoned(False),
+        "poisoned statistics": lambda: poisoned(True), "empty": empty, "finished": finished,
     }  # fmt: skip
     for name, case in cases.items():
         try:
@@ -126,7 +172,7 @@ def process(rank: int, count: int, root: Path) -> None:
     if count > 1:
         place = f"file://{root / 'meeting'}"
         dist.init_process_group("gloo", place, timedelta(seconds=60), rank=rank, world_size=count)
-    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, language, refused)}
+    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, language, normed, refused)}
     torch.save(found, root / f"{rank}.pt")
     if count > 1:
         dist.destroy_process_group()
