@@ -1,4 +1,4 @@
-"""`python -m figures [NAME...]`: draw the paper's figures and tables.
+"""`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
 
 Toy experiments that have no record yet are run first. Deep ones take hours: their records are committed, a fresh one
 below --records counts for more, and where there is none the figure is left out, or refused if it was asked for.
@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from figures import archive, style
 from figures.archive import gather, is_committed
-from figures.contents import ALL, DEEP, TOY, files
+from figures.contents import ALL, BEYOND, DEEP, TOY, files
+from figures.variants import PAPER
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
-from reference.updates import METHODS
 from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
@@ -27,14 +27,20 @@ SEEDS = range(5)
 
 
 def missing(names: Sequence[str], root: Path) -> list[Job]:
-    """The toy runs that the figures need and that have no record: five seeds of all four methods."""
-    toy = [TOY[name] for name in names if name in TOY]
-    needs = dict.fromkeys((experiment, data) for one in toy for experiment in one.NEEDS for data in one.DATA)
-    datasets = {data: load(data) for _, data in needs}
+    """The toy runs that the figures need and that have no record: five seeds of four methods, or of a figure's own."""
+    needs = dict.fromkeys(
+        (experiment, data, variant)
+        for name in names
+        if name in TOY
+        for experiment in TOY[name].NEEDS
+        for data in TOY[name].DATA
+        for variant in (BEYOND[name].RUNS if name in BEYOND else PAPER.values())
+    )
+    datasets = {data: load(data) for _, data, _ in needs}
     return [
         job
-        for experiment, data in needs
-        for job in pending(EXPERIMENTS[experiment], datasets[data], METHODS, SEEDS, root)
+        for experiment, data, run in needs
+        for job in pending(EXPERIMENTS[experiment], datasets[data], [run.method], SEEDS, root, sigma=run.sigma)
     ]
 
 

@@ -22,12 +22,18 @@ from figures import (
     fig14,
     fig15,
     fig16,
+    figb1,
+    figb2,
+    figb2b,
     style,
     table01,
     table03,
     table04,
     table_toy,
+    tableb1,
+    tableb2,
 )
+from figures.variants import Variant
 from toy.records import Record
 
 
@@ -43,6 +49,13 @@ class Toy(Needy, Protocol):
 
     @property
     def DATA(self) -> tuple[str, ...]: ...
+
+
+class Beyond(Toy, Protocol):
+    """Not the paper's four methods at their own σ."""
+
+    @property
+    def RUNS(self) -> tuple[Variant, ...]: ...
 
 
 class Deep(Needy, Protocol):
@@ -90,6 +103,9 @@ TOY_PICTURES: Mapping[str, ToyPicture] = {
     "fig07": fig07,
     "fig08": fig08,
     "fig09": fig09,
+    "figb1": figb1,
+    "figb2": figb2,
+    "figb2b": figb2b,
 }
 DEEP_PICTURES: Mapping[str, DeepPicture] = {
     "fig05": fig05,
@@ -102,8 +118,16 @@ DEEP_PICTURES: Mapping[str, DeepPicture] = {
     "fig15": fig15,
     "fig16": fig16,
 }
-TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy}
+TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy, "tableb1": tableb1, "tableb2": tableb2}
 DEEP_TABLES: Mapping[str, DeepTable] = {"table01": table01, "table03": table03, "table04": table04}
+
+BEYOND: Mapping[str, Beyond] = {
+    "figb1": figb1,
+    "figb2": figb2,
+    "figb2b": figb2b,
+    "tableb1": tableb1,
+    "tableb2": tableb2,
+}
 
 TOY: Mapping[str, Toy] = {**TOY_PICTURES, **TOY_TABLES}
 DEEP: Mapping[str, Deep] = {**DEEP_PICTURES, **DEEP_TABLES}

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from figures import style
 from figures.selection import aligned, diverged, exact_by_seed, replicas
+from figures.variants import called
 from reference.problem import Problem
 from reference.transforms import Transform
 from toy.records import Record
@@ -81,7 +82,7 @@ def remarks(records: Sequence[Record]) -> str:
         if some := [facts["lam_star"] for facts in exact.values() if facts["where"] == where]:
             value = "any" if where == "flat" else f"{some[0]:.0f}".replace("-", "−")
             said.append(f"λ* = {value} ({best} {what}) in {len(some)} of {len(exact)} splits")
-    for method in dict.fromkeys(record.settings["method"]["name"] for record in records):
+    for method in filter(None, dict.fromkeys(map(called, records))):
         some = replicas(records, method)
         if lost := sum(map(diverged, some)):
             said.append(f"{method}: {lost} of {len(some)} diverged")

@@ -1,8 +1,8 @@
-"""Which records a figure draws: the paper's four methods, at the experiment's present start and settings.
+"""Which records a figure draws: variants (figures/variants.py) at the experiment's present start and settings.
 
 name      meaning
 panels    data set's title -> its records; the three sets that need no network come first
-replicas  one method's records of a data set, in the order of their seeds
+replicas  one variant's records of a data set, in the order of their seeds
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.updates import METHODS
+from figures.variants import PAPER, called
 from toy.datasets import OFFLINE, SOURCES, Dataset
 from toy.experiments import EXPERIMENTS
 from toy.jobs import digest
@@ -24,7 +24,7 @@ def panels(records: Iterable[Record], experiment: str, methods: Sequence[str]) -
     """The experiment's records, a list for each data set; two sets of one name are told apart by their digests."""
     by_data: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if is_drawn(record, experiment) and record.settings["method"]["name"] in methods:
+        if is_current(record, experiment) and called(record) in methods:
             data = record.settings["data"]
             by_data.setdefault((data["name"], data["digest"]), []).append(record)
     names = [name for name, _ in by_data]
@@ -32,26 +32,30 @@ def panels(records: Iterable[Record], experiment: str, methods: Sequence[str]) -
     return {key[0] if names.count(key[0]) == 1 else f"{key[0]} {key[1][:4]}": by_data[key] for key in order}
 
 
-def is_drawn(record: Record, experiment: str) -> bool:
-    """Whether a record is one of the experiment's as it now stands: its start, σ, schedule, and the paper's methods."""
+def is_current(record: Record, experiment: str) -> bool:
+    """Whether a record is one of the experiment's as it now stands: its start and schedule."""
     settings = record.settings
     if settings["experiment"] != experiment:
         return False
     now = EXPERIMENTS[experiment]
     start = now.start(settings["data"]["rows"])
-    present = {"start": start, "sigma": now.sigma, "schedule": asdict(now.schedule)}
-    return settings["method"] in map(asdict, METHODS) and present.items() <= settings.items()
+    return {"start": start, "schedule": asdict(now.schedule)}.items() <= settings.items()
 
 
 def of_dataset(records: Iterable[Record], experiment: str, dataset: Dataset) -> list[Record]:
-    """The experiment's records of exactly this data set."""
+    """The experiment's records of exactly this data set, of the paper's four methods."""
+    return [one for one in current_of(records, experiment, dataset) if called(one) in PAPER]
+
+
+def current_of(records: Iterable[Record], experiment: str, dataset: Dataset) -> list[Record]:
+    """The experiment's records of exactly this data set, of any method at any σ."""
     mine = digest(dataset)
-    return [one for one in records if is_drawn(one, experiment) and one.settings["data"]["digest"] == mine]
+    return [one for one in records if is_current(one, experiment) and one.settings["data"]["digest"] == mine]
 
 
 def replicas(records: Iterable[Record], method: str) -> list[Record]:
-    """One method's records, in the order of their seeds."""
-    mine = [record for record in records if record.settings["method"]["name"] == method]
+    """One variant's records, in the order of their seeds."""
+    mine = [record for record in records if called(record) == method]
     return sorted(mine, key=lambda record: record.settings["seed"])
 
 

@@ -1,7 +1,7 @@
 """How every picture looks: one column of a page wide, one colour and line for each method everywhere, readable in grey.
 
 name      meaning
-LINES     method's name -> its colour (Okabe and Ito's palette, told apart by the colour-blind) and dashes
+LINES     method's or variant's name -> its colour (Okabe and Ito's palette, told apart by the colour-blind) and dashes
 HUES      for what is no method (Tol's muted palette)
 EXACT     the exact optimum or response: black, dashed
 """
@@ -44,6 +44,8 @@ LINES: dict[str, dict[str, Any]] = {
     "Reparam STN": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1))},
     "Centered STN": {"color": "#009E73", "linestyle": (0, (1.2, 0.8))},
     "Δ-STN": {"color": "#0072B2", "linestyle": "-"},
+    "Δ-STN CV": {"color": "#882255", "linestyle": (0, (8, 1.5, 1.5, 1.5))},
+    "Δ-STN CV, σ = 0.3": {"color": "#56B4E9", "linestyle": (0, (3, 1))},
     "random search": {"color": "#7F7F7F", "linestyle": (0, (1.2, 1.6))},
     "Bayesian optimisation": {"color": "#E69F00", "linestyle": (0, (5, 1, 1.2, 1))},
 }

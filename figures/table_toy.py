@@ -46,11 +46,11 @@ class Row:
     sign: float
 
 
-def rows(records: Sequence[Record]) -> Iterator[Row]:
-    """A row for each experiment, data set and method."""
-    for experiment in NEEDS:
-        for data, some in panels(records, experiment, NAMES).items():
-            for method in NAMES:
+def rows(records: Sequence[Record], experiments: Sequence[str] = NEEDS, names: Sequence[str] = NAMES) -> Iterator[Row]:
+    """A row for each experiment, data set and method, or variant of one."""
+    for experiment in experiments:
+        for data, some in panels(records, experiment, names).items():
+            for method in names:
                 if runs := replicas(some, method):
                     yield _row(experiment, data, method, runs)
 
@@ -72,10 +72,10 @@ def verdicts(records: Sequence[Record]) -> Iterator[tuple[str, str, str, str]]:
             yield claim.experiment, data, claim.text, verdict(claim, some)
 
 
-def numbers_table(records: Sequence[Record]) -> str:
+def numbers_table(records: Sequence[Record], experiments: Sequence[str] = NEEDS, names: Sequence[str] = NAMES) -> str:
     """The numbers in Markdown, rounded to two figures."""
     header = ("experiment", "data", "method", "final regret, %", "error of Θ", "sign", "diverged")
-    return markdown(header, map(_cells, rows(records)))
+    return markdown(header, map(_cells, rows(records, experiments, names)))
 
 
 def verdicts_table(records: Sequence[Record]) -> str:

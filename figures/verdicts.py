@@ -23,6 +23,7 @@ from toy.records import Record
 
 RELATIVE, ABSOLUTE = 0.1, 0.001
 SPIKE = 0.5
+AS_THE_PAPER = ("as the paper", "not as the paper")
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ CLAIMS = (
 )
 
 
-def verdict(claim: Claim, records: Sequence[Record]) -> str:
-    """The claim on one data set, in words."""
+def verdict(claim: Claim, records: Sequence[Record], words: tuple[str, str] = AS_THE_PAPER) -> str:
+    """The claim on one data set, in words, the first two of which say whether it came out or its contrary did."""
     runs = [{r.settings["seed"]: r for r in replicas(records, name)} for name in (claim.worse, claim.better)]
     seeds = sorted(runs[0].keys() & runs[1].keys())
     if not seeds:
@@ -60,7 +61,7 @@ def verdict(claim: Claim, records: Sequence[Record]) -> str:
         return "no verdict: every run of both diverged"
     if claim.what == "spike":
         return _spikes(claim, np.median([*map(spike, worse)]), np.median([*map(spike, better)]))
-    return _regrets(claim, np.array([*map(regret, worse)]), np.array([*map(regret, better)]))
+    return _regrets(claim, words, np.array([*map(regret, worse)]), np.array([*map(regret, better)]))
 
 
 def regret(record: Record) -> float:
@@ -91,7 +92,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
-def _regrets(claim: Claim, worse: np.ndarray, better: np.ndarray) -> str:
+def _regrets(claim: Claim, words: tuple[str, str], worse: np.ndarray, better: np.ndarray) -> str:
     lower = sum(b < a and not same(a, b) for a, b in zip(worse, better, strict=True))
     higher = sum(b > a and not same(a, b) for a, b in zip(worse, better, strict=True))
     medians = np.median(worse), np.median(better)
@@ -99,9 +100,9 @@ def _regrets(claim: Claim, worse: np.ndarray, better: np.ndarray) -> str:
     overlap = "; ranges overlap" if max(worse.min(), better.min()) <= min(worse.max(), better.max()) else ""
     seeds = f"lower in {lower} of {len(worse)} seeds, higher in {higher}{overlap}"
     if not same(*medians) and medians[1] < medians[0] and 2 * lower > len(worse):
-        return f"as the paper: {said}; {seeds}"
+        return f"{words[0]}: {said}; {seeds}"
     if not same(*medians) and medians[1] > medians[0] and 2 * higher > len(worse):
-        return f"not as the paper: {said}; {seeds}"
+        return f"{words[1]}: {said}; {seeds}"
     return f"no difference: {said}; {seeds}"
 
 

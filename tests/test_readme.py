@@ -17,11 +17,19 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def section(heading: str) -> str:
+    """What stands below a heading."""
+    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def table_lines(text: str) -> list[str]:
+    """Lines of tables."""
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table below a heading, without its header and rule."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table_lines(section(heading))[2:]]
 
 
 MAP = rows("Equation → function → test")
@@ -71,13 +79,13 @@ def test_the_main_job_draws_every_figure_and_gives_the_results_shown(tmp_path: P
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pictures = tmp_path / "out" / "figures"
-    for name in ("fig01", "fig02", "fig03", "fig04", "fig07", "fig08", "fig09"):
+    for name in ("fig01", "fig02", "fig03", "fig04", "fig07", "fig08", "fig09", "figb1", "figb2", "figb2b"):
         assert (pictures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    results = README.split("\n## Results\n")[1].split("\n## ")[0]
-    page = (pictures / "toy.md").read_text(encoding="utf-8")
-    shown, fresh = (sorted(line for line in text.splitlines() if line.startswith("|")) for text in (results, page))
+    shown = [*table_lines(section("Results")), *table_lines(section("Beyond the paper"))]
+    pages = [(pictures / f"{name}.md").read_text(encoding="utf-8") for name in ("toy", "tableb1", "tableb2")]
+    fresh = [line for page in pages for line in table_lines(page)]
     assert len(shown) == len(fresh) > 60
-    for ours, theirs in zip(shown, fresh, strict=True):
+    for ours, theirs in zip(sorted(shown), sorted(fresh), strict=True):
         assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs)
         numbers = [[float(number) for number in NUMBER.findall(line)] for line in (ours, theirs)]
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)

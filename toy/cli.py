@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.arguments import finite, path, whole_number, writable
+from reference.arguments import finite, path, positive, whole_number, writable
 from reference.command import Parser, UserError
-from reference.updates import METHODS, Method
+from reference.updates import BEYOND, METHODS, Method
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
@@ -54,8 +54,8 @@ def datasets(options: Namespace) -> list[Dataset]:
 
 
 def methods(name: str) -> tuple[Method, ...]:
-    """The methods of that name, or all four."""
-    known = {method.slug: method for method in METHODS}
+    """The method of that name, or the paper's four."""
+    known = {method.slug: method for method in METHODS + BEYOND}
     if name != "all" and name not in known:
         raise UserError(f"unknown method {name!r}; choose from {', '.join(known)}, all")
     return METHODS if name == "all" else (known[name],)
@@ -67,12 +67,17 @@ def run_main(arguments: list[str]) -> int:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
     data_options(parser, "all")
     parser.add_argument(
-        "--method", default="all", metavar="NAME", help="stn, reparam-stn, centered-stn, delta-stn, all"
+        "--method",
+        default="all",
+        metavar="NAME",
+        help="stn, reparam-stn, centered-stn, delta-stn, all (these four); beyond the paper: "
+        + ", ".join(method.slug for method in BEYOND),
     )
     parser.add_argument(
         "--seeds", type=whole_number(1, MOST_SEEDS), default=5, metavar="N", help="seeds 0 to N-1 (default: 5)"
     )
     parser.add_argument("--start", type=finite, metavar="VALUE", help="another penalty or drop rate to start from")
+    parser.add_argument("--sigma", type=positive, metavar="S", help="another perturbation scale than the experiment's")
     parser.add_argument(
         "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
     )
@@ -82,7 +87,8 @@ def run_main(arguments: list[str]) -> int:
     if experiment is None:
         raise UserError(f"unknown experiment {options.experiment!r}; choose from {', '.join(EXPERIMENTS)} or exact")
     chosen, out, seeds = methods(options.method), writable(options.out), range(options.seeds)
-    jobs = [job for data in datasets(options) for job in pending(experiment, data, chosen, seeds, out, options.start)]
+    changes = (seeds, out, options.start, options.sigma)
+    jobs = [job for data in datasets(options) for job in pending(experiment, data, chosen, *changes)]
     execute(jobs, options.jobs)
     print(f"{sum(len(job.seeds) for job in jobs)} new runs; records are in {out / experiment.name}")
     return 0

@@ -46,7 +46,7 @@ def exact_columns(
         "hypergradient_exact": exact,
         "hypergradient_error": np.abs(learned - exact),
         "hypergradient_cosine": np.sign(learned) * np.sign(exact),
-        **_weights_columns(w, Theta),
+        **(_weights_columns(w, Theta) if w.shape[-1] <= 2 or experiment.schedule.T_valid == 0 else {}),
     }
 
 
@@ -69,9 +69,7 @@ def _response_columns(problem: ToyProblem, lam: ndarray, w: ndarray, Theta: ndar
 
 
 def _weights_columns(w: ndarray, Theta: ndarray) -> dict[str, ndarray]:
-    """Weights and Θ themselves, where they are few enough to draw (figures 1 and 2)."""
+    """Weights and Θ themselves: where they are few enough to draw (figures 1 and 2), or λ is held and Θ the result."""
     count = w.shape[-1]
-    if count > 2:
-        return {}
     weights = {f"w_{i + 1}": w[:, i] for i in range(count)}
     return weights | {f"theta_{i + 1}": Theta[:, i, 0] for i in range(count)}

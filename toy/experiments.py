@@ -1,4 +1,4 @@
-"""The experiments of 5.1 and H.1: which problem, where λ starts, how long and how fast.
+"""The experiments of 5.1 and H.1, and one beyond: which problem, where λ starts, how long and how fast.
 
 What H.1 states: 80/20 split, batches of 10 rows for fewer than 1000 rows in all and of 100 otherwise, T_train = 10,
 T_valid = 1, σ = 1, 100 warm-up iterations, penalty 1 (fewer than 1000 rows) or 50 at the start, drop rate 0.2.
@@ -156,6 +156,16 @@ EXPERIMENTS = {
             weights=near_identity,
         ),
         Experiment("decoupling", "figure 9", ridge, Exp(), "penalty", (50.0, 50.0), Schedule(alpha1=0.01)),
+        # Beyond the paper: how well Θ is learned at a λ that is held, whatever the method and its σ.
+        Experiment(
+            "response",
+            "figure b1, λ held",
+            ridge,
+            Exp(),
+            "penalty",
+            (50.0, 250.0),
+            Schedule(alpha1=0.01, T_valid=0, updates=400),
+        ),
         Experiment(
             "nonlinear",
             "figure 2, λ held",

@@ -7,7 +7,7 @@ seeds    (R,)     replicates that run together along a leading axis
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Job:
     method: Method
     seeds: tuple[int, ...]
     start: float
+    sigma: float
     root: Path
 
     def settings(self, seed: int) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class Job:
             "method": asdict(self.method),
             "seed": seed,
             "start": self.start,
-            "sigma": self.experiment.sigma,
+            "sigma": self.sigma,
             "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, n),
             "schedule": asdict(self.experiment.schedule),
         }
@@ -47,6 +48,7 @@ class Job:
     def folder(self, seed: int) -> Path:
         """Where the record of a seed belongs."""
         start = f"start-{self.start!r}".removesuffix(".0")
+        start += "" if self.sigma == self.experiment.sigma else f"-sigma-{self.sigma!r}".removesuffix(".0")
         # A file called ...csv has the stem `..`, which as a folder would be the one above.
         name = self.dataset.name.strip(".") or "data"
         return self.root / self.experiment.name / name / self.method.slug / start / f"seed-{seed}"
@@ -69,8 +71,12 @@ def pending(
     seeds: Iterable[int],
     root: Path,
     start: float | None = None,
+    sigma: float | None = None,
 ) -> Iterator[Job]:
     """The jobs whose records are missing; seeds with a finished record of the same settings are left out.
+
+    Args:
+        start, sigma: the experiment's own unless given.
 
     Raises:
         UserError: `start` is not inside the range of s.
@@ -80,8 +86,9 @@ def pending(
         experiment.s.inverse(value)
     except ValueError as error:
         raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
+    scale = experiment.sigma if sigma is None else sigma
     for method in methods:
-        job = Job(experiment, dataset, method, tuple(seeds), value, root)
+        job = Job(experiment, dataset, method, tuple(seeds), value, scale, root)
         missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
         if missing:
-            yield Job(experiment, dataset, method, tuple(missing), value, root)
+            yield replace(job, seeds=tuple(missing))

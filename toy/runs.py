@@ -117,7 +117,7 @@ def _train(job: Job) -> Iterator[tuple[int, float, State]]:
 def _start(job: Job, m: int) -> State:
     w0 = np.stack([job.experiment.weights(generator, m) for generator in streams(job.seeds)[0]])
     lam = np.full((len(w0), 1), job.experiment.s.inverse(job.start))
-    return State(lam, np.full_like(lam, job.experiment.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
+    return State(lam, np.full_like(lam, job.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
 
 
 def _minibatches(

@@ -7,10 +7,8 @@ import pytest
 
 import figures.archive
 import figures.cli
-from reference.updates import METHODS
-from toy.datasets import load
+from figures.contents import TOY
 from toy.experiments import EXPERIMENTS
-from toy.jobs import pending
 from toy.records import find
 from toy.runs import execute
 
@@ -37,14 +35,13 @@ def short():
 
 @pytest.fixture(scope="package")
 def root(short, tmp_path_factory):
-    """A folder of records: all experiments on diabetes, two seeds."""
+    """A folder of records: all that the toy figures need, but on diabetes alone and of two seeds."""
     folder = tmp_path_factory.mktemp("records")
-    jobs = [
-        job
-        for experiment in EXPERIMENTS.values()
-        for job in pending(experiment, load("diabetes"), METHODS, range(2), folder)
-    ]
-    execute(jobs, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures.cli, "SEEDS", range(2))
+        for module in TOY.values():
+            patch.setattr(module, "DATA", ("diabetes",))
+        execute(figures.cli.missing(list(TOY), folder), 1)
     return folder
 
 

@@ -90,7 +90,9 @@ def diabetes(root, monkeypatch):
 def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
-    names = [*(f"{name}.png" for name in TOY if name != "table"), "toy.md", "toy.csv"]
+    tables = ("toy", "tableb1", "tableb2")
+    names = [f"{name}.png" for name in TOY if name.startswith("fig")]
+    names += [f"{name}.{kind}" for name in tables for kind in ("md", "csv")]
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}"
@@ -121,11 +123,15 @@ def test_only_what_is_missing_is_run(diabetes, command, tmp_path, monkeypatch):
     command("fig03", "fig07", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
     # Two experiments, four methods, in one call.
     assert ran == [(8, 3)]
+    command("figb2", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
+    # Of the same two experiments STN, Δ-STN and two that are not the paper's.
+    assert ran[1:] == [(8, 3)]
 
 
 def test_without_names_everything_is_needed(short, tmp_path):
     jobs = figures.cli.missing(list(ALL), tmp_path)
-    assert len(jobs) == 4 * (5 * 3 + 2)
+    # The paper's four methods; the control variate at two σ in four experiments; figure b1's two methods at four σ.
+    assert len(jobs) == 4 * (5 * 3 + 2) + 2 * (4 * 3) + 2 * (2 * 4)
     assert {job.dataset.name for job in jobs if job.experiment.name in ("nonlinear", "one-feature")} == {"diabetes"}
     assert {job.seeds for job in jobs} == {(0, 1, 2, 3, 4)}
 

@@ -5,18 +5,21 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
 
-from figures import fig03, fig04, fig07, fig08, fig09, style
+from figures import fig03, fig04, fig07, fig08, fig09, figb2, figb2b, style
 from figures.trajectories import COLUMNS, wrapped
+from figures.variants import called
 from tests.figures.made import record
 from toy.records import Record
 
-MODULES = [fig03, fig04, fig07, fig08, fig09]
+MODULES = [fig03, fig04, fig07, fig08, fig09, figb2, figb2b]
 EXPECTED = {
     fig03: {"STN", "Δ-STN"},
     fig04: {"STN", "Centered STN", "Δ-STN"},
     fig07: {"STN", "Δ-STN"},
     fig08: {"STN", "Δ-STN"},
     fig09: {"STN", "Reparam STN", "Centered STN", "Δ-STN"},
+    figb2: {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
+    figb2b: {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
 }
 
 
@@ -53,7 +56,7 @@ def test_lines_are_the_records_own(module, records):
     figure = module.draw(some)
     experiment = module.NEEDS[0]
     for method in EXPECTED[module]:
-        mine = [r for r in some if r.settings["method"]["name"] == method and r.settings["experiment"] == experiment]
+        mine = [r for r in some if called(r) == method and r.settings["experiment"] == experiment]
         lam, regret = (np.array([r.history[name] for r in mine]) for name in ("lam", "regret"))
         assert_allclose(lines(figure, "mean")[method][0].get_ydata(), lam.mean(axis=0))
         assert_allclose(

@@ -76,6 +76,13 @@ def test_a_method_without_records():
     assert judged([1, 2], []) == "no verdict: no seed has records of both STN and Δ-STN"
 
 
+def test_beyond_the_paper_a_verdict_has_words_of_its_own():
+    some = [*runs("STN", [2, 3, 4]), *runs("Δ-STN", [1, 1, 1])]
+    assert verdict(CLAIM, some, ("better", "worse")).startswith("better: Δ-STN 1 %, STN 3 %")
+    other = [*runs("STN", [1, 1, 1]), *runs("Δ-STN", [2, 3, 4])]
+    assert verdict(CLAIM, other, ("better", "worse")).startswith("worse: Δ-STN 3 %, STN 1 %")
+
+
 def test_only_seeds_that_both_have_are_compared():
     assert "of 2 seeds" in judged([1, 2, 3, 4], [0.1, 0.2])
 

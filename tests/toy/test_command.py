@@ -92,7 +92,7 @@ BAD_ARGUMENTS = [
     (["ridge", "--data", ".."], r"no data set is called '\.\.'"),
     (["ridge", "--data", "../toy/data/concrete"], "no data set is called"),
     (["ridge", "--data", ""], "no data set is called ''"),
-    (["ridge", "--method", "Δ-STN"], "unknown method 'Δ-STN'; choose from stn, .*delta-stn, all"),
+    (["ridge", "--method", "Δ-STN"], "unknown method 'Δ-STN'; choose from stn, .*delta-stn, delta-stn-cv, .*, all"),
     (["ridge", "--no-such"], "unrecognized arguments: --no-such"),
     (["ridge", "--data"], "--data: expected one argument"),
     *[(["ridge", "--seeds", text], "not a whole number from 1 to 1000") for text in ("0", "-1", "x", "2.5", "", "²")],
@@ -101,6 +101,8 @@ BAD_ARGUMENTS = [
     *[(["ridge", "--start", text], f"{float(text)} is not strictly between.*penalty") for text in ("-3", "0", "-0.0")],
     *[(["ridge", "--start", text], f"'{text}' is not a finite number") for text in ("nan", "inf", "x", "", "1e400")],
     *[(["dropout", "--start", text], f"{float(text)} is not strictly.*rate") for text in ("0", "1.0", "1.5", "-0.1")],
+    *[(["ridge", "--sigma", text], f"'{text}' is not above zero") for text in ("0", "-0.3", "-0.0")],
+    *[(["ridge", "--sigma", text], f"'{text}' is not a finite number") for text in ("nan", "inf", "x", "")],
     (["nonlinear", "--start", "-1"], "-1.0 is not strictly between.*penalty"),
     (["ridge", "--csv", "none.csv", "--target", "y"], "there is no file none.csv"),
     (["ridge", "--csv", "good.csv"], "--csv FILE and --target COLUMN go together"),
@@ -271,6 +273,15 @@ def test_a_folder_of_files_adds_its_sets(toy, tmp_path):
     (tmp_path / "yacht.csv").write_text(table(X, t))
     assert toy("one-feature", "--data-home", ".", "--seeds", "1", "--jobs", "1", "--method", "stn").status == 0
     assert "yacht" in {record.settings["data"]["name"] for record in records.find(tmp_path)}
+
+
+def test_a_method_beyond_the_papers_and_another_sigma(toy, tmp_path):
+    (tmp_path / "good.csv").write_text(table(*values()))
+    assert one_run(toy, "good.csv", "--method", "delta-stn-cv", "--sigma", "0.3").status == 0
+    (record,) = records.find(tmp_path / "out")
+    assert record.settings["method"]["control_variate"]
+    assert record.settings["sigma"] == 0.3
+    assert record.folder.parent.name == "start-1-sigma-0.3"
 
 
 def test_a_start_that_diverges_at_once_is_no_error(toy, tmp_path):

@@ -260,6 +260,14 @@ def test_few_weights_are_recorded_themselves_and_many_are_not(seed):
 
 
 @given(seeds)
+def test_where_lam_is_held_all_of_theta_is_recorded(seed):
+    problem, states, columns = columns_of("response", seed)
+    for i in range(problem.X.shape[-1]):
+        assert_array_equal(columns[f"theta_{i + 1}"], [theta(state)[i] for state in states])
+        assert_array_equal(columns[f"w_{i + 1}"], [state.w0[i] for state in states])
+
+
+@given(seeds)
 def test_for_stn_the_current_weights_are_recorded_not_phi0(seed):
     experiment = EXPERIMENTS["one-feature"]
     problem = experiment.problem(made_up(seed))

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import toy.runs
 from reference.command import UserError
-from reference.updates import DELTA_STN, METHODS, REPARAM_STN, STN
+from reference.updates import BEYOND, DELTA_STN, METHODS, REPARAM_STN, STN
 from toy import records
 from toy.datasets import Dataset, load
 from toy.draws import normals, row_batches, streams, uniforms
@@ -48,9 +48,9 @@ def made_up(seed=0, n=25, m=3):
     return Dataset("made-up", X, X @ rng.normal(size=m) + rng.normal(size=n), tuple(f"x{j}" for j in range(m)))
 
 
-def runs(root, experiment=None, dataset=None, methods=(DELTA_STN,), seeds=(0,), start=None, processes=1):
+def runs(root, experiment=None, dataset=None, methods=(DELTA_STN,), seeds=(0,), start=None, processes=1, sigma=None):
     """Run what is missing; the records below root by their folders' names."""
-    jobs = list(pending(experiment or short("ridge"), dataset or made_up(), methods, seeds, root, start))
+    jobs = list(pending(experiment or short("ridge"), dataset or made_up(), methods, seeds, root, start, sigma))
     execute(jobs, processes)
     return found(root)
 
@@ -232,6 +232,21 @@ def test_different_starts_have_different_folders(start):
         (job,) = pending(short("ridge"), made_up(), [STN], [0], Path("root"), value)
         folders.append(job.folder(0))
     assert folders[0] != folders[1]
+
+
+@pytest.mark.parametrize("name", ["ridge", "dropout"])
+@pytest.mark.parametrize("method", BEYOND, ids=lambda method: method.slug)
+def test_another_sigma_is_a_run_of_its_own_and_the_same_as_the_experiment_at_that_sigma(tmp_path, name, method):
+    runs(tmp_path / "a", short(name), methods=[method])
+    both = runs(tmp_path / "a", short(name), methods=[method], sigma=0.3)
+    own = f"{name}/made-up/{method.slug}/start-{'1' if name == 'ridge' else '0.2'}/seed-0"
+    other = own.replace("/seed", "-sigma-0.3/seed")
+    assert both.keys() == {own, other}
+    assert (both[own].settings["sigma"], both[other].settings["sigma"]) == (1.0, 0.3)
+    (same,) = runs(tmp_path / "b", replace(short(name), sigma=0.3), methods=[method]).values()
+    assert same.settings == both[other].settings
+    assert_array_equal(same.history["theta_error"], both[other].history["theta_error"])
+    assert (both[own].history["theta_error"] != both[other].history["theta_error"]).any()
 
 
 # What is done is not done again.

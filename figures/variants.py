@@ -1,0 +1,41 @@
+"""What a line or a row is called: a method at a perturbation scale, the paper's four at their own and those beyond.
+
+name       meaning
+Variant    a method and σ, None for the experiment's own
+CV         Δ-STN with the control variate; dividing Θ's step by σ² changes nothing at σ = 1
+CV_SMALL   the same at σ = 0.3
+"""
+
+from dataclasses import asdict, dataclass
+
+from reference.updates import DELTA_STN_CV_NORMALISED, METHODS, Method
+from toy.experiments import EXPERIMENTS
+from toy.records import Record
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method at a perturbation scale, None for the experiment's own."""
+
+    method: Method
+    sigma: float | None = None
+
+
+CV, CV_SMALL = "Δ-STN CV", "Δ-STN CV, σ = 0.3"
+PAPER = {method.name: Variant(method) for method in METHODS}
+VARIANTS = {
+    **PAPER,
+    CV: Variant(DELTA_STN_CV_NORMALISED),
+    CV_SMALL: Variant(DELTA_STN_CV_NORMALISED, 0.3),
+}
+
+
+def called(record: Record) -> str | None:
+    """The variant that a record is of, if any."""
+    settings = record.settings
+    own = EXPERIMENTS[settings["experiment"]].sigma
+    for name, variant in VARIANTS.items():
+        sigma = own if variant.sigma is None else variant.sigma
+        if settings["method"] == asdict(variant.method) and settings["sigma"] == sigma:
+            return name
+    return None
