@@ -11,6 +11,8 @@ asarray     -            -         makes the library's array of a NumPy array
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
 from reference.many import Many
@@ -87,7 +89,7 @@ def _penalty(problem: Regression, xp: Any, asarray: Callable[[Any], Any]) -> Los
     """
     n = problem.n
     if isinstance(problem, Many):
-        group, d = list(problem.group), asarray(problem.d)
+        group, d = np.array(problem.group), asarray(problem.d)
         return lambda lam, v: (xp.exp(lam)[group] * d * v**2).sum() / (2 * n)
     if isinstance(problem, InputDropout) and problem.inverted:
         D = asarray(problem.D)

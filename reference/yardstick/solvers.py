@@ -9,6 +9,7 @@ In H's own directions every such solver multiplies b by a function of μ, so tho
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,13 +18,14 @@ from numpy import ndarray
 from reference.yardstick.cause import Cause, Predictions
 from reference.yardstick.parts import Parts
 
-MOST_STEPS = 100
-TERMS = np.array([*range(2, 21), 25, 30, 40, 50, 100, 200, 500, 1000])
+MOST_STEPS, STALE_STEPS = 100, 30
+TERMS = np.array([*range(2, 22), 25, 26, 30, 31, 40, 50, 51, 100, 101, 200, 500, 1000])
 ALPHAS = tuple(float(f"{digit}e{power}") for power in range(-4, 1) for digit in (1, 2, 3, 5))
 DAMPINGS = tuple(float(f"{digit}e{power}") for power in range(-8, 1) for digit in (1, 2, 5))
 
 CG = Cause("early stop", "conjugate gradient stopped early")
 NORMAL_CG = Cause("early stop", "conjugate gradient on the normal equations stopped early")
+STALE = Cause("early stop", "conjugate gradient whose directions take the residual from before the step")
 NEUMANN = Cause("series", "a truncated Neumann series, or unrolled steps from the best response")
 DAMPED = Cause("Hessian", "the Hessian is damped: H + δI")
 
@@ -46,6 +48,8 @@ def _krylov(mu: ndarray, b: ndarray) -> Iterator[tuple[Cause, ndarray]]:
     for cause, matrix, right in ((CG, mu, b), (NORMAL_CG, mu**2, mu * b)):
         for k, u in enumerate(conjugate_gradients(matrix, right), 1):
             yield Cause(cause.kind, cause.words, f"after {k} steps" if k > 1 else "after 1 step"), u
+    for k, u in enumerate(islice(conjugate_gradients(mu, b, stale=True), STALE_STEPS), 1):
+        yield Cause(STALE.kind, STALE.words, f"after {k} steps"), u
 
 
 def _series(mu: ndarray, b: ndarray) -> Iterator[tuple[Cause, ndarray]]:
@@ -58,8 +62,13 @@ def _series(mu: ndarray, b: ndarray) -> Iterator[tuple[Cause, ndarray]]:
             yield Cause(kind, NEUMANN.words, f"{k} terms of step {name}"), u
 
 
-def conjugate_gradients(mu: Float[ndarray, "k"], b: Float[ndarray, "k"]) -> Iterator[Float[ndarray, "k"]]:
+def conjugate_gradients(
+    mu: Float[ndarray, "k"], b: Float[ndarray, "k"], stale: bool = False
+) -> Iterator[Float[ndarray, "k"]]:
     """Conjugate gradient on diag(μ) u = b from u = 0: u after 1, 2, ... steps, until it has converged.
+
+    Args:
+        stale: with the slip p = (the residual before the step) + β p.
 
     Example, two different eigenvalues, so that it is done after two steps:
         >>> [u.round(4) for u in conjugate_gradients(np.array([1.0, 2.0]), np.array([1.0, 2.0]))]
@@ -72,9 +81,9 @@ def conjugate_gradients(mu: Float[ndarray, "k"], b: Float[ndarray, "k"]) -> Iter
         if rho <= enough:
             return
         step = rho / (p @ (mu * p))
-        u, residual = u + step * p, residual - step * mu * p
+        u, residual, old = u + step * p, residual - step * mu * p, residual
         rho, before = residual @ residual, rho
-        p = residual + rho / before * p
+        p = (old if stale else residual) + rho / before * p
         yield u
 
 

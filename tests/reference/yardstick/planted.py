@@ -25,8 +25,8 @@ def least_squares(H: ndarray, g: ndarray) -> ndarray:
     return np.linalg.lstsq(H, g, rcond=1e-12)[0]
 
 
-def cg(steps: int, normal: bool = False) -> Solve:
-    """Conjugate gradient from zero; on HᵀH where `normal`."""
+def cg(steps: int, normal: bool = False, stale: bool = False) -> Solve:
+    """Conjugate gradient from zero; on HᵀH where `normal`; with a residual too old in its directions where `stale`."""
 
     def solve(H: ndarray, g: ndarray) -> ndarray:
         M, b = (H.T @ H, H.T @ g) if normal else (H, g)
@@ -37,7 +37,7 @@ def cg(steps: int, normal: bool = False) -> Solve:
                 break
             alpha = (r @ r) / (p @ M @ p)
             u, new = u + alpha * p, r - alpha * M @ p
-            p, r = new + (new @ new) / (r @ r) * p, new
+            p, r = (r if stale else new) + (new @ new) / (r @ r) * p, new
         return u
 
     return solve
@@ -186,6 +186,11 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
     "cg 2": (with_solver(cg(2)), "early stop", "conjugate gradient stopped early: after 2 steps"),
     "cg 5": (with_solver(cg(5)), "early stop", "conjugate gradient stopped early: after 5 steps"),
     "cg 20": (with_solver(cg(20)), "early stop", "conjugate gradient stopped early"),
+    "stale cg 5": (
+        with_solver(cg(5, stale=True)),
+        "early stop",
+        "conjugate gradient whose directions take the residual from before the step: after 5 steps",
+    ),
     "normal cg 4": (
         with_solver(cg(4, normal=True)),
         "early stop",

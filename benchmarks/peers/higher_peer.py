@@ -1,0 +1,49 @@
+"""higher's unrolled training loop: differentiable SGD from the exact weights, differentiated through all its steps."""
+
+from typing import Any
+
+import higher  # pyright: ignore[reportMissingImports]
+import torch
+from numpy import ndarray
+from torch import nn
+
+from deep.yardstick import torch_problem
+
+
+class Weights(nn.Module):
+    """A module that holds w and returns it."""
+
+    def __init__(self, w: torch.Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w.clone())
+
+    def forward(self) -> torch.Tensor:
+        return self.w
+
+
+def hypergradient(problem: Any, lam: ndarray, steps: int, lr: float | None = None) -> ndarray:
+    """dL_V/dλ through `steps` steps; where no learning rate is given, 1/(the largest eigenvalue of ∂²L_T/∂w²)."""
+    view = torch_problem(problem, lam)
+    at = view.lam.clone().requires_grad_()
+    if lr is None:
+        hessian = torch.func.hessian(view.train, argnums=1)(view.lam, view.best)
+        lr = 1 / float(torch.linalg.eigvalsh(hessian)[-1])
+    model = Weights(view.best)
+    with higher.innerloop_ctx(model, torch.optim.SGD(model.parameters(), lr=lr)) as (functional, optimiser):
+        for _ in range(steps):
+            optimiser.step(view.train(at, functional()))
+        (gradient,) = torch.autograd.grad(view.valid(at, functional()), at)
+    return gradient.numpy()
+
+
+def default(problem: Any, lam: ndarray) -> ndarray:
+    """It has no defaults; five steps at 0.1."""
+    return hypergradient(problem, lam, steps=5, lr=0.1)
+
+
+def best(problem: Any, lam: ndarray) -> ndarray:
+    """Two hundred steps as long as is safe."""
+    return hypergradient(problem, lam, steps=200)
+
+
+SETTINGS = {"SGD(lr=0.1), 5 steps": default, "SGD(lr=1/largest eigenvalue), 200 steps": best}

@@ -1,0 +1,18 @@
+"""The problems of reference/yardstick as JAX sees them, in the precision of their data."""
+
+from typing import Any
+
+import jax  # pyright: ignore[reportMissingImports]
+import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
+import numpy as np
+from numpy import ndarray
+
+from reference.yardstick.losses import Loss, losses
+
+jax.config.update("jax_enable_x64", True)
+
+
+def jax_problem(problem: Any, lam: ndarray) -> tuple[Loss, Loss, Any, Any]:
+    """L_T and L_V as functions of (λ, w), λ, and the exact best response."""
+    train, valid = losses(problem, jnp, jnp.asarray)
+    return train, valid, jnp.asarray(lam), jnp.asarray(problem.best_response(lam).astype(np.asarray(lam).dtype))
