@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from figures import archive, style
 from figures.archive import gather, is_committed
-from figures.contents import ALL, BEYOND, DEEP, TOY, files
+from figures.contents import ALL, BEYOND, DEEP, MEASURED, TOY, files
 from figures.variants import PAPER
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
+from toy import structure
 from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
@@ -79,7 +80,10 @@ def main() -> int:
     if jobs := missing(names, options.records):
         writable(options.records, "--records")
         execute(jobs, options.jobs)
-    records = gathered([name for name in names if name in TOY], options.records) | shown
+    if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
+        writable(options.records, "--records")
+        structure.execute(measurements)
+    records = gathered([name for name in names if name not in DEEP], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
     fresh = [file for made in drawn.values() for file in made if file not in committed]

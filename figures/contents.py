@@ -1,6 +1,7 @@
 """What can be drawn, by name: figures and tables of the toy experiments, which run on the spot, and of deep ones."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ from figures import (
     figb1,
     figb2,
     figb2b,
+    figb3,
     style,
     table01,
     table03,
@@ -34,6 +36,7 @@ from figures import (
     tableb2,
 )
 from figures.variants import Variant
+from toy import structure
 from toy.records import Record
 
 
@@ -56,6 +59,12 @@ class Beyond(Toy, Protocol):
 
     @property
     def RUNS(self) -> tuple[Variant, ...]: ...
+
+
+class Measured(Needy, Protocol):
+    """What is measured on the spot, without training runs of an experiment."""
+
+    def pending(self, root: Path) -> Sequence[structure.Job]: ...
 
 
 class Deep(Needy, Protocol):
@@ -85,6 +94,10 @@ class ToyPicture(Toy, Picture, Protocol):
 
 class DeepPicture(Deep, Picture, Protocol):
     """Figures of 5.2, 5.3, H and I."""
+
+
+class MeasuredPicture(Measured, Picture, Protocol):
+    """Figures beyond the paper that no training run is needed for."""
 
 
 class ToyTable(Toy, Table, Protocol):
@@ -118,6 +131,7 @@ DEEP_PICTURES: Mapping[str, DeepPicture] = {
     "fig15": fig15,
     "fig16": fig16,
 }
+MEASURED: Mapping[str, MeasuredPicture] = {"figb3": figb3}
 TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy, "tableb1": tableb1, "tableb2": tableb2}
 DEEP_TABLES: Mapping[str, DeepTable] = {"table01": table01, "table03": table03, "table04": table04}
 
@@ -131,9 +145,9 @@ BEYOND: Mapping[str, Beyond] = {
 
 TOY: Mapping[str, Toy] = {**TOY_PICTURES, **TOY_TABLES}
 DEEP: Mapping[str, Deep] = {**DEEP_PICTURES, **DEEP_TABLES}
-PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES}
+PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES, **MEASURED}
 TABLES: Mapping[str, Table] = {**TOY_TABLES, **DEEP_TABLES}
-_EVERY: Mapping[str, Needy] = {**TOY, **DEEP}
+_EVERY: Mapping[str, Needy] = {**TOY, **DEEP, **MEASURED}
 ALL: Mapping[str, Needy] = {name: _EVERY[name] for name in sorted(_EVERY)}
 
 

@@ -38,7 +38,7 @@ class Response(ABC):
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "Response":
         """A gradient of this form with what follows λ_j divided by σ_j², its curvature by Observation 1."""
 
-    def minus(self, alpha: float, gradient: "Response") -> "Response":
+    def minus(self, alpha: float | Float[ndarray, "..."], gradient: "Response") -> "Response":
         """The response after a step of gradient descent of size alpha, field by field."""
         steps = [getattr(self, f.name) - alpha * getattr(gradient, f.name) for f in fields(self)]  # type: ignore[arg-type]
         return type(self)(*steps)

@@ -108,7 +108,7 @@ class LayeredResponse(Response):
         """Layer by layer."""
         return replace(self, layers=tuple(layer.per_variance(sigma) for layer in self.layers))
 
-    def minus(self, alpha: float, gradient: Response) -> "LayeredResponse":
+    def minus(self, alpha: float | Float[ndarray, "..."], gradient: Response) -> "LayeredResponse":
         """Layer by layer."""
         assert isinstance(gradient, LayeredResponse)
         pairs = zip(self.layers, gradient.layers, strict=True)

@@ -5,10 +5,11 @@ import matplotlib as mpl
 import pytest
 
 import figures.cli
-from figures import style
-from figures.contents import ALL, DEEP, TOY
+from figures import figb3, style
+from figures.contents import ALL, DEEP, MEASURED, TOY
 from reference.command import UserError
 from tests.figures.made_deep import write
+from toy import structure
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -84,6 +85,9 @@ def diabetes(root, monkeypatch):
     monkeypatch.setattr(figures.cli, "SEEDS", range(2))
     for module in TOY.values():
         monkeypatch.setattr(module, "DATA", ("diabetes",))
+    monkeypatch.setattr(figb3, "DATA", ("diabetes",))
+    monkeypatch.setattr(structure, "STEPS", 5)
+    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5)})
     return root
 
 
@@ -91,7 +95,7 @@ def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
     tables = ("toy", "tableb1", "tableb2")
-    names = [f"{name}.png" for name in TOY if name.startswith("fig")]
+    names = [f"{name}.png" for name in (*TOY, *MEASURED) if name.startswith("fig")]
     names += [f"{name}.{kind}" for name in tables for kind in ("md", "csv")]
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()

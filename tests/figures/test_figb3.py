@@ -1,0 +1,33 @@
+"""Figure b3 draws what the records of `toy.structure` hold, and nothing else."""
+
+import pytest
+from numpy.testing import assert_array_equal
+
+from figures import figb3
+from toy import records, structure
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(structure, "STEPS", 5)
+    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
+    monkeypatch.setattr(figb3, "DATA", ("diabetes",))
+    structure.execute(figb3.pending(tmp_path))
+    return list(records.find(tmp_path / structure.EXPERIMENT))
+
+
+def test_every_line_is_a_column_of_a_record(measured):
+    figure = figb3.draw(measured)
+    panels = figure.get_axes()
+    assert [axes.get_ylabel() for axes in panels] == ["relative error", "cosine", "signs that agree"]
+    by_width = {record.settings["width"]: record.history for record in measured}
+    for axes, measure in zip(panels, figb3.MEASURES, strict=True):
+        lines = {line.get_gid(): line for line in axes.get_lines() if line.get_gid() != "chance"}
+        wide = {f"{name}: 200" for name in ("loss", "frobenius")}
+        assert set(lines) == wide | {f"{name}: 10" for name in figb3.LOOKS}
+        for gid, line in lines.items():
+            name, width = gid.split(": ")
+            assert_array_equal(line.get_xdata(), by_width[int(width)]["h"])
+            assert_array_equal(line.get_ydata(), by_width[int(width)][f"{name}_{measure}"])
+    assert "5 steps" in figb3.caption(measured)
+    assert "10 (thick) and 200 random features (thin)" in figb3.caption(measured)

@@ -1,0 +1,85 @@
+"""What structure costs: the columns against the exact answers they are measured by, on small random features."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from reference.many import ManyPenalties
+from reference.rank_one import OneUnit
+from toy import records, structure
+from toy.datasets import load
+from toy.features import random_features
+from toy.split import split
+
+
+@pytest.fixture
+def problem() -> ManyPenalties:
+    data = random_features(split(load("diabetes"), 0), 12, seed=0)
+    group = tuple(j * 4 // 12 for j in range(12))
+    return ManyPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
+
+
+def test_random_features_are_scaled_on_the_training_rows_and_seeded():
+    narrow = split(load("diabetes"), 0)
+    wide, again, other = (random_features(narrow, 30, seed) for seed in (3, 3, 4))
+    assert_allclose(wide.X.mean(axis=0), 0.0, atol=1e-12)
+    assert_allclose(wide.X.std(axis=0), 1.0, rtol=1e-12)
+    assert wide.X_valid.shape == (len(narrow.X_valid), 30)
+    assert np.array_equal(wide.X_valid, again.X_valid)
+    assert not np.allclose(wide.X, other.X)
+    # The validation rows go through the same map: fed as training rows, they differ by shift and scale alone.
+    swapped = random_features(replace(narrow, X=narrow.X_valid, t=narrow.t_valid), 30, 3)
+    for ours, theirs in zip(wide.X_valid.T, swapped.X.T, strict=True):
+        assert abs(np.corrcoef(ours, theirs)[0, 1]) > 1 - 1e-12
+
+
+def test_the_compressed_loss_differs_by_a_constant(problem):
+    small, rng = structure.compressed(problem), np.random.default_rng(0)
+    lam, w = rng.normal(size=(5, 4)), rng.normal(size=(5, 12))
+    assert small.n == 12
+    gap = problem.train_loss(lam, w) - small.train_loss(lam, w)
+    assert_allclose(gap, gap[0], rtol=1e-10)
+    assert_allclose(small.grad_w(lam, w), problem.grad_w(lam, w), rtol=1e-9, atol=1e-12)
+    assert_allclose(small.best_response_jacobian(lam), problem.best_response_jacobian(lam), rtol=1e-9, atol=1e-12)
+
+
+def test_one_penalty_costs_nothing_and_the_measures_are_against_the_exact_hypergradient(problem, monkeypatch):
+    monkeypatch.setattr(structure, "STEPS", 1500)
+    one = dict(structure.measured(replace(problem, group=(0,) * 12), True, seed=0))
+    for name in ("frobenius", "loss"):
+        assert_allclose([one[f"{name}_error"], one[f"{name}_left"]], 0.0, atol=1e-9)
+        assert one[f"{name}_cosine"] == pytest.approx(1.0)
+    four = dict(structure.measured(problem, True, seed=0))
+    # In its own metric the least loss is least, and so below the nearest and below whatever training finds.
+    assert 0 < four["loss_left"] <= four["frobenius_left"]
+    assert four["loss_left"] <= four["structured_left"] + 1e-9
+    # The full response has no such floor.
+    assert four["full_left"] < 0.5 * four["loss_left"]
+    assert four["full_error"] < 0.2
+
+
+def test_any_hypergradient_is_one_units_but_not_by_training(problem):
+    # r = ∂L_V/∂w and u = g/‖r‖²: rank one is no obstacle to Θᵀ∂L_V/∂w, only Eqn. 3.10 does not look for it.
+    lam = np.full(4, np.log(structure.PENALTY))
+    g, r = problem.hypergradient(lam), problem.valid_grad_w(lam, problem.best_response(lam))
+    assert_allclose(OneUnit(r, g / (r @ r)).adjoint(r), g, rtol=1e-12)
+
+
+def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(structure, "STEPS", 5)
+    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
+    jobs = structure.pending(["diabetes"], tmp_path / "a")
+    assert [(job.width, job.trained) for job in jobs] == [(10, True), (200, False)]
+    structure.execute(jobs)
+    assert structure.pending(["diabetes"], tmp_path / "a") == []
+    structure.execute(structure.pending(["diabetes"], tmp_path / "b"))
+    first, second = (sorted((tmp_path / name).rglob("history.csv")) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    trained, exact = (records.read(job.folder).history for job in jobs)
+    assert trained["h"].tolist() == [1, 5]
+    assert "full_error" in trained
+    assert "full_error" not in exact
+    assert_allclose(exact["loss_left"][0], 0.0, atol=1e-9)

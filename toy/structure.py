@@ -1,0 +1,177 @@
+"""What the structure of Eqn. 3.14 costs: hypergradients of one unit's best and learned Jacobians, against h penalties.
+
+name         symbol                meaning
+h            h                     groups of equally many random features, a penalty for each; all stand at exp(λ) = 50
+frobenius    argmin ‖ruᵀ - Θ*‖     the nearest Jacobian that one unit can have
+loss         argmin of Eqn. 3.10   the one that its training descends to, to second order
+structured   ruᵀ                   what that training found in `STEPS` steps of full batches
+full         Θ                     the same without structure (Eqn. 3.1)
+
+For each, Θᵀ∂L_V/∂w at w = r(λ) against the exact hypergradient g: ‖ĝ - g‖/‖g‖, the cosine, and the part of the signs
+that agree; and `left`, Eqn. 3.10's excess over that of Θ = 0. Here w0 = r(λ) is held, so that nothing else is learned.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy import ndarray
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from reference.hypernet import FullResponse
+from reference.many import ManyPenalties
+from reference.rank_one import OneUnit, excess, least_loss, nearest
+from reference.updates import DELTA_STN, perturbed_gradient
+from toy import records
+from toy.datasets import Dataset, load
+from toy.features import random_features
+from toy.split import split
+
+EXPERIMENT = "structure"
+PENALTY = 50.0
+SIGMA = 0.1
+STEPS = 5000
+RATES = 2.0 ** np.arange(4, 11)
+"""Of one unit's step, relative to the full response's: which is best depends on the size of r and u. It is kept."""
+
+GROUPS = {100: (1, 2, 5, 10, 20, 50, 100), 1000: (1, 10, 100, 1000)}
+"""Random features -> numbers of groups."""
+TRAINED = 100
+"""Features beyond which nothing is trained: the full response's steps shrink like 1/h."""
+
+R = TypeVar("R", FullResponse, OneUnit)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One data set with `width` random features, in each of `GROUPS[width]` groups."""
+
+    dataset: Dataset
+    width: int
+    root: Path
+    seed: int = 0
+
+    @property
+    def trained(self) -> bool:
+        """Whether both responses are trained as well."""
+        return self.width <= TRAINED
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that the record's numbers depend on."""
+        return {
+            "experiment": EXPERIMENT,
+            "data": self.dataset.name,
+            "width": self.width,
+            "groups": GROUPS[self.width],
+            "penalty": PENALTY,
+            "seed": self.seed,
+            "training": {"sigma": SIGMA, "steps": STEPS} if self.trained else None,
+        }
+
+    @property
+    def folder(self) -> Path:
+        """Where the record belongs."""
+        return self.root / EXPERIMENT / self.dataset.name / f"width-{self.width}" / f"seed-{self.seed}"
+
+    @property
+    def done(self) -> bool:
+        """Whether it is there."""
+        return records.is_finished(self.folder, self.settings())
+
+
+def pending(names: Iterable[str], root: Path) -> list[Job]:
+    """The jobs of data sets that have no record yet, one for each width."""
+    jobs = [Job(load(name), width, root) for name in names for width in GROUPS]
+    return [job for job in jobs if not job.done]
+
+
+def execute(jobs: Sequence[Job]) -> None:
+    """Run jobs one after another, each some seconds long."""
+    with tqdm(jobs, unit="run", disable=not jobs or sys.stderr is None) as bar:
+        for job in bar:
+            bar.set_description(f"{EXPERIMENT}, {job.dataset.name}, {job.width} features")
+            run(job)
+
+
+def run(job: Job) -> None:
+    """Measure every number of groups that the width allows, and write the record."""
+    data = random_features(split(job.dataset, job.seed), job.width, job.seed)
+    with threadpool_limits(1), records.Writer(job.folder, job.settings()) as writer:
+        writer.facts |= records.provenance("numpy", "scipy", "scikit-learn")
+        for h in GROUPS[job.width]:
+            group = tuple(int(j) for j in np.arange(job.width) * h // job.width)
+            problem = ManyPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
+            writer.row(dict(measured(problem, job.trained, job.seed)))
+
+
+def measured(problem: ManyPenalties, trained: bool, seed: int) -> Iterator[tuple[str, float]]:
+    """The columns of a row."""
+    lam, sigma = np.full(problem.h, np.log(PENALTY)), np.full(problem.h, SIGMA)
+    r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
+    H, g, g_valid = problem.hess_ww(lam, r), problem.hypergradient(lam), problem.valid_grad_w(lam, r)
+    found: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
+    whole = float(excess(np.zeros_like(Theta), Theta, H, sigma))
+    if trained:
+        found |= learned(problem, lam, r, Theta, H, seed)
+    yield "h", problem.h
+    for name, response in found.items():
+        for measure, value in against(response.adjoint(g_valid), g).items():
+            yield f"{name}_{measure}", value
+        yield f"{name}_left", float(excess(response.Theta, Theta, H, sigma)) / whole
+
+
+def against(estimate: ndarray, exact: ndarray) -> dict[str, float]:
+    """Relative error, cosine and the part of the signs that agree.
+
+    Example:
+        >>> against(np.array([2.0, -2.0]), np.array([1.0, 1.0]))
+        {'error': 2.23606797749979, 'cosine': 0.0, 'sign': 0.5}
+    """
+    lengths = np.linalg.norm(estimate) * np.linalg.norm(exact)
+    return {
+        "error": float(np.linalg.norm(estimate - exact) / np.linalg.norm(exact)),
+        "cosine": float(estimate @ exact / lengths) if lengths > 0 else 0.0,
+        "sign": float(np.mean(np.sign(estimate) == np.sign(exact))),
+    }
+
+
+def learned(
+    problem: ManyPenalties, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
+) -> dict[str, OneUnit | FullResponse]:
+    """Both responses after `STEPS` of Δ-STN's own steps on Eqn. 3.10, at the largest rate that every ε bears."""
+    m, h = Theta.shape
+    rng, problem = np.random.default_rng(seed), compressed(problem)
+    noise = SIGMA * rng.standard_normal((STEPS, h))
+    # The step's curvature is at most λ_max(H)‖ε‖², and ‖ε‖² rarely more than twice its mean σ²h.
+    alpha = 0.5 / (SIGMA**2 * (h + 2) * np.linalg.eigvalsh(H)[-1])
+    full = descend(problem, lam, r, FullResponse(np.zeros((m, h))), noise, alpha)
+    # As layers start: W_response of variance 1/m, and U = 0. The rates run side by side along a leading axis.
+    rates = alpha * RATES[:, None]
+    start = OneUnit(np.tile(rng.standard_normal(m) / np.sqrt(m), (len(RATES), 1)), np.zeros((len(RATES), h)))
+    units = descend(problem, lam, r, start, noise, rates)
+    with np.errstate(over="ignore", invalid="ignore"):
+        left = excess(units.Theta, Theta, H, np.full(h, SIGMA))
+    best = int(np.argmin(np.where(np.isfinite(left), left, np.inf)))
+    return {"structured": OneUnit(units.r[best], units.u[best]), "full": full}
+
+
+def compressed(problem: ManyPenalties) -> ManyPenalties:
+    """The same training loss, but for a constant, on at most m rows: X = QR, and ‖Xw - t‖² = ‖Rw - Qᵀt‖² + const."""
+    Q, R = np.linalg.qr(problem.X)
+    mean = np.sqrt(len(R) / problem.n)
+    return replace(problem, X=mean * R, t=mean * (Q.T @ problem.t))
+
+
+def descend(
+    problem: ManyPenalties, lam: ndarray, w0: ndarray, response: R, noise: ndarray, alpha: float | ndarray
+) -> R:
+    """Eqn. 3.10's steps, one for each row of `noise`; a rate that is too large runs to infinity and is not chosen."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for eps in noise:
+            g = perturbed_gradient(DELTA_STN, problem, lam + eps, w0, response.apply(eps))
+            response = response.minus(alpha, response.gradient(eps, g))
+    return response
