@@ -39,9 +39,9 @@ def rows(records: Sequence[Record]) -> Iterator[Row]:
         for sigma in figb1.SIGMAS:
             for name in figb1.METHODS:
                 if runs := figb1.runs_of(current, name, sigma):
-                    means = (np.mean([f(run) for run in runs]) for f in (figb1.error, figb1.averaged))
-                    bias = np.mean([figb1.bias(run, sigma) for run in runs])
-                    yield Row(data, sigma, name, len(runs), *map(float, means), float(bias))
+                    error, averaged = (float(np.mean([*map(f, runs)])) for f in (figb1.error, figb1.averaged))
+                    bias = float(np.mean([figb1.bias(run, sigma) for run in runs]))
+                    yield Row(data, sigma, name, len(runs), error, averaged, bias)
 
 
 def numbers_table(records: Sequence[Record]) -> str:
