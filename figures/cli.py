@@ -1,7 +1,8 @@
 """`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
 
-Toy experiments that have no record yet are run first. Deep ones take hours: their records are committed, a fresh one
-below --records counts for more, and where there is none the figure is left out, or refused if it was asked for.
+Toy experiments and the laboratory's measurements that have no record yet are run first. Deep ones take hours: their
+records are committed, a fresh one below --records counts for more, and where there is none the figure is left out, or
+refused if it was asked for.
 """
 
 from argparse import Namespace
@@ -12,19 +13,20 @@ from tqdm import tqdm
 
 from figures import archive, style
 from figures.archive import gather, is_committed
-from figures.contents import ALL, BEYOND, DEEP, MEASURED, TOY, files
+from figures.contents import ALL, BEYOND, DEEP, LABORATORY, MEASURED, TOY, files
 from figures.variants import PAPER
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
-from toy import structure
+from toy import laboratory, structure
 from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import Job, pending
-from toy.records import Record
+from toy.records import Record, find
 from toy.runs import execute
 
 SEEDS = range(5)
+LABORATORY_SEEDS = range(3)
 
 
 def missing(names: Sequence[str], root: Path) -> list[Job]:
@@ -43,6 +45,13 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
         for experiment, data, run in needs
         for job in pending(EXPERIMENTS[experiment], datasets[data], [run.method], SEEDS, root, sigma=run.sigma)
     ]
+
+
+def unmeasured(names: Sequence[str], root: Path) -> list[laboratory.Job]:
+    """The laboratory's runs of the small size that have no record, if anything of it is wanted."""
+    if not any(name in LABORATORY for name in names) or any(find(root / laboratory.EXPERIMENT / "full")):
+        return []
+    return list(laboratory.pending("small", laboratory.SMALL, LABORATORY_SEEDS, root))
 
 
 def gathered(names: Sequence[str], root: Path) -> dict[str, list[Record]]:
@@ -83,6 +92,9 @@ def main() -> int:
     if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
         writable(options.records, "--records")
         structure.execute(measurements)
+    if estimates := unmeasured(names, options.records):
+        writable(options.records, "--records")
+        execute(estimates, options.jobs, laboratory.run)
     records = gathered([name for name in names if name not in DEEP], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]

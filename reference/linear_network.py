@@ -68,9 +68,14 @@ class Product(Network):
         return self.flatten(blocks, z)
 
     def curvature(self, w: Float[ndarray, "... p"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... p p"]:
-        """∂/∂w of `vjp`, one column for each weight: the product rule on u_k z_kᵀ."""
-        w, g = w[..., None, :], g[..., None, :]
-        (matrices, row), (d_matrices, d_row) = self.unflatten(w), self.unflatten(np.eye(w.shape[-1]))
+        """One column for each weight."""
+        return self.curvature_vec(w[..., None, :], g[..., None, :], np.eye(w.shape[-1]))
+
+    def curvature_vec(
+        self, w: Float[ndarray, "... p"], g: Float[ndarray, "... m"], dw: Float[ndarray, "... p"]
+    ) -> Float[ndarray, "... p"]:
+        """∂/∂w of `vjp` along Δw: the product rule on u_k z_kᵀ."""
+        (matrices, row), (d_matrices, d_row) = self.unflatten(w), self.unflatten(dw)
         u, du = self.left(matrices, row), [d_row]
         for W, dW, u_k in zip(reversed(matrices), reversed(d_matrices), reversed(u[1:]), strict=True):
             du.append(np.vecmat(du[-1], W) + np.vecmat(u_k, dW))

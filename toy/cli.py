@@ -1,4 +1,4 @@
-"""`python -m toy EXPERIMENT`: run toy experiments and write their records; `python -m toy exact`: exact answers."""
+"""`python -m toy EXPERIMENT`: run toy experiments and write their records; `exact`, `estimators`: see there."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 from reference.arguments import finite, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 from reference.updates import BEYOND, METHODS, Method
+from toy import laboratory
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
@@ -35,6 +36,14 @@ def data_options(parser: Parser, default: str) -> None:
     parser.add_argument(
         "--data-home", type=path, metavar="DIR", help="a folder of UCI files, NAME.csv[.gz] or .txt[.gz]"
     )
+
+
+def common_options(parser: Parser) -> None:
+    """The options of whatever writes records."""
+    parser.add_argument(
+        "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
+    )
+    parser.add_argument("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
 
 
 def datasets(options: Namespace) -> list[Dataset]:
@@ -63,7 +72,9 @@ def methods(name: str) -> tuple[Method, ...]:
 
 def run_main(arguments: list[str]) -> int:
     """`python -m toy EXPERIMENT ...`."""
-    parser = Parser(prog="python -m toy", description="Run a toy experiment of the paper (5.1, H.1); see also: exact.")
+    parser = Parser(
+        prog="python -m toy", description="Run a toy experiment of the paper (5.1, H.1); see also: exact, estimators."
+    )
     parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
     data_options(parser, "all")
     parser.add_argument(
@@ -78,19 +89,41 @@ def run_main(arguments: list[str]) -> int:
     )
     parser.add_argument("--start", type=finite, metavar="VALUE", help="another penalty or drop rate to start from")
     parser.add_argument("--sigma", type=positive, metavar="S", help="another perturbation scale than the experiment's")
-    parser.add_argument(
-        "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
-    )
-    parser.add_argument("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
+    common_options(parser)
     options = parser.parse_args(arguments)
     experiment = EXPERIMENTS.get(options.experiment)
     if experiment is None:
-        raise UserError(f"unknown experiment {options.experiment!r}; choose from {', '.join(EXPERIMENTS)} or exact")
+        raise UserError(
+            f"unknown experiment {options.experiment!r}; choose from {', '.join([*EXPERIMENTS, *COMMANDS])}"
+        )
     chosen, out, seeds = methods(options.method), writable(options.out), range(options.seeds)
     changes = (seeds, out, options.start, options.sigma)
     jobs = [job for data in datasets(options) for job in pending(experiment, data, chosen, *changes)]
     execute(jobs, options.jobs)
     print(f"{sum(len(job.seeds) for job in jobs)} new runs; records are in {out / experiment.name}")
+    return 0
+
+
+def estimators_main(arguments: list[str]) -> int:
+    """`python -m toy estimators ...`."""
+    known = ", ".join(laboratory.SMALL)
+    parser = Parser(
+        prog="python -m toy estimators", description="Every estimator of a hypergradient, its error and its price."
+    )
+    parser.add_argument("--regime", default="all", metavar="NAME", help=f"{known}, all (default: all)")
+    parser.add_argument("--full", action="store_true", help="up to 2000 weights and 1000 hyperparameters: minutes")
+    parser.add_argument(
+        "--seeds", type=whole_number(1, MOST_SEEDS), default=3, metavar="N", help="seeds 0 to N-1 (default: 3)"
+    )
+    common_options(parser)
+    options = parser.parse_args(arguments)
+    if options.regime not in (*laboratory.SMALL, "all"):
+        raise UserError(f"unknown regime {options.regime!r}; choose from {known}, all")
+    out, size = writable(options.out), "full" if options.full else "small"
+    names = list(laboratory.SMALL) if options.regime == "all" else [options.regime]
+    jobs = list(laboratory.pending(size, names, range(options.seeds), out))
+    execute(jobs, options.jobs, laboratory.run)
+    print(f"{len(jobs)} new runs; records are in {out / laboratory.EXPERIMENT / size}")
     return 0
 
 
@@ -141,7 +174,10 @@ def exact_answer(data: Dataset, options: Namespace) -> dict[str, object]:
     }
 
 
+COMMANDS = {"exact": exact_main, "estimators": estimators_main}
+
+
 def main() -> int:
-    """Dispatch to `exact` or to an experiment."""
-    arguments = sys.argv[1:]
-    return exact_main(arguments[1:]) if arguments[:1] == ["exact"] else run_main(arguments)
+    """Dispatch to one of the other commands or to an experiment."""
+    name, *rest = sys.argv[1:] or [""]
+    return COMMANDS[name](rest) if name in COMMANDS else run_main(sys.argv[1:])

@@ -9,13 +9,26 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from reference.command import UserError
 from reference.updates import Method
 from toy import records
 from toy.datasets import Dataset
 from toy.experiments import Experiment
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What `toy.runs.execute` needs to know of anything that writes records."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+    @property
+    def title(self) -> str: ...
+
+    def folder(self, seed: int) -> Path: ...
 
 
 @dataclass(frozen=True)

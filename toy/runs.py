@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -30,7 +30,7 @@ from toy import records
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.exact import exact_columns, exact_facts
 from toy.experiments import ToyProblem
-from toy.jobs import Job
+from toy.jobs import Job, Task
 from toy.split import split, stack
 from toy.train import train
 
@@ -38,13 +38,16 @@ Trajectory = list[tuple[int, float, State]]
 """(outer updates, seconds since the start, state) of each kept step."""
 
 
-def execute(jobs: list[Job], processes: int = -1) -> None:
+def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str] | None = None) -> None:
     """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured.
+
+    Args:
+        work: what runs one of them and returns its title; `run` if None.
 
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
-    titles, silent = _completed(jobs, processes), not jobs or sys.stderr is None
+    titles, silent = _completed(jobs, processes, work or run), not jobs or sys.stderr is None
     try:
         with warnings.catch_warnings(), closing(titles):
             # Of the tasks that it cancels after an error or Ctrl-C.
@@ -60,11 +63,11 @@ def execute(jobs: list[Job], processes: int = -1) -> None:
         raise
 
 
-def _completed(jobs: list[Job], processes: int) -> Generator[Any, None, None]:
+def _completed(jobs: Sequence[Task], processes: int, work: Callable[[Any], str]) -> Generator[Any, None, None]:
     """The titles of jobs as they are done."""
     # No more processes than jobs: each takes a second to start.
     count = max(1, min(effective_n_jobs(processes), len(jobs)))
-    tasks = (delayed(run)(job) for job in jobs)
+    tasks = (delayed(work)(job) for job in jobs)
     try:
         parallel = Parallel(n_jobs=count, return_as="generator_unordered")
     except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once

@@ -22,7 +22,8 @@ and a product with Θ (2mh) h/2n. A loss without rows, a quadratic, is m/2 of th
     Cholesky                                  implicit          w as given            nothing: one price
     ConjugateGradient, Neumann, OneStep       implicit          w as given            products with ∂²L_T/∂w²
     ForwardUnrolling, ReverseUnrolling        unrolling         w as given, trained   steps of gradient descent
-    Hypernetwork (STN, ..., Δ-STN)            hypernetwork      w as given, trained   steps of Alg. 1
+    Hypernetwork (STN, ..., Δ-STN)            hypernetwork      w as given, trained   steps of Alg. 1 or 2
+    CarriedOver                               hypernetwork      carried over          steps between two updates of λ
 
 An estimator whose least price is above the budget gives the least that it can, and the price says so.
 """

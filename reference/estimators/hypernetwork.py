@@ -12,7 +12,7 @@ not moved since its own gradient, so that one pass through the network serves bo
 update are 2mh operations each. w0 starts from the weights given; so does STN's offset, with Φ = 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -44,17 +44,55 @@ class Hypernetwork(Estimator):
         moved = self.method.linearised and not self.method.control_variate
         return self.method.unperturbed + (PASSES if moved else 1.0)
 
+    def prices(self, inner: Inner, h: int) -> tuple[float, float]:
+        """Of a step, and of the hypergradient from a Θ that is trained: ∂L_V/∂w and a product with Θ."""
+        product = 2 * inner.m * h / (4 * inner.n * inner.m)
+        return self.gradients() * inner.share + 2 * product, 1.0 + product
+
+    def start(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> State:
+        """The weights given, and a response of 0."""
+        return State(lam, np.full_like(lam, self.sigma), w, FullResponse(np.zeros((*w.shape, lam.shape[-1]))))
+
+    def train(self, inner: Inner, state: State, steps: int) -> State:
+        """So many steps of Alg. 1 or 2 at the state's λ."""
+        for _ in range(steps):
+            train = inner.draw().problem
+            eps = self.sigma * inner.rng.standard_normal(state.lam.shape)
+            state = inner_step(self.method, state, eps, train, train, self.alpha1)
+        return state
+
     def hypergradient(
         self, inner: Inner, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], budget: float
     ) -> Float[ndarray, "... h"]:
-        m, h = w.shape[-1], lam.shape[-1]
-        product = 2 * m * h / (4 * inner.n * m)
-        step = self.gradients() * inner.share + 2 * product
-        state = State(lam, np.full_like(lam, self.sigma), w, FullResponse(np.zeros((*w.shape, h))))
-        for _ in range(affordable(budget, 1.0 + product, step)):
-            inner.price += step
-            train = inner.draw().problem
-            eps = self.sigma * inner.rng.standard_normal(lam.shape)
-            state = inner_step(self.method, state, eps, train, train, self.alpha1)
-        inner.price += 1.0 + product
+        step, last = self.prices(inner, lam.shape[-1])
+        steps = affordable(budget, last, step)
+        inner.price += steps * step + last
+        return learned_hypergradient(self.method, self.train(inner, self.start(lam, w), steps), inner.problem)
+
+
+@dataclass(frozen=True)
+class CarriedOver(Hypernetwork):
+    """As Alg. 1 uses it: Θ and w0 carried over from one λ to the next; the budget and the price are of one update of λ.
+
+    λ is reached in `updates` moves of `move` in every coordinate, each coordinate in one direction drawn; at each λ on
+    the way as many steps are made as the budget buys.
+    """
+
+    updates: int
+    move: float
+
+    @property
+    def name(self) -> str:
+        return f"{super().name}, carried over"
+
+    def hypergradient(
+        self, inner: Inner, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], budget: float
+    ) -> Float[ndarray, "... h"]:
+        step, last = self.prices(inner, lam.shape[-1])
+        steps = affordable(budget, last, step)
+        inner.price += steps * step + last
+        move = self.move * inner.rng.choice([-1.0, 1.0], lam.shape)
+        state = self.start(lam, w)
+        for left in range(self.updates - 1, -1, -1):
+            state = self.train(inner, replace(state, lam=lam - left * move), steps)
         return learned_hypergradient(self.method, state, inner.problem)

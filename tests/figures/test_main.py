@@ -10,6 +10,7 @@ from figures.contents import ALL, DEEP, MEASURED, TOY
 from reference.command import UserError
 from tests.figures.made_deep import write
 from toy import structure
+from toy.regimes import SMALL
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -83,20 +84,22 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, 
 def diabetes(root, monkeypatch):
     """Every figure content with the records that there are: two seeds, one data set."""
     monkeypatch.setattr(figures.cli, "SEEDS", range(2))
+    monkeypatch.setattr(figures.cli, "LABORATORY_SEEDS", range(1))
     for module in TOY.values():
         monkeypatch.setattr(module, "DATA", ("diabetes",))
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5)})
+    monkeypatch.setattr(figures.cli.laboratory, "SMALL", {"one-penalty": SMALL["one-penalty"]})
     return root
 
 
 def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
-    tables = ("toy", "tableb1", "tableb2")
-    names = [f"{name}.png" for name in (*TOY, *MEASURED) if name.startswith("fig")]
-    names += [f"{name}.{kind}" for name in tables for kind in ("md", "csv")]
+    tables = ("toy", "tableb1", "tableb2", "tableb4")
+    pictures = [f"{name}.png" for name in sorted((*TOY, *MEASURED, "figb4")) if name.startswith("fig")]
+    names = [*pictures, *(f"{name}.{kind}" for name in tables for kind in ("md", "csv"))]
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}"

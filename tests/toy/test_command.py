@@ -87,7 +87,7 @@ def refused(answer, pattern):
 
 BAD_ARGUMENTS = [
     ([], r"required: EXPERIMENT \(see: python -m toy --help\)"),
-    (["ridges"], "unknown experiment 'ridges'; choose from ridge, .*one-feature or exact"),
+    (["ridges"], "unknown experiment 'ridges'; choose from ridge, .*one-feature, exact, estimators"),
     (["ridge", "--data", "iris"], "no data set is called 'iris'"),
     (["ridge", "--data", ".."], r"no data set is called '\.\.'"),
     (["ridge", "--data", "../toy/data/concrete"], "no data set is called"),

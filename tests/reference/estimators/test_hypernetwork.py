@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reference.estimators.hypernetwork import Hypernetwork
+from reference.estimators.hypernetwork import CarriedOver, Hypernetwork
 from reference.fixed_points import joint_minimiser, response_minimiser
 from reference.quadratic import QuadraticProblem
 from reference.ridge import Ridge
@@ -139,6 +139,32 @@ def same_switches(one: Method, other: Method) -> bool:
     """Whether they differ in no more than their names and the step's scale."""
     names = ("centred", "unperturbed", "linearised", "control_variate")
     return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+@settings(max_examples=5)
+@given(seeds, st.integers(1, 3), st.integers(0, 2))
+def test_carried_over_follows_lam_and_pays_for_one_update(seed: int, updates: int, steps: int):
+    problem, lam, w = tame(seed, 2)
+    plain = Hypernetwork(DELTA_STN, 0.5, 0.1)
+    n, h, m = 1.5, 2, 3  # a quadratic counts as m/2 rows
+    price = steps * (7 / 3 + 2 * h / (2 * n)) + 1.0 + h / (2 * n)
+    found = CarriedOver(DELTA_STN, 0.5, 0.1, updates, move=0.3)(problem, lam, w, price, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    move = 0.3 * rng.choice([-1.0, 1.0], h)
+    Theta, w0 = np.zeros((m, h)), w
+    for k in range(updates):
+        at = lam - (updates - 1 - k) * move
+        for _ in range(steps):
+            eps = 0.5 * rng.standard_normal(h)
+            w0 = w0 - 0.1 * problem.grad_w(at, w0)
+            Theta = Theta - 0.1 * np.outer(problem.grad_w(at + eps, w0 + Theta @ eps), eps)
+    desired = problem.valid_grad_lam(lam, w0) + problem.valid_grad_w(lam, w0) @ Theta
+    assert_allclose(found.gradient, *exactly(desired, np.abs(w0).max(), np.abs(Theta).max()))
+    assert_allclose(found.price, price)
+    if updates == 1:
+        rng = np.random.default_rng(seed)
+        rng.choice([-1.0, 1.0], h)
+        assert_array_equal(found.gradient, plain(problem, lam, w, price, rng).gradient)
 
 
 @given(seeds)

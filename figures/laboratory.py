@@ -1,0 +1,57 @@
+"""What figure B4 and its table share: the laboratory's records of one size, and medians over their seeds.
+
+name        meaning
+by_regime   regime -> its records, in the laboratory's order
+curve       one estimator's prices and median errors, by budget
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from toy.laboratory import EXPERIMENT
+from toy.records import Record
+from toy.regimes import SMALL
+
+NEEDS = (EXPERIMENT,)
+
+
+def shown(records: Sequence[Record]) -> list[Record]:
+    """The records of the full size where there are any, and of the small one otherwise."""
+    mine = [one for one in records if one.settings["experiment"] == EXPERIMENT]
+    full = [one for one in mine if one.settings["size"] == "full"]
+    return full or mine
+
+
+def by_regime(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Regimes that have records."""
+    groups = {name: [one for one in records if one.settings["regime"] == name] for name in SMALL}
+    return {name: some for name, some in groups.items() if some}
+
+
+def estimators(records: Sequence[Record]) -> list[str]:
+    """Their names, in the order of measurement."""
+    return list(dict.fromkeys(str(name) for one in records for name in one.history["estimator"]))
+
+
+def curve(records: Sequence[Record], estimator: str, column: str = "relative_error") -> tuple[np.ndarray, np.ndarray]:
+    """Prices and the column at each of an estimator's budgets, medians over the seeds."""
+    mine = [one.history["estimator"] == estimator for one in records]
+    found = [
+        [one.history[name][where] for one, where in zip(records, mine, strict=True) if where.any()]
+        for name in ("price", column)
+    ]
+    price, values = (np.median(np.array(some, dtype=float), axis=0) for some in found)
+    return price, values
+
+
+def cheapest(records: Sequence[Record], estimator: str, error: float) -> float:
+    """The least price at which the median error is at most `error`; infinite where none is."""
+    price, errors = curve(records, estimator)
+    enough = price[errors <= error]
+    return float(enough.min()) if enough.size else np.inf
+
+
+def seeds(records: Sequence[Record]) -> int:
+    """How many."""
+    return len({one.settings["seed"] for one in records})

@@ -1,0 +1,57 @@
+"""Figure B4 and its table: medians over seeds, the cheapest price, and the size that is shown."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from figures import figb4, laboratory, tableb4
+from toy.records import Record
+
+
+def record(seed: int, errors: list[float], size: str = "small") -> Record:
+    """Conjugate gradient at as many budgets as there are errors, prices 3, 5, ...; and a single exact one."""
+    k = len(errors)
+    history = {
+        "estimator": np.array(["conjugate gradient"] * k + ["exact"]),
+        "price": np.append(3.0 + 2 * np.arange(k), 5.5),
+        "relative_error": np.append(errors, 0.0),
+        "cosine": np.ones(k + 1),
+        "sign": np.ones(k + 1),
+    }
+    settings = {"experiment": "estimators", "regime": "one-penalty", "title": "one", "size": size, "seed": seed}
+    return Record(Path(f"{size}-{seed}"), settings, {}, history)
+
+
+RECORDS = [record(0, [1.0, 0.5, 0.01]), record(1, [3.0, 0.2, 0.03]), record(2, [2.0, 0.1, 0.02])]
+
+
+def test_a_curve_is_the_median_over_seeds_at_each_budget() -> None:
+    price, error = laboratory.curve(RECORDS, "conjugate gradient")
+    assert_array_equal(price, [3.0, 5.0, 7.0])
+    assert_array_equal(error, [2.0, 0.2, 0.02])
+
+
+def test_the_cheapest_price_is_the_least_whose_error_is_small_enough() -> None:
+    prices = [laboratory.cheapest(RECORDS, "conjugate gradient", error) for error in (0.2, 0.19, 0.01)]
+    assert prices == [5.0, 7.0, np.inf]
+    assert tableb4.cell(RECORDS, "conjugate gradient") == "7"
+    assert tableb4.cell(RECORDS[:1], "T1-T2") == "–"
+    assert tableb4.cell([record(0, [1.0, 0.5])], "conjugate gradient") == "(0.5)"
+
+
+def test_records_of_the_full_size_are_shown_where_there_are_any() -> None:
+    full = record(0, [1.0], "full")
+    assert figb4.shown([*RECORDS, full]) == [full]
+    assert figb4.shown(RECORDS) == RECORDS
+
+
+def test_the_picture_has_a_line_for_each_estimator_and_the_page_a_row() -> None:
+    (axes,) = [axes for axes in figb4.draw(RECORDS).axes if axes.axison]
+    lines = {line.get_gid(): line for line in axes.lines}
+    assert set(lines) == {"conjugate gradient", "exact"}
+    assert_array_equal(lines["conjugate gradient"].get_ydata(), [2.0, 0.2, 0.02])
+    assert_array_equal(lines["exact"].get_ydata(), [figb4.FLOOR])
+    page = tableb4.files(RECORDS)["tableb4.md"].decode()
+    assert "| conjugate gradient | 7 |" in page
+    assert "| exact | 5.5 |" in page

@@ -1,0 +1,101 @@
+"""The laboratory: regimes are what they say, and rows hold what an estimator gives, bit for bit."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from reference.command import UserError
+from reference.estimators.implicit import ConjugateGradient
+from toy import laboratory, records
+from toy.cli import main
+from toy.lineup import estimators, hessian
+from toy.regimes import FULL, SMALL, spectral
+
+
+@settings(max_examples=5)
+@given(st.integers(2, 12), st.integers(1, 2), st.floats(0.0, 8.0), st.integers(0, 99))
+def test_a_constructed_hessian_has_its_condition_and_its_largest_eigenvalue_is_one(m, h, power, seed):
+    problem, lam = spectral(m, h, 10**power, rows=4 * m)(seed)
+    eigenvalues = np.linalg.eigvalsh(problem.hess_ww(lam, np.zeros(m)))
+    assert len(lam) == h
+    # The least is right to rounding of the largest.
+    assert_allclose(eigenvalues, np.sort(np.geomspace(1.0, 10**-power, m)), rtol=1e-9, atol=1e-13)
+
+
+def test_the_weights_are_trained_and_both_sizes_have_the_same_regimes():
+    assert list(SMALL) == list(FULL)
+    for regime in SMALL.values():
+        one = regime.instance(0)
+        scale = np.abs(hessian(one)).max() * np.abs(one.w).max()
+        assert_allclose(one.problem.grad_w(one.lam, one.w), 0.0, atol=1e-10 * scale)
+        assert_allclose(hessian(one), one.problem.hess_ww(one.lam, one.w), rtol=1e-10, atol=1e-12 * scale)
+
+
+def test_rows_are_what_the_estimator_gives():
+    regime = SMALL["one-penalty"]
+    one = regime.instance(3)
+    exact = one.problem.hypergradient(one.lam)
+    (row,) = laboratory.rows(ConjugateGradient(), [9.0], one, exact, None, seed=3)
+    found = ConjugateGradient()(one.problem, one.lam, one.w, 9.0, np.random.default_rng(0))
+    assert row["price"] == found.price == 9.0
+    assert_allclose(row["relative_error"], np.abs(found.gradient - exact) / np.abs(exact))
+    assert (row["cosine"], row["sign"]) == (1.0, 1.0)
+
+
+def test_an_estimate_that_is_not_finite_is_infinitely_wrong_and_none_at_all_has_no_direction():
+    assert laboratory.compare(np.array([np.nan, 1.0]), np.ones(2))["relative_error"] == np.inf
+    assert laboratory.compare(np.zeros(2), np.ones(2)) == {"relative_error": 1.0, "cosine": 0.0, "sign": 0.0}
+
+
+def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
+    def names(regime: str) -> list[str]:
+        one = SMALL[regime].instance(0)
+        return [estimator.name for estimator, _ in estimators(one, np.linalg.eigvalsh(hessian(one)), SMALL[regime])]
+
+    assert len(set(names("one-penalty"))) == 15
+    assert set(names("one-penalty")) - set(names("linear-network")) == {"Cholesky"}  # H is singular
+
+
+@pytest.fixture
+def toy(monkeypatch) -> Callable[..., int]:
+    """`toy estimators ARGUMENTS` in this process."""
+
+    def command(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["toy", "estimators", *map(str, arguments)])
+        return main()
+
+    return command
+
+
+def histories(root: Path) -> list[dict[str, np.ndarray]]:
+    return [{k: v for k, v in one.history.items() if k != "seconds"} for one in records.find(root)]
+
+
+def test_runs_repeat_bit_for_bit_and_finished_ones_are_kept(toy, tmp_path, capsys):
+    options = ("--regime", "one-penalty", "--jobs", "1", "--seeds")
+    assert toy(*options, 2, "--out", tmp_path / "a") == toy(*options, 1, "--out", tmp_path / "b") == 0
+    first, second = histories(tmp_path / "a"), histories(tmp_path / "b")
+    assert (len(first), len(second)) == (2, 1)
+    for name, column in second[0].items():
+        np.testing.assert_array_equal(first[0][name], column)
+    capsys.readouterr()
+    assert toy(*options, 2, "--out", tmp_path / "a") == 0
+    assert capsys.readouterr().out.startswith("0 new runs; ")
+    record = next(records.find(tmp_path / "b"))
+    assert (record.facts["m"], record.facts["h"], record.facts["n"]) == (10, 1, 353)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [(["--regime", "cold"], "unknown regime 'cold'; choose from one-penalty, .*all"), (["--seeds", "0"], "whole")],
+)
+def test_bad_arguments_are_refused_in_one_line(toy, tmp_path, arguments, pattern):
+    with pytest.raises(UserError, match=pattern):
+        toy(*arguments, "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
