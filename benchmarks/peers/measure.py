@@ -40,7 +40,7 @@ def rows(library: str) -> list[dict[str, object]]:
 
 def main() -> int:
     """Measure, print and write."""
-    parser = Parser(prog="python -m benchmarks.peers.measure", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m benchmarks.peers.measure", description="Hold one library to the yardstick.")
     parser.add_argument("library", help=", ".join(PACKAGES))
     library = parser.parse_args().library
     if library not in PACKAGES:
