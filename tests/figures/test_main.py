@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
@@ -90,7 +91,10 @@ def diabetes(root, monkeypatch):
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5)})
-    monkeypatch.setattr(figures.cli.laboratory, "SMALL", {"one-penalty": SMALL["one-penalty"]})
+    short = replace(SMALL["one-penalty"], budgets=(4.0, 8.0))
+    monkeypatch.setitem(figures.cli.laboratory.SIZES, "small", {"one-penalty": short})
+    monkeypatch.setattr(figures.cli.laboratory, "SMALL", {"one-penalty": short})
+    monkeypatch.setattr("toy.lineup.UPDATES", 3)
     return root
 
 

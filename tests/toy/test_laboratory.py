@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,10 @@ def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
 
 @pytest.fixture
 def toy(monkeypatch) -> Callable[..., int]:
-    """`toy estimators ARGUMENTS` in this process."""
+    """`toy estimators ARGUMENTS` in this process, at two low budgets."""
+    short = {name: replace(regime, budgets=(4.0, 8.0)) for name, regime in SMALL.items()}
+    monkeypatch.setitem(laboratory.SIZES, "small", short)
+    monkeypatch.setattr("toy.lineup.UPDATES", 3)
 
     def command(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["toy", "estimators", *map(str, arguments)])
