@@ -85,7 +85,6 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, 
 def diabetes(root, monkeypatch):
     """Every figure content with the records that there are: two seeds, one data set."""
     monkeypatch.setattr(figures.cli, "SEEDS", range(2))
-    monkeypatch.setattr(figures.cli, "LABORATORY_SEEDS", range(1))
     for module in TOY.values():
         monkeypatch.setattr(module, "DATA", ("diabetes",))
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
