@@ -44,7 +44,7 @@ LINES: dict[str, dict[str, Any]] = {
     "Reparam STN": {"color": "#CC79A7", "linestyle": (0, (4, 1, 1, 1))},
     "Centered STN": {"color": "#009E73", "linestyle": (0, (1.2, 0.8))},
     "Δ-STN": {"color": "#0072B2", "linestyle": "-"},
-    "Δ-STN CV": {"color": "#882255", "linestyle": (0, (8, 1.5, 1.5, 1.5))},
+    "Δ-STN CV": {"color": "#5D3A9B", "linestyle": (0, (8, 1.5, 1.5, 1.5))},
     "Δ-STN CV, σ = 0.3": {"color": "#56B4E9", "linestyle": (0, (3, 1))},
     "random search": {"color": "#7F7F7F", "linestyle": (0, (1.2, 1.6))},
     "Bayesian optimisation": {"color": "#E69F00", "linestyle": (0, (5, 1, 1.2, 1))},

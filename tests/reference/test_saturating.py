@@ -13,7 +13,8 @@ from reference.saturating import SaturatingSlopes, Saturation
 from reference.transforms import Linear
 from tests.strategies import Case, differences, exactly, generators, leads, normal, regressions, rows, sizes
 
-PENALTIES = np.linspace(0.0, 8.0, 81)
+# Slopes are smooth in log λ: near 0 an even grid misses the peaks of nearly dependent features.
+PENALTIES = np.concatenate([[0.0], np.geomspace(1e-6, 8.0, 400)])
 
 
 def saturating(data, n, divided=False):
@@ -99,8 +100,9 @@ def test_the_optimum_is_ridges_over_penalties_from_0_to_5(case: Case[SaturatingS
     ridge, found = ridge_of(problem), problem.optimum()
     losses = ridge.outer_loss(np.linspace(0.0, 5.0, 1001)[:, None])
     assert 0.0 <= found.lam_star[0] <= 5.0
-    assert_allclose(found.loss_star, *exactly(ridge.outer_loss(found.lam_star)))
-    assert found.loss_star <= losses.min() * (1 + 1e-10)
+    squares = problem.t_valid**2  # a loss near 0 is what squares of this size leave
+    assert_allclose(found.loss_star, *exactly(ridge.outer_loss(found.lam_star), squares))
+    assert found.loss_star <= losses.min() * (1 + 1e-10) + 1e-16 * squares.max()
 
 
 @given(cases(leads=st.just(())))
