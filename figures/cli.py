@@ -1,8 +1,8 @@
 """`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
 
-Toy experiments and the laboratory's measurements that have no record yet are run first. Deep ones take hours: their
-records are committed, a fresh one below --records counts for more, and where there is none the figure is left out, or
-refused if it was asked for.
+Toy experiments and the laboratory's measurements that have no record yet are run first. Deep ones and benchmarks take
+longer: their records are committed, a fresh one below --records counts for more, and where there is none the figure is
+left out, or refused if it was asked for.
 """
 
 from argparse import Namespace
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from figures import archive, style
 from figures.archive import gather, is_committed
-from figures.contents import ALL, BEYOND, DEEP, LABORATORY, MEASURED, TOY, files
+from figures.contents import ALL, BEYOND, LABORATORY, MEASURED, RECORDED, TOY, files
 from figures.variants import PAPER
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
@@ -81,10 +81,10 @@ def main() -> int:
     """Run, draw, and say where the pictures are and which could not be drawn."""
     options = arguments()
     names = list(dict.fromkeys(options.names)) or list(ALL)
-    shown = {name: DEEP[name].shown(some) for name, some in gathered(_deep(names), options.records).items()}
+    shown = {name: RECORDED[name].shown(some) for name, some in gathered(_recorded(names), options.records).items()}
     lacking = [name for name in shown if not shown[name]]
     if lacking and options.names:
-        raise UserError(f"{lacking[0]} has no records; make them: {DEEP[lacking[0]].MAKE}")
+        raise UserError(f"{lacking[0]} has no records; make them: {RECORDED[lacking[0]].MAKE}")
     out = writable(options.out)
     if jobs := missing(names, options.records):
         writable(options.records, "--records")
@@ -95,7 +95,7 @@ def main() -> int:
     if estimates := unmeasured(names, options.records):
         writable(options.records, "--records")
         execute(estimates, options.jobs, laboratory.run)
-    records = gathered([name for name in names if name not in DEEP], options.records) | shown
+    records = gathered([name for name in names if name not in RECORDED], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
     fresh = [file for made in drawn.values() for file in made if file not in committed]
@@ -103,12 +103,12 @@ def main() -> int:
         if some:
             print(f"drawn from {where} into {out}: {', '.join(some)}")
     for name in lacking:
-        print(f"{name} left out: it has no records; make them: {DEEP[name].MAKE}")
+        print(f"{name} left out: it has no records; make them: {RECORDED[name].MAKE}")
     return 0
 
 
-def _deep(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in DEEP]
+def _recorded(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in RECORDED]
 
 
 def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str) -> dict[str, list[str]]:

@@ -94,7 +94,7 @@ def test_the_main_job_draws_every_figure_and_gives_the_results_shown(tmp_path: P
 @pytest.mark.parametrize("name", ["table01", "table03"])
 def test_the_deep_tables_are_those_of_the_committed_records(name: str, tmp_path: Path) -> None:
     shown = (ROOT / "deep" / "README.md").read_text(encoding="utf-8").splitlines()
-    records = cli.DEEP[name].shown(cli.gathered([name], tmp_path)[name])
+    records = cli.RECORDED[name].shown(cli.gathered([name], tmp_path)[name])
     page = cli.files(name, records, "png")[f"{name}.md"].decode()
     lines = [line for line in page.splitlines() if line.startswith(("|", "-"))]
     assert len(lines) > 4

@@ -7,7 +7,7 @@ import pytest
 
 import figures.cli
 from figures import figb3, style
-from figures.contents import ALL, DEEP, MEASURED, TOY
+from figures.contents import ALL, DEEP, MEASURED, RECORDED, TOY
 from reference.command import UserError
 from tests.figures.made_deep import write
 from toy import structure
@@ -106,7 +106,9 @@ def test_all_of_them(diabetes, command, tmp_path, capsys):
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}"
-    assert others == [f"{name} left out: it has no records; make them: {DEEP[name].MAKE}" for name in DEEP]
+    assert others == [
+        f"{name} left out: it has no records; make them: {RECORDED[name].MAKE}" for name in sorted(RECORDED)
+    ]
     assert dict(mpl.rcParams) == before
 
 
