@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -132,7 +133,7 @@ def _outer_loss(problem: Tuned, lam: ndarray) -> float:
     return loss if np.isfinite(loss) else np.inf
 
 
-def judged(task: Task, traces: Mapping[int, Mapping[int, Trace]]) -> Iterator[dict[str, object]]:
+def judged(task: Task, traces: Mapping[int, Mapping[int, Trace]]) -> Iterator[dict[str, Any]]:
     """The rows of the record."""
     names = [name for name, _ in alternatives(task)]
     for seed, every in traces.items():

@@ -42,7 +42,7 @@ def ridge_cv(task: Task, problem: Linear, seed: int, keep: Keep, points: int) ->
     n, m = size(problem)
     fit = prices.forming(n, m) + prices.solving(n, m)
     keep(points * (fit + LOSS) + fit, np.full(task.h, np.log(np.asarray(search.alpha_, dtype=float))))
-    return -float(search.best_score_) / 2
+    return -np.asarray(search.best_score_, dtype=float).item() / 2
 
 
 def logistic_cv(task: Task, problem: CountedLogistic, seed: int, keep: Keep, points: int) -> float:

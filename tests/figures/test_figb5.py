@@ -34,7 +34,7 @@ def made(root, name="ridge", history=HISTORY):
 
 def line(axes, gid):
     (found,) = [line for line in axes.lines if line.get_gid() == gid]
-    return found.get_xdata(), found.get_ydata()
+    return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
 
 
 def test_lines_are_medians_over_the_splits_in_per_cent(tmp_path):
