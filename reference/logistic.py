@@ -165,9 +165,9 @@ class Logistic(Problem):
             raise ValueError("λ holds NaN or infinity: there is no best response")
         lead = np.broadcast_shapes(self.X.shape[:-2], lam.shape[:-1])
         start = np.zeros((*lead, self.classes * self.X.shape[-1]))
-        derivatives = (partial(part, lam) for part in (self.train_loss_v, self.train_grad_v, self.train_hess_vv))
+        loss, grad, hess = (partial(part, lam) for part in (self.train_loss_v, self.train_grad_v, self.train_hess_vv))
         try:
-            return newton(*derivatives, start)
+            return newton(loss, grad, hess, start)
         except NotConverged as error:
             least = np.exp(lam[..., 0]).min()
             raise ValueError(

@@ -162,9 +162,13 @@ class ManyRates(Many):
     """
 
     @cached_property
-    def d(self) -> Float[ndarray, "... m"]:
-        """D = diag(XᵀX)."""
+    def D(self) -> Float[ndarray, "... m"]:
+        """diag(XᵀX)."""
         return np.sum(self.X**2, axis=-2)
+
+    @property
+    def d(self) -> Float[ndarray, "... m"]:
+        return self.D
 
     def masked(self, rows: Int[ndarray, "... b"], uniforms: Float[ndarray, "... b m"]) -> "MaskedRates":
         """Eqn. H.2 itself on a mini-batch, each input dropped at its own rate."""

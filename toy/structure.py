@@ -173,5 +173,7 @@ def descend(
     with np.errstate(over="ignore", invalid="ignore"):
         for eps in noise:
             g = perturbed_gradient(DELTA_STN, problem, lam + eps, w0, response.apply(eps))
-            response = response.minus(alpha, response.gradient(eps, g))
+            moved = response.minus(alpha, response.gradient(eps, g))
+            assert isinstance(moved, type(response))
+            response = moved
     return response

@@ -124,7 +124,7 @@ class Biasless(Response):
     def per_variance(self, sigma: ndarray) -> "Biasless":
         return Biasless(self.whole.per_variance(sigma))
 
-    def minus(self, alpha: float, gradient: Response) -> "Biasless":
+    def minus(self, alpha: float | ndarray, gradient: Response) -> "Biasless":
         assert isinstance(gradient, Biasless)
         moved = self.whole.minus(alpha, gradient.whole)
         assert isinstance(moved, StructuredResponse)

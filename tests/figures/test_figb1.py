@@ -63,8 +63,9 @@ def test_the_lines_are_means_over_the_seeds(some):
     found = {line.get_gid(): line for line in axes.lines}
     assert found.keys() == {"Δ-STN", CV, "Δ-STN: averaged", f"{CV}: averaged", "bias"}
     for name in ("Δ-STN", CV):
-        assert_allclose(found[name].get_xdata(), sorted(figb1.SIGMAS))
-        for sigma, drawn in zip(*found[name].get_data(), strict=True):
+        sigmas, errors = map(np.asarray, found[name].get_data())
+        assert_allclose(sigmas, sorted(figb1.SIGMAS))
+        for sigma, drawn in zip(sigmas, errors, strict=True):
             runs = figb1.runs_of(some, name, sigma)
             found_in = {(run.settings["sigma"], run.settings["method"]["control_variate"]) for run in runs}
             assert found_in == {(sigma, name == CV)}

@@ -26,7 +26,7 @@ def test_every_line_is_a_column_of_a_record(measured):
         wide = {f"{name}: 200" for name in ("loss", "frobenius")}
         assert set(lines) == wide | {f"{name}: 10" for name in figb3.LOOKS}
         for gid, line in lines.items():
-            name, width = gid.split(": ")
+            name, width = str(gid).split(": ")
             assert_array_equal(line.get_xdata(), by_width[int(width)]["h"])
             assert_array_equal(line.get_ydata(), by_width[int(width)][f"{name}_{measure}"])
     assert "5 steps" in figb3.caption(measured)

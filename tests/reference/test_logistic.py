@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from sklearn.linear_model import LogisticRegression
 
 from reference.best_found import adjoint
@@ -75,7 +75,9 @@ def test_counts_of_two_classes_have_the_root_of_one_equation(rng, a, b, decay, s
     smooth, weight = 1 / (1 + exp(-smoothing)), exp(log_weight)
     total = a * weight + b
     share = (1 - smooth) * a * weight / total + smooth / 2
-    root = brentq(lambda z: total * (1 / (1 + exp(-z)) - share) + exp(decay) * z / 2, -50, 50, xtol=1e-14, rtol=1e-14)
+    root = root_scalar(
+        lambda z: total * (1 / (1 + exp(-z)) - share) + exp(decay) * z / 2, bracket=(-50, 50), xtol=1e-14, rtol=1e-14
+    ).root
     X, t = np.ones((a + b, 1)), rng.permutation([0] * a + [1] * b)
     problem = Logistic(X, t, X, t, classes=2, divisor=float(a + b), h=4)
     w = problem.best_response(np.array([decay, smoothing, log_weight, 0.0]))

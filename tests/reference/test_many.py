@@ -198,7 +198,7 @@ def test_of_two_wells_on_the_diagonal_the_lower_is_found():
 
     def outer(lam):
         parts = [(depth * np.exp(-np.sum((lam - x) ** 2) / 4), x) for x, depth in wells]
-        return 2.0 - sum(part for part, _ in parts), sum(part * (lam - x) / 2 for part, x in parts)
+        return 2.0 - sum(part for part, _ in parts), np.sum([part * (lam - x) / 2 for part, x in parts], axis=0)
 
     assert_allclose(best_found(outer, 3, (-15.0, 15.0)).lam_star, -6.0, atol=1e-5)
 
