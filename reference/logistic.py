@@ -165,7 +165,11 @@ class Logistic(Problem):
             raise ValueError("λ holds NaN or infinity: there is no best response")
         lead = np.broadcast_shapes(self.X.shape[:-2], lam.shape[:-1])
         start = np.zeros((*lead, self.classes * self.X.shape[-1]))
-        loss, grad, hess = (partial(part, lam) for part in (self.train_loss_v, self.train_grad_v, self.train_hess_vv))
+        loss, grad, hess = (
+            partial(self.train_loss_v, lam),
+            partial(self.train_grad_v, lam),
+            partial(self.train_hess_vv, lam),
+        )
         try:
             return newton(loss, grad, hess, start)
         except NotConverged as error:

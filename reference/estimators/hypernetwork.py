@@ -67,7 +67,11 @@ class Hypernetwork(Estimator):
         step, last = self.prices(inner, lam.shape[-1])
         steps = affordable(budget, last, step)
         inner.price += steps * step + last
-        return learned_hypergradient(self.method, self.train(inner, self.start(lam, w), steps), inner.problem)
+        return learned_hypergradient(self.method, self.trained(inner, lam, w, steps), inner.problem)
+
+    def trained(self, inner: Inner, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], steps: int) -> State:
+        """The state at λ whose response is asked, `steps` steps for each λ that it was trained at."""
+        return self.train(inner, self.start(lam, w), steps)
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,10 @@ class CarriedOver(Hypernetwork):
     def name(self) -> str:
         return f"{super().name}, carried over"
 
-    def hypergradient(
-        self, inner: Inner, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], budget: float
-    ) -> Float[ndarray, "... h"]:
-        step, last = self.prices(inner, lam.shape[-1])
-        steps = affordable(budget, last, step)
-        inner.price += steps * step + last
+    def trained(self, inner: Inner, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"], steps: int) -> State:
+        """The state after all updates of λ."""
         move = self.move * inner.rng.choice([-1.0, 1.0], lam.shape)
         state = self.start(lam, w)
         for left in range(self.updates - 1, -1, -1):
             state = self.train(inner, replace(state, lam=lam - left * move), steps)
-        return learned_hypergradient(self.method, state, inner.problem)
+        return state
