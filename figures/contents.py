@@ -38,6 +38,7 @@ from figures import (
     tableb2,
     tableb4,
     tableb5,
+    tableb6,
 )
 from figures.variants import Variant
 from toy import structure
@@ -145,7 +146,12 @@ DEEP_PICTURES: Mapping[str, DeepPicture] = {
 }
 MEASURED: Mapping[str, MeasuredPicture] = {"figb3": figb3}
 TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy, "tableb1": tableb1, "tableb2": tableb2}
-DEEP_TABLES: Mapping[str, DeepTable] = {"table01": table01, "table03": table03, "table04": table04}
+DEEP_TABLES: Mapping[str, DeepTable] = {
+    "table01": table01,
+    "table03": table03,
+    "table04": table04,
+    "tableb6": tableb6,
+}
 
 BEYOND: Mapping[str, Beyond] = {
     "figb1": figb1,
