@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from deep.parallel import Share, added, gathered, processes, rank, summed
-from reference.updates import METHODS
 from tests.deep.small import timeless
+from tests.deep.workers import FOLLOWED
 from toy import records
 
 TOGETHER = 1e-9
 """Sums in another order, in float64, over six inner steps."""
 
-NAMES = [method.name for method in METHODS] + ["plain"]
+NAMES = [method.name for method in FOLLOWED] + ["plain"]
 counts = pytest.mark.parametrize("count", [2, 3])
 
 

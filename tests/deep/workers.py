@@ -28,11 +28,13 @@ from deep.text import Streams
 from deep.training import fit, record
 from deep.tuner import Tuner
 from reference.command import UserError
-from reference.updates import DELTA_STN, METHODS
+from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
 from tests.deep.small import data, killed_at, run, tuner
 from tests.deep.strategies import draws, two
 
 Found = dict[str, Any]
+
+FOLLOWED: tuple[Method, ...] = (*METHODS, DELTA_STN_CV_NORMALISED)
 
 
 def accuracy(y: Tensor, t: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ def alike(**kwargs: Any) -> Tuner:
 def followed(rank: int, root: Path) -> Found:
     """All methods, a last batch of 17 % 7 = 3 rows, and one of 11 % 7 = 4 in validation."""
     found: Found = {}
-    for method in [*METHODS, None]:
+    for method in [*FOLLOWED, None]:
         # Other weights in each process: all are to start from process 0's.
         one = alike(method=method, init=rank, noise=True, clip=0.5)
         name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
