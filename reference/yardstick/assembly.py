@@ -11,14 +11,18 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy import ndarray
+from scipy.special import expit
 
 from reference.dropout import InputDropout
-from reference.many import Many
+from reference.logistic import Logistic
+from reference.many import Many, ManyRates
 from reference.regression import Regression
 from reference.ridge import Ridge
 from reference.transforms import Exp
 from reference.yardstick.cause import Cause, Lines, Predictions
 from reference.yardstick.parts import Parts
+
+IN_S = "the gradient in the penalties and rates s(λ) that the objective uses"
 
 NO_PENALTY = 40.0
 """e^-40 of a penalty is none in double precision."""
@@ -46,7 +50,7 @@ def assembled(parts: Parts, g: ndarray) -> Predictions:
 def factors(parts: Parts) -> Iterator[tuple[str, float]]:
     """Numbers that are easily forgotten."""
     yield "a factor 2", 2.0
-    if isinstance(problem := parts.problem, Regression):
+    if isinstance(problem := parts.problem, Regression | Logistic):
         yield "a factor n, the training rows", float(problem.n)
         yield "a factor v, the validation rows", float(len(problem.t_valid))
 
@@ -59,14 +63,21 @@ def _transposed(parts: Parts) -> Predictions:
 
 
 def _chain_rule(parts: Parts, g: ndarray) -> Predictions:
-    """d/dλ = e^λ d/de^λ."""
-    if not in_logarithm(parts):
-        return {}
-    return {
-        Cause("chain rule", "the gradient in exp(λ), not in λ: the chain rule's factor exp(λ) is missing"): g
-        / np.exp(parts.lam),
-        Cause("chain rule", "the chain rule's factor exp(λ) is there twice"): g * np.exp(parts.lam),
-    }
+    """d/dλ = e^λ d/de^λ, and s'(λ) d/ds where s(λ) is what the objective uses."""
+    predictions: Predictions = {}
+    if in_logarithm(parts):
+        predictions = {
+            Cause("chain rule", "the gradient in exp(λ), not in λ: the chain rule's factor exp(λ) is missing"): g
+            / np.exp(parts.lam),
+            Cause("chain rule", "the chain rule's factor exp(λ) is there twice"): g * np.exp(parts.lam),
+        }
+    slope = slope_of_s(parts)
+    if slope is not None:
+        predictions |= {
+            Cause("chain rule", f"{IN_S}, not in λ: the chain rule's factor s'(λ) is missing"): g / slope,
+            Cause("chain rule", "the chain rule's factor s'(λ) of penalties and rates s(λ) is there twice"): g * slope,
+        }
+    return predictions
 
 
 def _elsewhere(parts: Parts) -> Predictions:
@@ -95,15 +106,29 @@ def _elsewhere(parts: Parts) -> Predictions:
 
 def without_penalty(parts: Parts) -> ndarray | None:
     """The λ at which a problem of data has no penalty."""
+    if isinstance(parts.problem, Logistic):
+        return parts.lam - NO_PENALTY * (np.arange(len(parts.lam)) == 0)
     if in_logarithm(parts):
         return parts.lam - NO_PENALTY
     return 0 * parts.lam if isinstance(parts.problem, Ridge) else None
 
 
 def in_logarithm(parts: Parts) -> bool:
-    """Whether λ is the logarithm of what the objective uses."""
+    """Whether λ is the logarithm of what the objective uses: of a penalty, or of the odds of dropping."""
     problem = parts.problem
+    if isinstance(problem, Logistic):
+        return problem.h == 1
     return isinstance(problem, InputDropout | Many) or (isinstance(problem, Ridge) and isinstance(problem.s, Exp))
+
+
+def slope_of_s(parts: Parts) -> ndarray | None:
+    """s'(λ): s = 1/(1+e^-λ) of a drop rate and of label smoothing, e^λ of a penalty and of class weights."""
+    rate = expit(parts.lam) * expit(-parts.lam)
+    if isinstance(parts.problem, InputDropout | ManyRates):
+        return rate
+    if isinstance(parts.problem, Logistic):
+        return np.where(np.arange(len(parts.lam)) == 1, rate, np.exp(parts.lam))
+    return np.exp(parts.lam) if in_logarithm(parts) else None
 
 
 def proportional(parts: Parts, g: ndarray) -> Lines:

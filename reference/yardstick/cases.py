@@ -21,6 +21,8 @@ spectrum   -         (m,)     eigenvalues of XᵀX/n, hence of the Hessian but f
     float32         data, λ and the answer in single precision
     ill-1e4         three penalties, Hessian conditioned like 1e4
     ill-1e8         ... and like 1e8
+    softmax         multinomial logistic regression: no closed form, the Hessian moves with w
+    class-weights   ... with decay, smoothing and three class weights: along (1, 0, 1, 1, 1) nothing changes
 
 Row counts differ, so that a factor of rows can be told from any other.
 """
@@ -35,6 +37,7 @@ from numpy import ndarray
 
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.many import ManyPenalties, ManyRates
 from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
@@ -57,7 +60,7 @@ class Case:
         cast = {
             field.name: value.astype(float)
             for field in fields(self.problem)  # type: ignore[arg-type]
-            if isinstance(value := getattr(self.problem, field.name), ndarray)
+            if isinstance(value := getattr(self.problem, field.name), ndarray) and value.dtype.kind == "f"
         }
         problem: Any = self.problem
         return replace(self, problem=replace(problem, **cast), lam=self.lam.astype(float))
@@ -125,6 +128,14 @@ def ill_conditioned(rng: np.random.Generator, n: int, worst: float) -> tuple[Man
     return problem, np.log(np.array([0.5, 1.0, 2.0]) / worst)
 
 
+def classified(rng: np.random.Generator, n: int, v: int, h: int) -> Logistic:
+    """Three classes, drawn with the probabilities of a linear model; h as `Logistic` has it."""
+    X, _, X_valid, _ = data(rng, n, v, np.geomspace(2.0, 0.5, 4))
+    W = rng.normal(size=(3, 4))
+    t, t_valid = (np.argmax(Z @ W.T + rng.gumbel(size=(len(Z), 3)), axis=-1) for Z in (X, X_valid))
+    return Logistic(X, t, X_valid, t_valid, classes=3, divisor=float(n), h=h)
+
+
 WELL = np.geomspace(3.0, 0.3, 8)
 
 BUILDERS: dict[str, Callable[[np.random.Generator], tuple[Any, ndarray]]] = {
@@ -154,4 +165,6 @@ BUILDERS: dict[str, Callable[[np.random.Generator], tuple[Any, ndarray]]] = {
     "float32": single,
     "ill-1e4": lambda rng: ill_conditioned(rng, 54, 1e4),
     "ill-1e8": lambda rng: ill_conditioned(rng, 56, 1e8),
+    "softmax": lambda rng: (classified(rng, 58, 39, 1), np.array([2.1])),
+    "class-weights": lambda rng: (classified(rng, 60, 41, 5), np.array([2.3, -2.0, 0.4, -0.3, 0.1])),
 }

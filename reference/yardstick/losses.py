@@ -4,7 +4,7 @@ name        symbol       shape
 lam         λ            (h,)      an array of the library
 w           w            (m,)      likewise
 v           f(w)         (k,)      outputs
-xp          -            -         numpy, torch or jax.numpy: whatever has `exp` and `tanh`
+xp          -            -         numpy, torch or jax.numpy: whatever has `exp`, `log` and `tanh`
 asarray     -            -         makes the library's array of a NumPy array
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.many import Many
 from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
@@ -41,6 +42,8 @@ def losses(problem: Problem, xp: Any, asarray: Callable[[Any], Any]) -> tuple[Lo
     """
     if isinstance(problem, QuadraticProblem):
         return _quadratic(problem.train, asarray), _quadratic(problem.valid, asarray)
+    if isinstance(problem, Logistic):
+        return _logistic(problem, xp, asarray)
     if not isinstance(problem, Regression):
         raise TypeError(f"{type(problem).__name__} is not written for other array libraries")
     f, penalty = _network(problem, xp, asarray), _penalty(problem, xp, asarray)
@@ -61,6 +64,26 @@ def _quadratic(quadratic: Quadratic, asarray: Callable[[Any], Any]) -> Loss:
     A, B, C, d, e = (asarray(getattr(quadratic, name)) for name in "ABCde")
     c = float(quadratic.c)
     return lambda lam, w: w @ (A @ w) / 2 + w @ (B @ lam) + lam @ (C @ lam) / 2 + d @ w + e @ lam + c
+
+
+def _logistic(problem: Logistic, xp: Any, asarray: Callable[[Any], Any]) -> tuple[Loss, Loss]:
+    """Cross entropy of softmax regression with decay, label smoothing and class weights (reference/logistic.py)."""
+    X, T, X_valid, T_valid = (asarray(part) for part in (problem.X, problem.T, problem.X_valid, problem.T_valid))
+    c, h = problem.classes, problem.h
+
+    def log_p(X: Any, w: Any) -> Any:
+        logits = X @ w.reshape(c, -1).T  # small enough to be exponentiated as they are
+        return logits - xp.log(xp.exp(logits).sum(1))[:, None]
+
+    def train(lam: Any, w: Any) -> Any:
+        smooth = 1 / (1 + xp.exp(-lam[1])) if h > 1 else 0.0
+        Q = (1 - smooth) * T + smooth / c
+        weights = T @ xp.exp(lam[2:]) if h > 2 else 1.0
+        return -(weights * (Q * log_p(X, w)).sum(1)).sum() / problem.n + xp.exp(lam[0]) * (w**2).sum() / (
+            2 * problem.divisor
+        )
+
+    return train, lambda lam, w: -(T_valid * log_p(X_valid, w)).sum() / len(problem.t_valid)
 
 
 def _network(problem: Regression, xp: Any, asarray: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -3,12 +3,12 @@
     name        symbol            shape
     sigma       σ                 ()          perturbation scale
     eps         ε                 (q,)        quadrature points of N(0, σ²)
-    H, c        H(λ+ε), c(λ+ε)    (q, k, k), (q, k)    ∂L_T/∂v = Hv + c: the losses here are quadratic in the outputs v
     v, v0       v*(λ), v0         (k,)        best outputs, and the centre that STN comes to rest at
     Theta       Θ                 (k,)        response of the outputs
+    phi, Z      φ(ε), Z           (q, a), (a, k)    v + φ(ε)ᵀZ are the perturbed outputs
 
-STN rests where [[E H, E εH], [E εH, E ε²H]] (v0; Θ) = -(E c; E εc) (Eqn. 2.5), Δ-STN where E[ε²H] Θ = -E[ε(Hv* + c)]
-(Eqn. 3.10 with v0 = v*, as its own w0 does); evolution strategies return E[ε L_V(r(λ+ε))]/σ².
+STN rests where E[(1, ε) ∂L_T/∂v(λ+ε, v0+Θε)] = 0 (Eqn. 2.5), Δ-STN where E[ε ∂L_T/∂v(λ+ε, v*+Θε)] = 0 (Eqn. 3.10 with
+v0 = v*, as its own w0 does); evolution strategies return E[ε L_V(r(λ+ε))]/σ².
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,12 @@ import numpy as np
 from numpy import ndarray
 
 from reference.perturbation import quadrature
+from reference.problem import Problem
 from reference.yardstick.cause import Cause, Predictions
 from reference.yardstick.parts import Parts
+
+MOST_STEPS, LAST = 20, 1e-9
+"""Newton's steps: from one that is so small beside Z the next is one of rounding."""
 
 SIGMAS = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.001)
 
@@ -39,15 +43,30 @@ def perturbed(parts: Parts) -> Predictions:
 
 
 def _biased(parts: Parts, sigma: float) -> Iterator[tuple[str, ndarray]]:
-    problem, v = parts.problem, parts.problem.best_output(parts.lam)
+    problem, v = parts.problem, parts.problem.f(parts.w)
     points, weights = quadrature(np.array([sigma]))
-    eps, lam = points[:, 0], parts.lam + points
-    H = np.broadcast_to(problem.train_hess_vv(lam, v), (len(eps), len(v), len(v)))
-    c = np.broadcast_to(problem.train_grad_v(lam, 0 * v), (len(eps), len(v)))
-    H0, H1, H2 = (np.tensordot(weights * eps**k, H, axes=1) for k in range(3))
-    c0, c1 = (weights * eps**k @ c for k in range(2))
-    Theta = -np.linalg.solve(H2, H1 @ v + c1)
+    lam = parts.lam + points
+    (Theta,) = _rest(problem, lam, weights, v, points)
     yield RESPONSE, parts.direct + problem.valid_grad_v(parts.lam, v) @ Theta[:, None]
-    v0, Theta = np.split(-np.linalg.solve(np.block([[H0, H1], [H1, H2]]), np.concatenate([c0, c1])), 2)
-    yield JOINT, parts.direct + problem.valid_grad_v(parts.lam, v0) @ Theta[:, None]
-    yield SMOOTHED, (weights * eps @ np.asarray(problem.outer_loss(lam)) / sigma**2)[None]
+    moved, Theta = _rest(problem, lam, weights, v, np.column_stack([np.ones(len(points)), points]))
+    yield JOINT, parts.direct + problem.valid_grad_v(parts.lam, v + moved) @ Theta[:, None]
+    yield SMOOTHED, (weights * points[:, 0] @ np.asarray(problem.outer_loss(lam)) / sigma**2)[None]
+
+
+def _rest(problem: Problem, lam: ndarray, weights: ndarray, v: ndarray, phi: ndarray) -> ndarray:
+    """The Z (a, k) at which E[φ ∂L_T/∂v(λ+ε, v + φᵀZ)] = 0, by Newton steps: one where the loss is quadratic in v.
+
+    Raises:
+        numpy.linalg.LinAlgError: it does not come to rest.
+    """
+    Z = np.zeros((phi.shape[-1], len(v)))
+    for _ in range(MOST_STEPS):
+        at = v + phi @ Z
+        slope = np.einsum("q,qa,qk->ak", weights, phi, problem.train_grad_v(lam, at))
+        H = np.broadcast_to(problem.train_hess_vv(lam, at), (len(lam), len(v), len(v)))
+        curvature = np.einsum("q,qa,qb,qkl->akbl", weights, phi, phi, H, optimize=True)
+        step = np.linalg.solve(curvature.reshape(Z.size, Z.size), slope.ravel()).reshape(Z.shape)
+        Z = Z - step
+        if np.abs(step).max() <= LAST * np.abs(Z).max():
+            return Z
+    raise np.linalg.LinAlgError("the response does not come to rest")

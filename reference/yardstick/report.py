@@ -57,7 +57,7 @@ class Report:
 
         Example:
             >>> print(measure(lambda problem, lam: problem.hypergradient(lam)).text().splitlines()[-1])
-            14 problems: all pass.
+            16 problems: all pass.
         """
         head = f"{'problem':15} {'error':>8} {'allowed':>8} {'cosine':>8} {'signs':>5} {'seconds':>8}  verdict"
         return "\n".join([head, *map(_line, self.results), "", fill(self._summary(), COLUMNS)])

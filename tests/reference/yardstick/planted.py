@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from scipy.optimize import root
 
 Solve = Callable[[ndarray, ndarray], ndarray]
 
@@ -108,14 +109,45 @@ def not_at_the_best_response(problem: Any, lam: ndarray) -> ndarray:
 
 def in_the_penalty(problem: Any, lam: ndarray) -> ndarray:
     """d/d exp(λ) wherever λ is a logarithm; that is where the penalty is not λ itself."""
-    is_logarithm = hasattr(problem, "t") and not hasattr(problem, "c")
+    is_logarithm = hasattr(problem, "t") and not hasattr(problem, "c") and len(lam) != 5
     return problem.hypergradient(lam) / (np.exp(lam) if is_logarithm else 1.0)
 
 
+def in_the_rate(problem: Any, lam: ndarray) -> ndarray:
+    """d/ds for the penalties, drop rates, smoothing and class weights s: differences of s by hand."""
+    s: list[Any] = [np.exp] * len(lam)
+    if type(problem).__name__ in ("InputDropout", "ManyRates"):
+        s = [lambda x: 1 / (1 + np.exp(-x))] * len(lam)
+    if hasattr(problem, "classes") and len(lam) == 5:
+        s[1] = lambda x: 1 / (1 + np.exp(-x))
+    if not hasattr(problem, "t") or hasattr(problem, "c"):  # λ is used as it is
+        s = [lambda x: x] * len(lam)
+    lam = lam.astype(float)
+    slopes = [(one(x + 1e-5) - one(x - 1e-5)) / 2e-5 for one, x in zip(s, lam, strict=True)]
+    return problem.hypergradient(lam) / np.array(slopes)
+
+
+def at_rest(problem: Any, lam: ndarray, sigma: float) -> ndarray:
+    """E[ε ∂L_T/∂w(λ+ε, w0+Θε)] = 0 by a general root finder, the mean by Gauss and Hermite's rule."""
+    w, (nodes, weights) = problem.best_response(lam), np.polynomial.hermite_e.hermegauss(40)
+    eps = sigma * nodes
+
+    def mean(Theta: ndarray) -> ndarray:
+        terms = [p * e * problem.grad_w(lam + e, w + Theta * e) for p, e in zip(weights, eps, strict=True)]
+        return np.sum(terms, axis=0)
+
+    Theta = root(mean, problem.best_response_jacobian(lam)[:, 0], tol=1e-12).x
+    return np.array([Theta @ problem.valid_grad_w(lam, w)])
+
+
 def learned_from_perturbations(sigma: float) -> Callable[[Any, ndarray], ndarray]:
-    """Δ-STN's Θ for ridge, where it rests at -(A + a(1+σ²)I)⁻¹ a w0 (README of reference/); exact elsewhere."""
+    """Δ-STN's Θ: for ridge it rests at -(A + a(1+σ²)I)⁻¹ a w0 (README of reference/); for softmax regression where
+    sampled gradients of Eqn. 3.10 average to zero; exact elsewhere.
+    """
 
     def function(problem: Any, lam: ndarray) -> ndarray:
+        if hasattr(problem, "classes") and len(lam) == 1:
+            return at_rest(problem, lam, sigma)
         if type(problem).__name__ != "Ridge":
             return problem.hypergradient(lam)
         X, w = problem.X.astype(float), problem.best_response(lam)
@@ -171,6 +203,12 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         in_the_penalty,
         "chain rule",
         "the gradient in exp(λ), not in λ: the chain rule's factor exp(λ) is missing",
+    ),
+    "in the rate": (
+        in_the_rate,
+        "chain rule",
+        "the gradient in the penalties and rates s(λ) that the objective uses, not in λ: the chain rule's factor s'(λ) "
+        "is missing",
     ),
     "damped": (
         with_solver(lambda H, g: np.linalg.solve(H + 0.01 * np.eye(len(H)), g)),

@@ -37,7 +37,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_status_is_0_where_all_pass_and_1_where_one_fails(module: str, capsys: pytest.CaptureFixture[str]):
     assert main([f"{module}:right"]) == 0
-    assert capsys.readouterr().out.endswith("14 problems: all pass.\n")
+    assert capsys.readouterr().out.endswith("16 problems: all pass.\n")
     assert main([f"{module}:wrong"]) == 1
     assert "Likeliest cause: the sign is wrong" in capsys.readouterr().out
 

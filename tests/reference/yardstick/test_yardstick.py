@@ -77,7 +77,7 @@ def test_the_numbers_are_those_of_the_definitions():
         assert result.signs == pytest.approx(
             1
             - 1
-            / {"square": 6, "wide": 20, "penalties": 8, "rates": 8}.get(
+            / {"square": 6, "wide": 20, "penalties": 8, "rates": 8, "class-weights": 5}.get(
                 result.name, 3 if result.name in ("quadratic", "direct", "flat", "ill-1e4", "ill-1e8") else 1
             )
         )
