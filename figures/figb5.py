@@ -41,7 +41,7 @@ def draw(records: Sequence[Record]) -> Figure:
             for axes, axis in zip(panels[:, column], AXES, strict=True):
                 draw_regret(axes, traces(record), axis)
                 axes.set_xlabel(AXES[axis])
-            panels[0, column].set_title(TITLES[record.settings["name"]], fontsize=7.5)
+            panels[0, column].set_title(TITLES[record.settings["name"]].replace(" (", "\n("), fontsize=7.5)
         for axes in panels[:, 0]:
             axes.set_ylabel("regret, %")
         figure.legend(handles=handles(runs), loc="outside upper center", ncols=4, handlelength=2.8)
@@ -55,7 +55,7 @@ def draw_regret(axes: Axes, found: dict[str, list[Trace]] | Any, axis: str) -> N
         y = np.where(np.isfinite(regret), np.maximum(100 * regret, FLOOR), np.nan)
         drawstyle = "default" if LINES[name] is GRID else "steps-post"
         axes.plot(x, y, gid=name, linewidth=1.1, drawstyle=drawstyle, **LINES[name])
-    axes.set(xscale="log", yscale="log", ylim=(FLOOR / 1.5, 300))
+    axes.set(xscale="log", yscale="log", ylim=(FLOOR / 1.5, 1500))
     axes.grid(axis="y")
 
 

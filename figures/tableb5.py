@@ -72,11 +72,15 @@ def files(records: Sequence[Record]) -> dict[str, bytes]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     regret = f"{_percent(row.regret)} ({_percent(row.least)} to {_percent(row.most)})"
-    price, time = (f"{float(f'{number:.2g}'):g}" if np.isfinite(number) else "–" for number in (row.price, row.time))
+    price, time = (_two_digits(number) if np.isfinite(number) else "–" for number in (row.price, row.time))
     return TITLES[row.problem], row.alternative, regret, f"{row.reached} of {row.splits}", price, time
 
 
 def _percent(regret: float) -> str:
     if not np.isfinite(regret):
         return "∞"
-    return f"{100 * regret:.2g}" if regret >= 1e-5 else "<0.001"
+    return _two_digits(100 * regret) if regret >= 1e-5 else "<0.001"
+
+
+def _two_digits(number: float) -> str:
+    return f"{float(f'{number:.2g}'):g}"
