@@ -87,10 +87,14 @@ class Hypernetwork:
         return list(self.branches.parameters())
 
     def per_variance(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Gradients in Θ with what follows λ_j, U's and V's column j, divided by σ_j² (Observation 1's curvature)."""
+        """Gradients in Θ with what follows λ_j, U's and V's column j, divided by σ_j² (Observation 1's curvature).
+
+        The response weights serve every λ_j, and are divided by the mean.
+        """
         U = {id(one) for name, one in self.branches.named_parameters() if name.endswith(".U")}
         variance = self.hyper.sigma.detach().square()
-        return [g / variance if id(one) in U else g for one, g in zip(self.Theta, gradients, strict=True)]
+        mean = variance.mean()
+        return [g / (variance if id(one) in U else mean) for one, g in zip(self.Theta, gradients, strict=True)]
 
     def follow(self) -> None:
         """Move responses, λ and σ to where the model now is."""

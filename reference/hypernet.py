@@ -36,7 +36,10 @@ class Response(ABC):
 
     @abstractmethod
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "Response":
-        """A gradient of this form with what follows λ_j divided by σ_j², its curvature by Observation 1."""
+        """A gradient of this form with what follows λ_j divided by σ_j², its curvature by Observation 1.
+
+        What serves all of them is divided by the mean of σ².
+        """
 
     def minus(self, alpha: float | Float[ndarray, "..."], gradient: "Response") -> "Response":
         """The response after a step of gradient descent of size alpha, field by field."""

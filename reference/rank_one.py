@@ -12,7 +12,7 @@ gradient, C.25, is its gradient). Of all ruᵀ its least is a truncated singular
 of Lᵀ Θ* Σ^½ with H = LLᵀ. In the plain (Frobenius) norm it is that of Θ* itself (Eckart and Young).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -50,8 +50,9 @@ class OneUnit(Response):
         return np.vecdot(self.r, g)[..., None] * self.u
 
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "OneUnit":
-        """u element by element; r, which belongs to no λ_j, as it is."""
-        return replace(self, u=self.u / sigma**2)
+        """u element by element; r, which serves every λ_j, by the mean of σ²."""
+        variance = sigma**2
+        return OneUnit(self.r / variance.mean(axis=-1)[..., None], self.u / variance)
 
     @property
     def Theta(self) -> Float[ndarray, "... m h"]:

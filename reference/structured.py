@@ -66,9 +66,18 @@ class StructuredResponse(Response):
         return np.vecmat(np.sum(G_W * self.W_response, axis=-1), self.U) + np.vecmat(g_b * self.b_response, self.V)
 
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "StructuredResponse":
-        """U and V column by column; W_response and b_response, which belong to no λ_j, as they are."""
+        """U and V column by column; W_response and b_response, which serve every λ_j, by the mean of σ².
+
+        Their gradient is (Uε) ⊙ G, of the size of σ² as U's is: left as it is, they would stay where they were drawn.
+        """
         variance = sigma[..., None, :] ** 2
-        return replace(self, U=self.U / variance, V=self.V / variance)
+        common = variance.mean(axis=-1)
+        return StructuredResponse(
+            W_response=self.W_response / common[..., None],
+            b_response=self.b_response / common,
+            U=self.U / variance,
+            V=self.V / variance,
+        )
 
     @property
     def Theta(self) -> Float[ndarray, "... p h"]:

@@ -30,7 +30,8 @@ class Method:
         unperturbed: w0 descends the loss at ε = 0 (Eqn. 3.9), not at ε (Eqn. 2.5).
         linearised: Θ sees the network linearised at w0 (Eqn. 3.13).
         control_variate: beyond the paper: Θ's gradient less ∇L_T(λ, w0) cᵀ, which has mean zero.
-        normalised: beyond the paper: Θ's step on column j divided by σ_j², that column's curvature by Observation 1.
+        normalised: beyond the paper: Θ's step on column j divided by σ_j², that column's curvature by Observation 1;
+            on what serves all columns (the response weights of 3.14) by the mean of σ².
     """
 
     name: str

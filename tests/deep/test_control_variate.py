@@ -253,7 +253,7 @@ def test_the_mean_over_mirrored_eps_is_that_without_it(method: Method, seed: int
 
 
 def test_normalised_divides_each_column_by_its_own_variance() -> None:
-    """As `reference` does to the same gradient; responses belong to no column."""
+    """As `reference` does to the same gradient; what serves all columns by the mean."""
     net, *_ = case(mlp, 0)
     with torch.no_grad():
         net.hyper.raw_sigma.copy_(torch.tensor([-1.0, 2.0]))

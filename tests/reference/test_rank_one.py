@@ -10,6 +10,7 @@ from reference.perturbation import quadrature
 from reference.quadratic import QuadraticProblem
 from reference.rank_one import OneUnit, excess, least_loss, nearest
 from reference.structured import StructuredResponse
+from reference.updates import DELTA_STN_CV_NORMALISED, State, inner_step
 from tests.strategies import (
     Case,
     chain_rule,
@@ -50,7 +51,7 @@ def test_one_unit_is_eqn_3_14_without_a_bias(rng, lead, m, h):
     assert_allclose(unit.gradient(c, g).u, *exactly(gradient.U[..., 0, :]))
     sigma = np.exp(normal(rng, *lead, h))
     ours, theirs = unit.per_variance(sigma), layer.per_variance(sigma)
-    assert_allclose(ours.r, layer.W_response[..., 0, :])
+    assert_allclose(ours.r, *exactly(theirs.W_response[..., 0, :]))
     assert_allclose(ours.u, *exactly(theirs.U[..., 0, :]))
     for index in np.ndindex(lead):
         one = StructuredResponse(*(getattr(layer, name)[index] for name in ("W_response", "b_response", "U", "V")))
@@ -123,3 +124,20 @@ def test_the_excess_is_eqn_3_10_of_a_quadratic_loss_for_any_w0(case: Case[Quadra
     terms = weights @ np.abs(problem.train_loss(lam + eps, w0 + eps @ Theta.T))
     actual = objective(Theta) - objective(exact)
     assert_allclose(actual, *exactly(excess(Theta, exact, problem.train.A, sigma), terms, objective(exact)))
+
+
+@given(quadratics(leads=single), st.sampled_from([0.3, 0.01]))
+def test_divided_by_the_variance_both_parts_step_alike_in_the_mean_at_every_common_scale(case: Case, small: float):
+    """Eqn. 3.10's gradient on a quadratic loss holds ε twice: {±√h σ e_j} has the moments that it needs."""
+    rng, problem, h = case.rng, case.problem, case.lam.shape[-1]
+    m = case.w.shape[-1]
+    unit, means = OneUnit(normal(rng, m), normal(rng, h)), []
+    for sigma in (1.0, small):
+        state = State(case.lam, np.full(h, sigma), case.w, unit)
+        steps = [
+            inner_step(DELTA_STN_CV_NORMALISED, state, eps, problem, problem, 1.0).response
+            for eps in np.sqrt(h) * sigma * np.vstack([np.eye(h), -np.eye(h)])
+        ]
+        means.append([np.mean([getattr(one, name) for one in steps], axis=0) for name in ("r", "u")])
+    for at_one, at_small in zip(*means, strict=True):
+        assert_allclose(at_small, at_one, rtol=1e-6, atol=1e-6 * np.abs(at_one).max())

@@ -516,6 +516,10 @@ def test_normalised_what_follows_lam_j_takes_a_step_divided_by_its_variance(meth
         moved = before - undivided
         if path in ("Theta", "U", "V"):
             moved = np.stack([moved[..., j] / state.sigma[..., None, j] ** 2 for j in range(eps.shape[-1])], axis=-1)
+        else:
+            # Response weights: each λ_j's part of the gradient is of size σ_j², and they have one step for all.
+            common = sum(state.sigma[..., j] ** 2 for j in range(eps.shape[-1])) / eps.shape[-1]
+            moved = moved / common.reshape(*common.shape, *[1] * (moved.ndim - common.ndim))
         assert_allclose(before - found, *exactly(moved, before / state.sigma.min() ** 2))
 
 
