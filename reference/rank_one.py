@@ -76,7 +76,9 @@ def nearest(Theta: Float[ndarray, "... m h"]) -> OneUnit:
 def least_loss(
     Theta: Float[ndarray, "... m h"], H: Float[ndarray, "... m m"], sigma: Float[ndarray, "... h"]
 ) -> OneUnit:
-    """The ruᵀ that Eqn. 3.10 would descend to: of least tr(Σ (ruᵀ - Θ)ᵀ H (ruᵀ - Θ)), to second order in w.
+    """The ruᵀ that Eqn. 3.10 would descend to: of least tr(Σ (ruᵀ - Θ)ᵀ H (ruᵀ - Θ)).
+
+    For a loss that is quadratic in (λ, w); for others as σ → 0.
 
     Raises:
         numpy.linalg.LinAlgError: H is not positive definite.
@@ -98,7 +100,9 @@ def excess(
     H: Float[ndarray, "... m m"],
     sigma: Float[ndarray, "... h"],
 ) -> Scalars:
-    """½ tr(Σ (Θ - Θ*)ᵀ H (Θ - Θ*)): by how much Eqn. 3.10 at Θ lies above its least, to second order in w.
+    """½ tr(Σ (Θ - Θ*)ᵀ H (Θ - Θ*)): by how much Eqn. 3.10 at Θ lies above its least.
+
+    For a loss that is quadratic in (λ, w); for others to leading order in σ.
 
     Example, ½ · 2² · 3 · 1²:
         >>> float(excess(np.array([[1.0]]), np.array([[0.0]]), np.array([[3.0]]), np.array([2.0])))
