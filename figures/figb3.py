@@ -75,7 +75,7 @@ def caption(records: Sequence[Record]) -> str:
     training = next(one for record in records if (one := record.settings["training"]) is not None)
     widths = sorted({record.settings["width"] for record in records})
     return (
-        "Figure b3, beyond the paper. The hypergradient of h penalties through one output unit's structured response "
+        "Figure b3. The hypergradient of h penalties through one output unit's structured response "
         f"(3.14: a Jacobian of rank one) against the exact one, at penalties {penalty:g} and w0 = r(λ). "
         f"{' (thick) and '.join(map(str, widths))} random features{' (thin)' if len(widths) > 1 else ''}. "
         f"Trained by Δ-STN: {training['steps']} steps, σ = {training['sigma']:g}, the best of "

@@ -1,4 +1,4 @@
-"""Figure B4, beyond the paper: every estimator's error against its price, one panel for each regime."""
+"""Figure b4, beyond the paper: every estimator's error against its price, one panel for each regime."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def draw(records: Sequence[Record]) -> Figure:
             axes.set_axis_off()
         for axes in grid[:, 0]:
             axes.set_ylabel("relative error")
-        for axes in grid[-1]:
+        for axes in grid.flat[max(0, len(groups) - 3) : len(groups)]:
             axes.set_xlabel("price, gradient-equivalents")
         handles = [Line2D([], [], label=name.replace(", normalised", ""), **look(name)) for name in LOOKS]
         figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=6.5, handlelength=2.4)
@@ -75,9 +75,10 @@ def look(name: str) -> dict[str, Any]:
 
 def caption(records: Sequence[Record]) -> str:
     """What the panels do not say."""
-    size, count = records[0].settings["size"], laboratory.seeds(records)
+    size, counts = records[0].settings["size"], {laboratory.seeds(some) for some in by_regime(records).values()}
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     return (
-        "Figure B4. Error of the hypergradient against its price in gradients of the whole training loss, at weights "
+        "Figure b4. Error of the hypergradient against its price in gradients of the whole training loss, at weights "
         "that are trained. Carried over: Θ and the weights kept over many updates of λ, the price of one of them. "
-        f"Errors below {FLOOR:g} are drawn there. Medians, {count} seed{'s' * (count > 1)}, {size} size."
+        f"Errors below {FLOOR:g} are drawn there. Medians, {seeds} seed{'s' * (max(counts) > 1)}, {size} size."
     )

@@ -1,11 +1,11 @@
-"""What figure B4 and its table share: the laboratory's records of one size, and medians over their seeds.
+"""What figure b4 and its table share: the laboratory's records of one size, and medians over their seeds.
 
 name        meaning
 by_regime   regime -> its records, in the laboratory's order
 curve       one estimator's prices and median errors, by budget
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,15 +34,20 @@ def estimators(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(str(name) for one in records for name in one.history["estimator"]))
 
 
-def curve(records: Sequence[Record], estimator: str, column: str = "relative_error") -> tuple[np.ndarray, np.ndarray]:
-    """Prices and the column at each of an estimator's budgets, medians over the seeds."""
+def curve(
+    records: Sequence[Record],
+    estimator: str,
+    column: str = "relative_error",
+    over_seeds: Callable[..., np.ndarray] = np.median,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prices and the column at each of an estimator's budgets: medians over the seeds, or the column's ends."""
     mine = [one.history["estimator"] == estimator for one in records]
     found = [
         [one.history[name][where] for one, where in zip(records, mine, strict=True) if where.any()]
         for name in ("price", column)
     ]
-    price, values = (np.median(np.array(some, dtype=float), axis=0) for some in found)
-    return price, values
+    price, values = (np.array(some, dtype=float) for some in found)
+    return np.median(price, axis=0), over_seeds(values, axis=0)
 
 
 def cheapest(records: Sequence[Record], estimator: str, error: float) -> float:

@@ -1,4 +1,4 @@
-"""Table B4, beyond the paper: what each estimator costs in each regime until its error is a tenth."""
+"""Table b4, beyond the paper: what each estimator costs in each regime until its error is a tenth."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ was reached. – : not measured (a singular Hessian has no Cholesky factor; what
 
 @dataclass(frozen=True)
 class Row:
-    """One estimator at one of its budgets in one regime: medians over the seeds."""
+    """One estimator at one of its budgets in one regime: medians over the seeds, and the errors' range."""
 
     regime: str
     estimator: str
@@ -30,6 +30,8 @@ class Row:
     relative_error: float
     cosine: float
     sign: float
+    least_error: float
+    most_error: float
 
 
 def rows(records: Sequence[Record]) -> Iterator[Row]:
@@ -37,7 +39,9 @@ def rows(records: Sequence[Record]) -> Iterator[Row]:
     for regime, some in by_regime(records).items():
         for name in estimators(some):
             price, error = curve(some, name)
-            columns = (price, error, curve(some, name, "cosine")[1], curve(some, name, "sign")[1])
+            others = (curve(some, name, "cosine"), curve(some, name, "sign"))
+            ends = (curve(some, name, over_seeds=end) for end in (np.min, np.max))
+            columns = (price, error, *(values for _, values in (*others, *ends)))
             for values in zip(*columns, strict=True):
                 yield Row(regime, name, seeds(some), *map(float, values))
 

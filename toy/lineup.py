@@ -55,10 +55,10 @@ def estimators(instance: Instance, spectrum: np.ndarray, regime: Regime) -> Iter
     m, h = len(instance.w), len(instance.lam)
     L = float(spectrum[-1] + (spectrum.sum() / regime.batch if regime.batch else 0.0))
     once, every = (0.0,), tuple(regime.budgets)
-    yield Exact(), once
+    yield Exact(factorisations=regime.newton), once
     if 2 * h * m**3 / 3 < DIFFERENCES:
-        yield CentralDifferences(), once
-    yield EvolutionStrategies(sigma=SMOOTHING), every
+        yield CentralDifferences(factorisations=regime.newton), once
+    yield EvolutionStrategies(factorisations=regime.newton, sigma=SMOOTHING), every
     if spectrum[0] > RANK * spectrum[-1]:
         yield Cholesky(), once
     yield ConjugateGradient(), every

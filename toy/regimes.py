@@ -5,6 +5,7 @@ m, h, n    m, h, n     weights, hyperparameters, training rows; validation has n
 kappa      κ           condition number of H = ∂²L_T/∂w² where the spectrum is constructed
 p          e^λ/n       the penalty, H's least eigenvalue but for what the data add: half of it
 batch      b           rows of a mini-batch, all if None
+newton     -           Newton steps to r(λ); one where the loss is quadratic
 
 Constructed: H has the eigenvalues 1 to 1/κ, evenly spaced in their logarithms, in random directions; the target is
 linear in the features, with noise; validation rows are normal with the training rows' covariance.
@@ -16,8 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.special import logit
+from sklearn.datasets import load_wine
 
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.many import ManyPenalties
 from reference.regression import Regression
 from toy.datasets import load
@@ -34,11 +38,17 @@ BUDGETS = 4
 """Evenly spaced in their logarithms."""
 
 
+NEWTON = 8
+"""Steps from w = 0 to r(λ) for softmax regression on wine."""
+
+Built = tuple[Regression | Logistic, Float[ndarray, "h"]]
+
+
 @dataclass(frozen=True)
 class Instance:
     """One problem of a regime."""
 
-    problem: Regression
+    problem: Regression | Logistic
     lam: Float[ndarray, "h"]
     w: Float[ndarray, "m"]
 
@@ -54,9 +64,10 @@ class Regime:
 
     name: str
     title: str
-    build: Callable[[int], tuple[Regression, Float[ndarray, "h"]]]
+    build: Callable[[int], Built]
     budgets: Sequence[float]
     batch: int | None = None
+    newton: int = 1
 
     def instance(self, seed: int) -> Instance:
         """The seed's problem, its weights trained to the end."""
@@ -64,10 +75,10 @@ class Regime:
         return Instance(problem, lam, problem.best_response(lam))
 
 
-def spectral(m: int, h: int, kappa: float, rows: int) -> Callable[[int], tuple[Regression, Float[ndarray, "h"]]]:
+def spectral(m: int, h: int, kappa: float, rows: int) -> Callable[[int], Built]:
     """A penalty for each of h groups of features, and H of condition κ; features obey them in turn."""
 
-    def build(seed: int) -> tuple[Regression, Float[ndarray, "h"]]:
+    def build(seed: int) -> Built:
         rng, p = np.random.default_rng(seed), 1 / (2 * kappa)
         eigenvalues = np.geomspace(1.0, 1 / kappa, m) - p
         root = np.sqrt(eigenvalues)[:, None] * np.linalg.qr(rng.standard_normal((m, m)))[0]
@@ -81,22 +92,32 @@ def spectral(m: int, h: int, kappa: float, rows: int) -> Callable[[int], tuple[R
     return build
 
 
-def one_penalty(seed: int) -> tuple[Regression, Float[ndarray, "h"]]:
+def one_penalty(seed: int) -> Built:
     """H.1 on diabetes."""
     return ridge(split(load("diabetes"), seed)), np.full(1, np.log(PENALTY))
 
 
-def penalty_for_each(seed: int) -> tuple[Regression, Float[ndarray, "h"]]:
+def penalty_for_each(seed: int) -> Built:
     """A penalty for each feature of concrete."""
     data = split(load("concrete"), seed)
     n, m = data.X.shape
     return ManyPenalties(*arrays(data), group=tuple(range(m)), divisor=float(n)), np.full(m, np.log(PENALTY))
 
 
-def linear_network(seed: int) -> tuple[Regression, Float[ndarray, "h"]]:
+def linear_network(seed: int) -> Built:
     """H.4 with two hidden layers on concrete: more weights than outputs, and so a singular H."""
     data = split(load("concrete"), seed)
     return LinearNetwork(*arrays(data), divisor=float(len(data.t)), depth=2), np.full(1, np.log(PENALTY))
+
+
+def softmax(seed: int) -> Built:
+    """Softmax regression on scikit-learn's wine: decay 1/n, label smoothing 0.1, and a weight of 1 for each class."""
+    X, t = load_wine(return_X_y=True)
+    rows, train = np.random.default_rng(seed).permutation(len(t)), 4 * len(t) // 5
+    X, t = X[rows], t[rows]
+    X = np.column_stack([(X - X[:train].mean(axis=0)) / X[:train].std(axis=0), np.ones(len(t))])
+    problem = Logistic(X[:train], t[:train], X[train:], t[train:], classes=3, divisor=float(train), h=5)
+    return problem, np.array([0.0, logit(0.1), 0.0, 0.0, 0.0])
 
 
 def arrays(data: Split) -> tuple[ndarray, ndarray, ndarray, ndarray]:
@@ -125,6 +146,7 @@ def regimes(m: int, h: int, large: tuple[int, int], most: tuple[float, float]) -
             "large", f"{large[0]} weights, {large[1]} penalties", spectral(*large, 1e2, 5 * large[0] // 4), whole[:4]
         ),
         Regime("linear-network", "linear network (concrete)", linear_network, whole),
+        Regime("softmax", "softmax regression (wine)", softmax, whole, newton=NEWTON),
         Regime("batches-100", "batches of 100 rows (concrete)", penalty_for_each, noisy, batch=100),
         Regime("batches-10", "batches of 10 rows (concrete)", penalty_for_each, noisy, batch=10),
     )

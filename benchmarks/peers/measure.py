@@ -22,6 +22,7 @@ PACKAGES = {
     "betty": ("betty-ml", "torch"),
     "higher": ("higher", "torch"),
     "hypergrad": ("hypergrad", "torch"),
+    "boat": ("boat-torch", "torch"),
 }
 
 

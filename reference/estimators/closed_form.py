@@ -9,9 +9,9 @@ sigma     σ         ()        scale of the smoothing
     CentralDifferences     (F(λ + se_i) - F(λ - se_i)) / 2s for each i
     EvolutionStrategies    mean over pairs of (F(λ + σz) - F(λ - σz)) z / 2σ, whose expectation is ∇_λ E[F(λ + σz)]
 
-What a solution costs: XᵀX once (nm² operations); for each λ a factorisation and a solution (m³/3 + 2m²), so often as
-`factorisations` says where r(λ) is found by that many of Newton's steps. It uses all rows, whatever the mini-batch, and
-not the weights given.
+What a solution costs: XᵀX once (nm² operations); for each λ a factorisation and a solution (m³/3 + 2m²). Where r(λ) is
+found by Newton's method, H moves: each step takes a gradient, forms H (nm² at most) and factorises it. All rows are
+used, whatever the mini-batch, and not the weights given.
 """
 
 from collections.abc import Callable
@@ -27,21 +27,28 @@ from reference.estimators.price import LOSS, PRODUCT, Inner, affordable
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedForm(Estimator):
-    """What solves the inner problem to the end."""
+    """What solves the inner problem to the end.
+
+    Args:
+        factorisations: Newton's steps to r(λ); one where the training loss is quadratic.
+    """
 
     factorisations: int = 1
 
-    def solution(self, m: int) -> float:
+    def solution(self, inner: Inner) -> float:
         """Operations for r(λ) at one more λ."""
-        return self.factorisations * (m**3 / 3 + 2 * m**2)
+        n, m = inner.n, inner.m
+        moving = 4 * n * m + n * m**2 if self.factorisations > 1 else 0.0
+        return self.factorisations * (m**3 / 3 + 2 * m**2 + moving)
 
     def form(self, inner: Inner) -> None:
-        """Pay for XᵀX."""
-        inner.operations(inner.n * inner.m**2)
+        """Pay for XᵀX, which serves every λ."""
+        if self.factorisations == 1:
+            inner.operations(inner.n * inner.m**2)
 
     def outer_loss(self, inner: Inner, lam: Float[ndarray, "h"]) -> float:
         """F(λ)."""
-        inner.operations(self.solution(inner.m))
+        inner.operations(self.solution(inner))
         inner.price += LOSS
         return float(inner.problem.outer_loss(lam))
 
@@ -58,7 +65,7 @@ class Exact(ClosedForm):
         self, inner: Inner, lam: Float[ndarray, "h"], w: Float[ndarray, "m"], budget: float
     ) -> Float[ndarray, "h"]:
         self.form(inner)
-        inner.operations(self.solution(inner.m) + 2 * inner.m**2)
+        inner.operations(self.solution(inner) + 2 * inner.m**2)
         inner.price += 1.0 + PRODUCT  # ∂L_V/∂w, and the adjoint's product with B
         return inner.problem.hypergradient(lam)
 
@@ -101,7 +108,7 @@ class EvolutionStrategies(ClosedForm):
         self, inner: Inner, lam: Float[ndarray, "h"], w: Float[ndarray, "m"], budget: float
     ) -> Float[ndarray, "h"]:
         self.form(inner)
-        pair = 2 * (LOSS + self.solution(inner.m) / (4 * inner.n * inner.m))
+        pair = 2 * (LOSS + self.solution(inner) / (4 * inner.n * inner.m))
         z = inner.rng.standard_normal((max(1, affordable(budget, inner.price, pair)), len(lam)))
         slopes = np.array([slope(lambda at: self.outer_loss(inner, at), lam, one, self.sigma) for one in z])
         return slopes @ z / len(z)

@@ -1,4 +1,4 @@
-"""Figure B4 and its table: medians over seeds, the cheapest price, and the size that is shown."""
+"""Figure b4 and its table: medians over seeds, the cheapest price, and the size that is shown."""
 
 from pathlib import Path
 
@@ -30,6 +30,20 @@ def test_a_curve_is_the_median_over_seeds_at_each_budget() -> None:
     price, error = laboratory.curve(RECORDS, "conjugate gradient")
     assert_array_equal(price, [3.0, 5.0, 7.0])
     assert_array_equal(error, [2.0, 0.2, 0.02])
+    assert_array_equal(laboratory.curve(RECORDS, "conjugate gradient", over_seeds=np.max)[1], [3.0, 0.5, 0.03])
+
+
+def test_the_table_of_all_numbers_has_the_range_over_seeds() -> None:
+    first = next(tableb4.rows(RECORDS))
+    assert (first.relative_error, first.least_error, first.most_error, first.seeds) == (2.0, 1.0, 3.0, 3)
+
+
+def test_the_caption_says_how_many_seeds_the_regimes_have() -> None:
+    assert "Medians, 3 seeds," in figb4.caption(RECORDS)
+    other = record(0, [1.0])
+    other.settings["regime"] = "large"
+    assert "Medians, 1 to 3 seeds," in figb4.caption([*RECORDS, other])
+    assert "Medians, 1 seed," in figb4.caption([other])
 
 
 def test_the_cheapest_price_is_the_least_whose_error_is_small_enough() -> None:

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 
 from reference.command import UserError
 from reference.estimators.implicit import ConjugateGradient
+from reference.logistic import Logistic
 from toy import laboratory, records
 from toy.cli import main
 from toy.lineup import estimators, hessian
@@ -38,6 +39,21 @@ def test_the_weights_are_trained_and_both_sizes_have_the_same_regimes():
         assert_allclose(hessian(one), one.problem.hess_ww(one.lam, one.w), rtol=1e-10, atol=1e-12 * scale)
 
 
+def test_newton_takes_the_steps_to_softmax_regressions_weights_that_are_paid_for(monkeypatch):
+    formed = []
+
+    def counted(problem: Logistic, lam: np.ndarray, v: np.ndarray) -> np.ndarray:
+        formed.append(1)
+        return hess(problem, lam, v)
+
+    hess = Logistic.train_hess_vv
+    monkeypatch.setattr(Logistic, "train_hess_vv", counted)
+    for seed in range(3):
+        formed.clear()
+        SMALL["softmax"].instance(seed)
+        assert len(formed) == SMALL["softmax"].newton
+
+
 def test_rows_are_what_the_estimator_gives():
     regime = SMALL["one-penalty"]
     one = regime.instance(3)
@@ -59,7 +75,7 @@ def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
         one = SMALL[regime].instance(0)
         return [estimator.name for estimator, _ in estimators(one, np.linalg.eigvalsh(hessian(one)), SMALL[regime])]
 
-    assert len(set(names("one-penalty"))) == 15
+    assert len(set(names("one-penalty"))) == len(set(names("softmax"))) == 15
     assert set(names("one-penalty")) - set(names("linear-network")) == {"Cholesky"}  # H is singular
 
 

@@ -95,6 +95,9 @@ def test_prices_are_counts_of_operations(case: Case[Ridge]):
         assert_allclose(Exact()(problem, lam, w, budget, any_rng).price, exact)
         assert_allclose(CentralDifferences()(problem, lam, w, budget, any_rng).price, differences)
     twice = Exact(factorisations=2)(problem, lam, w, 0.0, any_rng).price
-    assert_allclose(twice - exact, solved / gradient)
+    # Newton's two steps: a gradient each, H formed each time, two factorisations.
+    assert_allclose(twice - exact, (2 * gradient + n * m**2 + solved) / gradient)
+    twice = CentralDifferences(factorisations=2)(problem, lam, w, 0.0, any_rng).price
+    assert_allclose(twice, 2 * (2 * (gradient + n * m**2 + solved) / gradient + 1 / 3))
     least = EvolutionStrategies(sigma=1.0)(problem, lam, w, 0.0, any_rng).price
     assert_allclose(least, n * m**2 / gradient + pair_price(problem))
