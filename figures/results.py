@@ -86,7 +86,7 @@ def verdict(part: Part) -> str:
     pairs = [(a, b, compare(part, a, b)) for a, b in permutations(part.groups, 2) if _claimed(part, a, b)]
     pairs = [(a.name, b.name, signs) for a, b, signs in pairs if signs.size]
     if not pairs:
-        return "no verdict: nothing that the paper puts in an order has records of one seed"
+        return "no verdict: no two methods that the paper puts in an order have a seed in common"
     reversed_ = [f"{b} better than {a}" for a, b, signs in pairs if (signs < 0).all()]
     ties = [f"{a} and {b}" for a, b, signs in pairs if not (signs > 0).all() and not (signs < 0).all()]
     agree = len(pairs) - len(reversed_) - len(ties)

@@ -24,7 +24,7 @@ NOTE = """\
 Validation (test) loss at the epoch of lowest validation loss; perplexity for ptb-lstm. Mean over the seeds, ± their
 standard deviation. The paper's numbers are those of its own setting: where the preset is another, only the order can be
 compared. The verdicts follow the rule in figures/results.py, on validation losses; of two equal methods one is better
-in all of three seeds once in 4 times.
+in all of three seeds once in 4 times, a given one once in 8.
 """
 
 

@@ -127,9 +127,9 @@ def test_table_1_by_hand(made):
         "| ptb-lstm | cpu | Δ-STN | 1 | 90.00 (80.00) | 68.63 (66.26) |",
     ]
     assert lines(page)[8:] == [
-        "| mnist-mlp | paper | no verdict: nothing that the paper puts in an order has records of one seed |",
+        "| mnist-mlp | paper | no verdict: no two methods that the paper puts in an order have a seed in common |",
         "| mnist-mlp | cpu | order as the paper's; here Δ-STN < STN (one seed, so nothing is known of the spread) |",
-        "| ptb-lstm | cpu | no verdict: nothing that the paper puts in an order has records of one seed |",
+        "| ptb-lstm | cpu | no verdict: no two methods that the paper puts in an order have a seed in common |",
     ]
     assert "- mnist-mlp: preset cpu, not the paper's setting: 5000 rows, " in page.decode()
 
