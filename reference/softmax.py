@@ -37,14 +37,16 @@ def cross_entropy_gradient(
 def cross_entropy_hessian(
     X: Float[ndarray, "... n p"], Q: Float[ndarray, "... n c"], w: Float[ndarray, "... m"]
 ) -> Float[ndarray, "... m m"]:
-    """(1/n) Σ_i (Σ_l Q_il) (diag(p_i) - p_i p_iᵀ) ⊗ x_i x_iᵀ, block (k, l) by block."""
-    p = softmax(_logits(X, Q, w), axis=-1)
-    total, (c, m_in) = np.sum(Q, axis=-1), (Q.shape[-1], X.shape[-1])
-    H = np.empty((*np.broadcast_shapes(p.shape[:-2], total.shape[:-1]), c, m_in, c, m_in))
-    for k, l in np.ndindex(c, c):  # noqa: E741
-        weight = total * p[..., k] * ((k == l) - p[..., l])
-        H[..., k, :, l, :] = (X * weight[..., None]).mT @ X / X.shape[-2]
-    return H.reshape(*H.shape[:-4], c * m_in, c * m_in)
+    """(1/n) Σ_i (Σ_l Q_il) (diag(p_i) - p_i p_iᵀ) ⊗ x_i x_iᵀ = (blocks (k, k) of Xᵀdiag(p_k)X - ZᵀZ)/n, Z_i = p_i ⊗ x_i."""
+    p, (c, m_in) = softmax(_logits(X, Q, w), axis=-1), (Q.shape[-1], X.shape[-1])
+    root = np.sqrt(np.sum(Q, axis=-1, keepdims=True))  # of a row's weight, into X
+    Z = p[..., :, None] * (root * X)[..., :, None, :]
+    Z = Z.reshape(*Z.shape[:-2], c * m_in)
+    H = -(Z.mT @ Z)
+    for k in range(c):
+        block = slice(k * m_in, (k + 1) * m_in)
+        H[..., block, block] += (root * X).mT @ Z[..., block]
+    return H / X.shape[-2]
 
 
 def _logits(X: ndarray, Q: ndarray, w: ndarray) -> ndarray:
