@@ -1,4 +1,4 @@
-"""`python -m toy EXPERIMENT`: run toy experiments and write their records; `exact`, `estimators`: see there."""
+"""`python -m toy EXPERIMENT`: run toy experiments and write records; `exact`, `estimators`, `logistic`: see there."""
 
 import json
 import sys
@@ -15,6 +15,12 @@ from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
 from toy.jobs import pending
+from toy.logistic import labels
+from toy.logistic import runs as logistic_runs
+from toy.logistic.jobs import SIGMA, TUNED
+from toy.logistic.jobs import jobs as logistic_jobs
+from toy.logistic.jobs import pending as logistic_pending
+from toy.logistic.table import table
 from toy.runs import execute
 from toy.split import split
 
@@ -73,7 +79,8 @@ def methods(name: str) -> tuple[Method, ...]:
 def run_main(arguments: list[str]) -> int:
     """`python -m toy EXPERIMENT ...`."""
     parser = Parser(
-        prog="python -m toy", description="Run a toy experiment of the paper (5.1, H.1); see also: exact, estimators."
+        prog="python -m toy",
+        description="Run a toy experiment of the paper (5.1, H.1); see also: exact, estimators, logistic.",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
     data_options(parser, "all")
@@ -127,6 +134,35 @@ def estimators_main(arguments: list[str]) -> int:
     return 0
 
 
+def logistic_main(arguments: list[str]) -> int:
+    """`python -m toy logistic ...`: run what is missing, and print the table of all that was asked for."""
+    parser = Parser(
+        prog="python -m toy logistic",
+        description="Softmax regression tuned by STNs, beside its exact best response; beyond the paper.",
+    )
+    sets, tuned = ", ".join(labels.SOURCES), ", ".join(TUNED)
+    parser.add_argument(
+        "--data", nargs="+", default=list(labels.SOURCES), metavar="NAME", help=f"of {sets} (default: all)"
+    )
+    parser.add_argument("--tune", default="decay", metavar="WHAT", help=f"{tuned} (default: decay)")
+    parser.add_argument("--method", nargs="+", default=["all"], metavar="NAME", help="as for the other experiments")
+    parser.add_argument("--sigma", type=positive, default=SIGMA, metavar="S", help=f"default: {SIGMA:g}")
+    parser.add_argument(
+        "--seeds", type=whole_number(1, MOST_SEEDS), default=3, metavar="N", help="seeds 0 to N-1 (default: 3)"
+    )
+    common_options(parser)
+    options = parser.parse_args(arguments)
+    if options.tune not in TUNED:
+        raise UserError(f"unknown --tune {options.tune!r}; choose from {tuned}")
+    data = [labels.load(name) for name in options.data]
+    chosen = [method for name in options.method for method in methods(name)]
+    out, seeds = writable(options.out), range(options.seeds)
+    asked = logistic_jobs(data, options.tune, chosen, seeds, options.sigma, out)
+    execute(list(logistic_pending(asked)), options.jobs, logistic_runs.run)
+    print(table(asked))
+    return 0
+
+
 def exact_main(arguments: list[str]) -> int:
     """`python -m toy exact EXPERIMENT ...`."""
     parser = Parser(prog="python -m toy exact", description="The exact answer for a data set and split.")
@@ -174,7 +210,7 @@ def exact_answer(data: Dataset, options: Namespace) -> dict[str, object]:
     }
 
 
-COMMANDS = {"exact": exact_main, "estimators": estimators_main}
+COMMANDS = {"exact": exact_main, "estimators": estimators_main, "logistic": logistic_main}
 
 
 def main() -> int:

@@ -14,8 +14,9 @@ from reference.best_found import adjoint
 from reference.hypernet import FullResponse
 from reference.logistic import Logistic
 from reference.perturbation import quadrature
+from reference.softmax import cross_entropy
 from reference.updates import DELTA_STN, STN, State, inner_step, learned_hypergradient
-from tests.strategies import Case, exactly, generators, logistics, no_type_checks, normal, slope
+from tests.strategies import Case, exactly, generators, logistics, no_type_checks, normal, slope, widths
 
 single = st.just(())
 
@@ -143,6 +144,25 @@ def test_the_best_found_is_level_or_falls_over_the_box(case: Case[Logistic]):
     assert (
         found.loss_star <= np.min(problem.outer_loss(np.linspace(low, high, 31)[:, None] * np.ones(problem.h))) + 1e-9
     )
+
+
+@given(generators(), st.floats(10.0, 300.0))
+def test_a_row_that_is_told_apart_keeps_its_loss_to_all_digits(rng, margin):
+    # Two classes: log(1 + e^-margin), which as 1 plus something would be lost at margin = 37.
+    x = rng.uniform(0.5, 2.0)
+    loss = cross_entropy(np.array([[x]]), np.array([[1.0, 0.0]]), np.array([margin, 0.0]) / x)
+    assert_allclose(loss, exp(-margin), rtol=1e-4)
+
+
+@settings(max_examples=15)
+@given(generators(), widths, st.integers(2, 4), st.floats(-10.0, -8.0))
+def test_classes_that_are_told_apart_have_a_best_response_at_the_box_s_lower_end(rng, c, p, decay):
+    t = np.tile(np.arange(c), 8)
+    X = np.column_stack([rng.normal(size=(8 * c, p)) + 6.0 * np.eye(max(c, p))[t, :p], np.ones(8 * c)])
+    problem = Logistic(X, t, X, t, classes=c, divisor=float(8 * c))
+    lam = np.array([decay])
+    r = problem.best_response(lam)
+    assert_allclose(problem.grad_w(lam, r), 0.0, atol=1e-12)
 
 
 # The update rules run on it as they are.

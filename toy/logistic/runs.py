@@ -1,0 +1,86 @@
+"""From a job to the records of its seeds: `toy.train.train` on softmax regression, all seeds along a leading axis.
+
+name        shape     meaning
+trajectory  (K, R)    of states
+"""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from reference.command import UserError
+from reference.hypernet import FullResponse
+from reference.updates import State
+from toy import records
+from toy.draws import normals, row_batches, streams
+from toy.logistic.exact import columns, facts, optimum
+from toy.logistic.jobs import SCHEDULE, Job, start
+from toy.logistic.labels import problem, stack
+from toy.train import train
+
+Trajectory = list[tuple[int, float, State]]
+"""(outer updates, seconds since the start, state) of each kept step."""
+
+
+def run(job: Job) -> str:
+    """Train all seeds side by side and write their records; returns the job's title."""
+    # One thread: sums over rows would otherwise depend on how many threads share them.
+    with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        trajectory = list(_train(job))
+        for index, seed in enumerate(job.seeds):
+            kept = [(update, seconds, _replicate(state, index)) for update, seconds, state in trajectory]
+            _write(job, seed, kept)
+    return job.title
+
+
+def _train(job: Job) -> Iterator[tuple[int, float, State]]:
+    whole = stack([problem(job.data, seed, job.h) for seed in job.seeds])
+    _, rows, noise, _ = streams(job.seeds)
+    batches = ((batch, batch) for batch in map(whole.rows, row_batches(rows, whole.n, job.batch)))
+    lam = np.tile(start(job.h), (len(job.seeds), 1))
+    w0 = np.zeros((len(job.seeds), whole.classes * whole.X.shape[-1]))
+    state = State(lam, np.full_like(lam, job.sigma), w0, FullResponse(np.zeros((*w0.shape, job.h))))
+    begin = time.perf_counter()
+    for update, kept in train(whole, job.method, state, batches, normals(noise, job.h), SCHEDULE):
+        yield update, time.perf_counter() - begin, kept
+
+
+def _write(job: Job, seed: int, kept: Trajectory) -> None:
+    found = optimum(job.data.name, seed, job.h)
+    sound = next((step for step, (_, _, state) in enumerate(kept) if not _finite(state)), len(kept))
+    history = _history(job, seed, [state for _, _, state in kept[:sound]])
+    with records.Writer(job.folder(seed), job.settings(seed)) as writer:
+        outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
+        provenance = records.provenance("numpy", "scipy", "scikit-learn")
+        writer.facts |= {"outcome": outcome, "exact": facts(found), **provenance}
+        writer.header(["update", "iteration", "seconds", *history])
+        for step, (update, seconds, _) in enumerate(kept[:sound]):
+            place = {"update": update, "iteration": SCHEDULE.iterations(update), "seconds": round(seconds, 3)}
+            writer.row(place | {name: float(column[step]) for name, column in history.items()})
+
+
+def _history(job: Job, seed: int, states: list[State]) -> dict[str, np.ndarray]:
+    """The columns of a replicate; none where it diverged before the first kept step.
+
+    Raises:
+        UserError: one of the λ has no best response that can be computed.
+    """
+    if not states:
+        return {}
+    try:
+        return columns(problem(job.data, seed, job.h), job.method, states, optimum(job.data.name, seed, job.h))
+    except ValueError as error:
+        raise UserError(f"{job.title}, seed {seed}: no exact answer ({error}); choose another --sigma") from error
+
+
+def _replicate(state: State, index: int) -> State:
+    assert isinstance(state.response, FullResponse)
+    response = FullResponse(state.response.Theta[index])
+    return State(state.lam[index], state.sigma[index], state.w0[index], response)
+
+
+def _finite(state: State) -> bool:
+    assert isinstance(state.response, FullResponse)
+    return all(np.isfinite(part).all() for part in (state.lam, state.w0, state.response.Theta))
