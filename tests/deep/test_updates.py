@@ -20,12 +20,22 @@ from deep.updates import Objective
 from reference.command import UserError
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.ridge import Ridge
 from reference.transforms import Linear
 from reference.updates import BEYOND, CENTERED_STN, DELTA_STN, METHODS, Method
 from tests.deep.strategies import at, attach, close, explicit, half_square, torch_seeds
-from tests.deep.twins import check_outer, check_step, dropout_twin, network_twin, ridge_twin, tensors, with_ones
-from tests.strategies import Case, dropouts, linear_networks, ridges
+from tests.deep.twins import (
+    check_outer,
+    check_step,
+    dropout_twin,
+    logistic_twin,
+    network_twin,
+    ridge_twin,
+    tensors,
+    with_ones,
+)
+from tests.strategies import Case, dropouts, linear_networks, logistics, ridges
 
 all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 and_beyond = pytest.mark.parametrize("method", [*METHODS, *BEYOND], ids=lambda method: method.slug)
@@ -63,6 +73,18 @@ def test_steps_are_those_of_the_reference_on_linear_networks(
     case: Case[LinearNetwork], method: Method, eps_per: str
 ) -> None:
     made = network_twin(case, method, eps_per)
+    check_step(made, method, masked=False, ones=False)
+    check_outer(made, method, ones=False)
+
+
+@and_beyond
+@both_eps
+@given(case=logistics(leads=single))
+@settings(max_examples=6)
+def test_steps_are_those_of_the_reference_on_softmax_regression(
+    case: Case[Logistic], method: Method, eps_per: str
+) -> None:
+    made = logistic_twin(case, method, eps_per)
     check_step(made, method, masked=False, ones=False)
     check_outer(made, method, ones=False)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy import ndarray
 from scipy.special import expit
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from deep.hyperparameters import Hyperparameters
 from deep.tuner import Tuner
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
+from reference.logistic import Logistic
 from reference.objective import TrainingObjective
 from reference.regression import Regression
 from reference.ridge import Ridge
@@ -43,7 +45,7 @@ class Twin:
 
     def eps(self, n: int) -> ndarray:
         """The ε that the tuner is about to draw, one for each example."""
-        z = torch.randn(n, 1, generator=self.generator, dtype=torch.float64)
+        z = torch.randn(n, self.state.lam.size, generator=self.generator, dtype=torch.float64)
         z = z if self.tuner.eps_per == "example" else z[:1]
         return np.asarray(z) * self.state.sigma
 
@@ -60,8 +62,9 @@ def twin(
         nn.utils.vector_to_parameters(torch.tensor(w), model.parameters())
     step = partial(SGD, lr=ALPHA)
     hyper, train_loss = options.pop("hyper"), options.pop("train_loss")
+    valid_loss = options.pop("valid_loss", half_square)
     tuner = Tuner(
-        model, hyper, train_loss, half_square, method=method, eps_per=eps_per, w0=step, Theta=step,
+        model, hyper, train_loss, valid_loss, method=method, eps_per=eps_per, w0=step, Theta=step,
         lam=step, sigma=step, tau=0.3, seed=7, **options,
     )  # fmt: skip
     randomise(tuner.net)
@@ -116,6 +119,29 @@ def network_twin(case: Case[LinearNetwork], method: Method, eps_per: str) -> Twi
     return made
 
 
+def logistic_twin(case: Case[Logistic], method: Method, eps_per: str) -> Twin:
+    """A layer without a bias, and a loss with decay, label smoothing and class weights as a user would write it."""
+    problem, c = case.problem, case.problem.classes
+    declared = [Hyperparameter("decay", start=1.0), Hyperparameter("smoothing", start=0.1, high=1.0)]
+    declared += [Hyperparameter(f"weight {k}", start=1.0) for k in range(c)]
+    hyper = Hyperparameters(declared[: problem.h])
+    holder: list[Tuner] = []
+
+    def loss(logits: Tensor, t: Tensor) -> Tensor:
+        smooth = hyper["smoothing"][:, None] if problem.h > 1 else 0.0
+        weights = [hyper[f"weight {k}"] if problem.h > 2 else torch.ones(len(t)) for k in range(c)]
+        weight = torch.stack(weights, 1).gather(1, t[:, None])[:, 0]
+        q = (1 - smooth) * F.one_hot(t, c) + smooth / c
+        data = -(weight * (q * F.log_softmax(logits, 1)).sum(1)).mean()
+        return data + (hyper["decay"] * holder[0].squared_norm()).mean() / (2 * problem.divisor)
+
+    layer = nn.Linear(problem.X.shape[-1], c, bias=False)
+    options = {"hyper": hyper, "train_loss": loss, "valid_loss": F.cross_entropy}
+    made = twin(problem, case.lam, case.w, layer, method, eps_per, **options)
+    holder.append(made.tuner)
+    return made
+
+
 def dropout_twin(case: Case[InputDropout], method: Method, eps_per: str) -> Twin:
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(case.problem.X.shape[-1], 1, bias=False))
     hyper = Hyperparameters([Hyperparameter("0", start=0.5, high=1.0)])
@@ -123,7 +149,8 @@ def dropout_twin(case: Case[InputDropout], method: Method, eps_per: str) -> Twin
 
 
 def tensors(X: ndarray, t: ndarray, drop_ones: bool) -> tuple[Tensor, Tensor]:
-    return torch.tensor(X[:, :-1] if drop_ones else X), torch.tensor(t)[:, None]
+    inputs, targets = torch.tensor(X[:, :-1] if drop_ones else X), torch.tensor(t)
+    return inputs, targets[:, None] if targets.is_floating_point() else targets
 
 
 # One inner step of `reference`, with an ε of its own for each example.
@@ -131,7 +158,7 @@ def tensors(X: ndarray, t: ndarray, drop_ones: bool) -> tuple[Tensor, Tensor]:
 
 def rows_of(train: TrainingObjective, n: int) -> list[TrainingObjective]:
     """The objective of each row by itself; their mean is the batch's."""
-    if isinstance(train, Regression):
+    if isinstance(train, Regression | Logistic):
         return [train.rows(np.array([i])) for i in range(n)]
     parts = ("X", "t", "uniforms")
     return [replace(train, **{p: getattr(train, p)[i : i + 1] for p in parts}) for i in range(n)]  # type: ignore[type-var]

@@ -50,9 +50,9 @@ def test_the_split_keeps_the_shares_of_classes_and_scales_on_the_training_rows(n
     ((rows, rows_valid),) = chosen.split(data.X, data.t)
     assert_array_equal(found.t, data.t[rows])
     assert_array_equal(found.t_valid, data.t[rows_valid])
-    X = StandardScaler().fit(data.X[rows])
+    scaler = StandardScaler().fit(data.X[rows])
     for actual, part in ((found.X, rows), (found.X_valid, rows_valid)):
-        assert_allclose(actual[:, :-1], X.transform(data.X[part]), rtol=1e-12)
+        assert_allclose(actual[:, :-1], np.asarray(scaler.transform(data.X[part])), rtol=1e-12)
         assert_array_equal(actual[:, -1], 1.0)
     assert found.divisor == len(rows)
     assert set(data.t) == set(range(data.classes))
