@@ -13,8 +13,10 @@ from reference.claims import (
     appendix_h,
     appendix_h_network,
     beyond_control_variate,
+    beyond_estimators,
     beyond_masks,
     beyond_rest,
+    beyond_yardstick,
     section2_1,
     section2_2,
     section3_1,
@@ -47,6 +49,8 @@ PARTS = (
     beyond_control_variate,
     beyond_rest,
     beyond_masks,
+    beyond_estimators,
+    beyond_yardstick,
 )
 """In the paper's order; then what is beyond it."""
 

@@ -1,0 +1,177 @@
+"""Beyond the paper: how each way to Eqn. 2.4 tends to it as its budget grows, and at what price.
+
+name      symbol          shape     meaning
+H, B      ∂²L_T/∂w²       (m, m)    and ∂²L_T/∂w∂λ, at the best response r
+g, u      ∂L_V/∂w, H⁻¹g   (m,)
+alpha     α               ()        1/(the largest eigenvalue of H)
+k, T      k, T            ()        products with H; steps that are differentiated
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.random import Generator
+
+from reference.claims import instances
+from reference.claims.instances import WeightwiseRidge
+from reference.claims.numerics import relative_error
+from reference.claims.registry import EXACT, Measured, claim
+from reference.estimators.estimator import Estimator
+from reference.estimators.implicit import ConjugateGradient, Neumann, OneStep
+from reference.estimators.solvers import conjugate_gradient, neumann
+from reference.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
+from reference.problem import Problem
+
+
+@dataclass(frozen=True)
+class AtRest:
+    """A problem at λ and r(λ), with Eqn. 2.4's parts as dense matrices."""
+
+    problem: Problem
+    lam: ndarray
+    r: ndarray
+    H: ndarray
+    B: ndarray
+    g: ndarray
+
+    @property
+    def u(self) -> ndarray:
+        return np.linalg.solve(self.H, self.g)
+
+    @property
+    def alpha(self) -> float:
+        return float(1 / np.linalg.eigvalsh(self.H)[-1])
+
+    def gradient(self, u: ndarray) -> ndarray:
+        """Eqn. 2.4 with anything in the place of H⁻¹g."""
+        return self.problem.valid_grad_lam(self.lam, self.r) - u @ self.B
+
+    def estimate(self, estimator: Estimator, budget: float) -> tuple[ndarray, float]:
+        """What an estimator makes of it, and its price."""
+        found = estimator(self.problem, self.lam, self.r, budget, np.random.default_rng(0))
+        return found.gradient, found.price
+
+
+def at_rest(rng: Generator) -> Iterator[AtRest]:
+    """Ridge, ridge with two hyperparameters, and C.9."""
+    for problem, lam in (instances.ridge(rng), instances.weightwise(rng), instances.quadratic(rng)):
+        r = problem.best_response(lam)
+        parts = problem.hess_ww(lam, r), problem.hess_wlam(lam, r), problem.valid_grad_w(lam, r)
+        yield AtRest(problem, lam, r, *parts)
+
+
+@claim(
+    "beyond 11",
+    "Conjugate gradient is exact after m products with ∂²L_T/∂w², for 3 + 2m gradient-equivalents whatever h. After "
+    "k < m its error, in the norm of H, is at most 2((√κ - 1)/(√κ + 1))^k of H⁻¹g.",
+    EXACT,
+)
+def krylov(rng: Generator) -> float:
+    errors = []
+    for one in at_rest(rng):
+        m, mu = len(one.r), np.linalg.eigvalsh(one.H)
+        found, price = one.estimate(ConjugateGradient(), 3.0 + 2 * m)
+        errors += [
+            relative_error(found, one.problem.hypergradient(one.lam), one.gradient(one.u), np.linalg.norm(one.B))
+        ]
+        errors += [max(0.0, price - 3 - 2 * m)]
+        root = np.sqrt(mu[-1] / mu[0])
+        for k in range(1, m):
+            off = conjugate_gradient(lambda p, H=one.H: H @ p, one.g, k) - one.u
+            bound = 4 * ((root - 1) / (root + 1)) ** (2 * k) * (one.u @ one.H @ one.u)
+            errors.append(max(0.0, float(off @ one.H @ off) - bound))
+    return max(errors)
+
+
+@claim(
+    "beyond 12",
+    "The Neumann series after k products is off by ((I - αH)^{k+1} H⁻¹g)ᵀB: by the spectral radius of I - αH to the "
+    "power k + 1 at most, and by no less where g is its slowest direction.",
+    EXACT,
+)
+def geometric(rng: Generator) -> Measured:
+    errors, radii = [], []
+    for one in at_rest(rng):
+        mu, Q = np.linalg.eigh(one.H)
+        radius = 1 - one.alpha * mu[0]
+        for k in (0, 1, 5, 20):
+            tail = np.linalg.matrix_power(np.eye(len(mu)) - one.alpha * one.H, k + 1) @ one.u
+            found, _ = one.estimate(Neumann(one.alpha), 3.0 + 2 * k)
+            desired = one.problem.hypergradient(one.lam) + tail @ one.B
+            errors.append(relative_error(found, desired, np.linalg.norm(one.u) * np.linalg.norm(one.B)))
+            errors.append(max(0.0, float(np.linalg.norm(tail) / np.linalg.norm(one.u) - radius ** (k + 1))))
+            slowest = neumann(lambda p, H=one.H: H @ p, Q[:, 0], k, one.alpha)
+            errors.append(relative_error(slowest, (1 - radius ** (k + 1)) / mu[0] * Q[:, 0]))
+        radii.append(radius)
+    return max(errors), f"radii {', '.join(f'{radius:.2f}' for radius in radii)}"
+
+
+@claim(
+    "beyond 13",
+    "From r(λ), unrolling cut to its last T steps, forwards or backwards and after any number of steps, is the Neumann "
+    "series of T terms; T1-T2 is the first term of both.",
+    EXACT,
+)
+def unrolled(rng: Generator) -> float:
+    errors = []
+    for one in at_rest(rng):
+        T, steps, h, size = int(rng.integers(1, 6)), int(rng.integers(6, 9)), len(one.lam), np.linalg.norm(one.B)
+        series, _ = one.estimate(Neumann(one.alpha), 3.0 + 2 * (T - 1))
+        for kind, products in ((ReverseUnrolling, 1), (ForwardUnrolling, h)):
+            found, _ = one.estimate(kind(one.alpha, last=T), 1.0 + steps + 2 * products * T)
+            errors.append(relative_error(found, series, np.linalg.norm(one.u) * size))
+        first = one.gradient(one.alpha * one.g)
+        for estimator in (OneStep(one.alpha), Neumann(one.alpha), ReverseUnrolling(one.alpha, last=1)):
+            found, _ = one.estimate(estimator, 3.0 if not isinstance(estimator, ReverseUnrolling) else 3.0 + steps)
+            errors.append(relative_error(found, first, np.linalg.norm(one.u) * size))
+    return max(errors)
+
+
+@dataclass(frozen=True)
+class Counting(WeightwiseRidge):
+    """The same problem with a count of what is asked of it."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def grad_w(self, lam: Any, w: Any) -> Any:
+        self.calls["gradient"] += 1
+        return super().grad_w(lam, w)
+
+    def valid_grad_w(self, lam: Any, w: Any) -> Any:
+        self.calls["gradient"] += 1
+        return super().valid_grad_w(lam, w)
+
+    def hess_vec(self, lam: Any, w: Any, dw: Any) -> Any:
+        self.calls["product"] += int(np.prod(np.shape(dw)[:-1]))
+        return super().hess_vec(lam, w, dw)
+
+
+@claim(
+    "beyond 14",
+    "A price is what was used: a gradient 1, a product with second derivatives 2, so 3 + 2k for k products and an "
+    "adjoint, 1 + K + 2T for K steps of which T are differentiated backwards, 1 + K + 2hT forwards.",
+    EXACT,
+)
+def priced(rng: Generator) -> float:
+    plain, lam = instances.weightwise(rng)
+    k, T = int(rng.integers(0, plain.X.shape[-1])), int(rng.integers(1, 5))
+    K, h = T + int(rng.integers(0, 4)), len(lam)
+    bought = (
+        (ConjugateGradient(), 3 + 2 * k, k, 1),
+        (Neumann(0.01), 3 + 2 * k, k, 1),
+        (OneStep(0.01), 3, 0, 1),
+        (ReverseUnrolling(0.01, last=T), 1 + K + 2 * T, T, 0),
+        (ForwardUnrolling(0.01, last=T), 1 + K + 2 * h * T, h * T, 0),
+    )
+    errors = []
+    for estimator, budget, products, adjoint in bought:
+        problem = Counting(plain.X, plain.t, plain.X_valid, plain.t_valid, P=plain.P)
+        r = problem.best_response(lam)
+        found = estimator(problem, lam, r, float(budget), np.random.default_rng(0))
+        used = problem.calls["gradient"] + 2 * (problem.calls["product"] + adjoint)
+        errors += [abs(found.price - used), abs(found.price - budget), abs(problem.calls["product"] - products)]
+    return max(errors)
