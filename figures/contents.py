@@ -29,6 +29,7 @@ from figures import (
     figb3,
     figb4,
     figb5,
+    figb6,
     style,
     table01,
     table03,
@@ -143,6 +144,7 @@ DEEP_PICTURES: Mapping[str, DeepPicture] = {
     "fig14": fig14,
     "fig15": fig15,
     "fig16": fig16,
+    "figb6": figb6,
 }
 MEASURED: Mapping[str, MeasuredPicture] = {"figb3": figb3}
 TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy, "tableb1": tableb1, "tableb2": tableb2}

@@ -34,11 +34,12 @@ def draw_best(axes: Axes, records: Sequence[Record], methods: Sequence[str], x: 
             ends += [y[-1] for _, y in curves]
             drawn.append(mean(curves))
             axes.plot(*drawn[-1], drawstyle=drawstyle, gid=f"{name}: mean", linewidth=WIDTH, **style.LINES[name])
-    _zoom(axes, drawn, min(ends))
+    zoom(axes, drawn, min(ends))
     loss_axis(axes)
 
 
-def _zoom(axes: Axes, curves: Sequence[Curve], low: float) -> None:
+def zoom(axes: Axes, curves: Sequence[Curve], low: float) -> None:
+    """Limits from `low` to the highest curve after the early part, with a margin."""
     last = max(x[-1] for x, _ in curves)
     high = max(y[max(0, int(np.searchsorted(x, EARLY * last, side="right")) - 1)] for x, y in curves)
     margin = (high / low) ** 0.06 if high > low else 1.02

@@ -44,7 +44,7 @@ class Row:
     rows: int
     epochs: int
     label: str
-    seeds: int
+    seeds: str
     valid: float
     test: float
     below_stn: str
@@ -72,8 +72,9 @@ def setting_rows(setting: Setting, labels: Mapping[str, Sequence[Record]]) -> It
         valid, test = np.mean(list(losses[name].values()), axis=0)
         lowest = [rates(one).min(axis=1) for one in runs]
         least, last = (float(np.mean(some)) for some in ([low.min() for low in lowest], [low[-1] for low in lowest]))
-        below = (below_in(losses[name], losses.get(paper, {})) for paper in ("STN", "Δ-STN"))
-        yield Row(*setting, name, len(runs), float(valid), float(test), *below, least, last)
+        seeds = ", ".join(str(one.settings["seed"]) for one in runs)
+        stn, delta_stn = (below_in(losses[name], losses.get(paper, {})) for paper in ("STN", "Δ-STN"))
+        yield Row(*setting, name, seeds, float(valid), float(test), stn, delta_stn, least, last)
 
 
 def below_in(ours: Mapping[int, tuple[float, float]], theirs: Mapping[int, tuple[float, float]]) -> str:
@@ -105,7 +106,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.experiment,
         size,
         row.label,
-        str(row.seeds),
+        row.seeds,
         f"{row.valid:.3f} ({row.test:.3f})",
         *own,
         f"{row.least:.2g}, {row.last:.2g}",

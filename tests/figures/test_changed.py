@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from figures import tableb6
+from figures import figb6, style, tableb6
 from figures.changed import best_by, by_setting, label, price, rates
 from tests.figures.made_deep import write
 
@@ -72,7 +72,23 @@ def test_a_row_is_the_mean_over_seeds_at_the_price_of_delta_stns_run(tmp_path):
     stn, delta, cv = tableb6.rows(tableb6.shown(runs))
     assert (stn.valid, stn.test, stn.below_delta_stn) == (2.25, 2.75, "1 of 1")
     assert (delta.valid, delta.below_stn) == (2.0, "0 of 1")
-    assert (cv.valid, cv.seeds, cv.below_stn, cv.below_delta_stn) == (1.0, 3, "2 of 2", "1 of 1")
+    assert (cv.valid, cv.seeds, cv.below_stn, cv.below_delta_stn) == (1.0, "0, 1, 2", "2 of 2", "1 of 1")
     assert (cv.least, cv.last) == pytest.approx((0.01, 0.1))
     page = tableb6.files(runs)["tableb6.md"].decode()
-    assert "| mnist-mlp | 5000, 150 | Δ-STN CV | 3 | 1.000 (1.500) | 2 of 2 | 1 of 1 | 0.01, 0.1 |" in page
+    assert "| mnist-mlp | 5000, 150 | Δ-STN CV | 0, 1, 2 | 1.000 (1.500) | 2 of 2 | 1 of 1 | 0.01, 0.1 |" in page
+
+
+CHANGES = {"sigma": 2.0, "theta_rate": 10.0, "warm_up": 0}
+
+
+def test_the_figure_has_the_best_so_far_against_price_and_the_lowest_rate_against_epochs(tmp_path):
+    runs = [made(tmp_path, "stn", (3, 1, 2)), made(tmp_path, "delta-stn-cv", (3, 2, 1), **CHANGES)]
+    runs.append(made(tmp_path, "delta-stn-cv", (3, 2, 1)))
+    best, lowest = figb6.draw(figb6.shown(runs)).axes
+    lines = {str(line.get_gid()): np.array(line.get_xydata()) for line in (*best.lines, *lowest.lines)}
+    changed = f"Δ-STN CV; {figb6.CHANGED}"
+    assert {gid.split(": ")[0] for gid in lines} == {"STN", changed}
+    np.testing.assert_allclose(lines["STN: mean"], [[0, 3], [68, 1], [136, 1]])
+    np.testing.assert_allclose(lines[f"{changed}: mean"], [[0, 3], [108, 2], [216, 1]])
+    np.testing.assert_allclose(lines["STN: median"], [[0, 0.05], [1, 0.01], [2, 0.1]])
+    assert style.encode(figb6.draw(runs), "svg") == style.encode(figb6.draw(runs), "svg")

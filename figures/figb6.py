@@ -1,0 +1,98 @@
+"""Figure b6, beyond the paper: deep runs with the control variate: best validation loss against price, and the rates.
+
+(a), (b) the lowest validation loss so far, against plain SGD steps' worth of work; (c), (d) the lowest of the drop
+rates, which tells a run that falls into the trap of deep/README.md from one that does not.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures import curves, style
+from figures.changed import by_setting, price, rates
+from figures.fig05 import TITLES
+from figures.trained import mean, setting_of
+from toy.records import Record
+
+NEEDS = ("mnist-mlp", "fmnist-cnn")
+CHANGED = "σ from 2, learned; Θ × 10; no warm-up"
+LINES: Mapping[str, Mapping[str, Any]] = {
+    "STN": style.LINES["STN"],
+    "Δ-STN": style.LINES["Δ-STN"],
+    f"Δ-STN; {CHANGED}": {"color": "#E69F00", "linestyle": (0, (5, 1, 1.2, 1))},
+    f"Δ-STN CV; {CHANGED}": style.LINES["Δ-STN CV"],
+}
+MAKE = (
+    "python -m deep EXPERIMENT --method stn delta-stn --seed 0 1 2, and "
+    "--method delta-stn delta-stn-cv --seed 0 1 2 --sigma 2 --theta-rate 10 --warm-up 0"
+)
+
+
+def panels(records: Sequence[Record]) -> dict[str, dict[str, list[Record]]]:
+    """Experiment -> label -> runs, of the setting that has most of the labels."""
+    found: dict[str, dict[str, list[Record]]] = {}
+    for setting, labels in by_setting(records, NEEDS).items():
+        there = {name: labels[name] for name in LINES if name in labels}
+        if len(there) > len(found.get(setting.experiment, ())):
+            found[setting.experiment] = there
+    return found
+
+
+def shown(records: Sequence[Record]) -> list[Record]:
+    """Which records are drawn."""
+    return [one for labels in panels(records).values() for runs in labels.values() for one in runs]
+
+
+def draw(records: Sequence[Record]) -> Figure:
+    """The picture: a column for each experiment."""
+    found = panels(records)
+    with mpl.rc_context(style.RC):
+        figure = style.new_figure(4.6)
+        axes = figure.subplots(2, len(found), squeeze=False)
+        for column, (experiment, labels) in enumerate(found.items()):
+            draw_best(axes[0, column], labels)
+            draw_rates(axes[1, column], labels)
+            axes[0, column].set(title=TITLES[experiment], xlabel="work in plain SGD steps")
+            axes[1, column].set_xlabel("epoch")
+        axes[0, 0].set_ylabel("best validation loss so far")
+        axes[1, 0].set_ylabel("lowest drop rate")
+        there = [name for name in LINES if any(name in labels for labels in found.values())]
+        handles = [Line2D([], [], linewidth=curves.WIDTH, label=name, **LINES[name]) for name in there]
+        figure.legend(handles=handles, loc="outside upper center", ncols=2, handlelength=2.8)
+        said = "; ".join(setting_of([one for runs in labels.values() for one in runs]) for labels in found.values())
+        caption = (
+            f"Figure b6. CV: with the control variate. Thin: seeds; thick: their mean (above), median (below). {said}."
+        )
+        return style.finish(figure, [], caption)
+
+
+def draw_best(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
+    """The lowest validation loss so far, against the price."""
+    drawn, ends = [], []
+    for name, runs in labels.items():
+        each = [(price(one), np.fmin.accumulate(one.history["valid_loss"])) for one in runs]
+        for curve in each:
+            axes.plot(*curve, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=LINES[name]["color"])
+        ends += [y[-1] for _, y in each]
+        drawn.append(mean(each))
+        axes.plot(*drawn[-1], gid=f"{name}: mean", linewidth=curves.WIDTH, **LINES[name])
+    curves.zoom(axes, drawn, min(ends))
+    curves.loss_axis(axes)
+
+
+def draw_rates(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
+    """The lowest of the drop rates, against epochs."""
+    for name, runs in labels.items():
+        lowest = [rates(one).min(axis=1) for one in runs]
+        for one, low in zip(runs, lowest, strict=True):
+            axes.plot(
+                one.history["epoch"], low, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=LINES[name]["color"]
+            )
+        middle = np.median(lowest, axis=0)
+        axes.plot(runs[0].history["epoch"], middle, gid=f"{name}: median", linewidth=curves.WIDTH, **LINES[name])
+    axes.set(yscale="log", xlim=(0, max(one.history["epoch"][-1] for runs in labels.values() for one in runs)))
