@@ -49,7 +49,8 @@ class Run:
         checkpoint_seconds: how often, beside the first and the last.
 
     Raises:
-        UserError: training and validation share examples, or a run that tunes is to replay a schedule.
+        UserError: training and validation share examples, a run that tunes is to replay a schedule, or the schedule
+            lacks what the run reads.
     """
 
     tuner: Tuner
@@ -70,6 +71,9 @@ class Run:
             raise UserError(f"training and validation share {shared} examples; split them apart")
         if self.replay is not None and self.tuner.method is not None:
             raise UserError("a schedule is replayed in a plain run; give method=None, or no schedule")
+        if self.replay is not None and (lacking := set(self.tuner.hyper.names) - self.replay.values.keys()):
+            what = f"the schedule has no column {min(lacking)!r}, and would leave it where it starts"
+            raise UserError(f"{what}; add one, or do not declare it (it has {', '.join(self.replay.values)})")
         self.rows: list[Row] = []
         self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
         self._begin, self._saved = time.perf_counter(), 0.0

@@ -1,6 +1,7 @@
 """A whole run in one call, and its record."""
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def fit(
     *,
     test: Dataset[Any] | None = None,
     batch_size: int = 128,
-    warm_up: int = 0,
+    warm_up: int | None = None,
     metrics: Mapping[str, Metric] | None = None,
     schedulers: Sequence[Scheduler] = (),
     replay: Schedule | None = None,
@@ -41,15 +42,21 @@ def fit(
     Args:
         train, valid, test: map-style datasets of (input, target).
         batch_size: of training and of validation.
-        warm_up: epochs before the first outer step.
+        epochs: in all, a whole number; 0 makes the first row alone.
+        warm_up: epochs before the first outer step; None leaves the tuner's own `warm_up`, which is in inner steps.
         metrics: name -> mean over examples of outputs and targets, for validation and test.
 
     Raises:
-        UserError: what `Run` raises, a finished record in `out`, or a loss that is not finite.
+        UserError: what `Run` raises, counts of epochs that are no whole numbers from 0, a finished record in `out`
+            (of whatever settings), or a loss that is not finite.
     """
+    for name, count in (("epochs", epochs), ("warm_up", 0 if warm_up is None else warm_up)):
+        if not isinstance(count, Integral) or count < 0:
+            raise UserError(f"{name}={count!r} is not a whole number of epochs from 0")
     device = tuner.hyper.lam.device
     batches = Batches(train, batch_size, seed, device=device)
-    tuner.warm_up = warm_up * len(batches)
+    if warm_up is not None:
+        tuner.warm_up = warm_up * len(batches)
     run = Run(
         tuner,
         batches,
@@ -63,7 +70,8 @@ def fit(
         progress=progress,
     )
     method = "plain" if tuner.method is None else tuner.method.name
-    settings = {"method": method, "epochs": epochs, "batch_size": batch_size, "warm_up": warm_up, "seed": seed}
+    steps = {"epochs": epochs, "batch_size": batch_size, "warm_up_steps": tuner.warm_up}
+    settings = {"method": method, **steps, "seed": seed}
     return Schedule.of(record(run, settings), tuner.hyper.names)
 
 
@@ -73,9 +81,13 @@ def record(
     facts: Mapping[str, Any] | None = None,
     keep: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Go on with a run to its end and write its record; the checkpoint is removed last."""
-    if run.folder is not None and records.is_finished(run.folder, settings):
-        raise UserError(f"{run.folder} holds this run's finished record; read it, or choose another folder")
+    """Go on with a run to its end and write its record; the checkpoint is removed last.
+
+    Raises:
+        UserError: the folder holds a finished record, of these settings or of others; or what `Run.go` raises.
+    """
+    if run.folder is not None:
+        _refuse_finished(run.folder, settings)
     if run.folder is None or rank() > 0:
         return run.go(keep)
 
@@ -88,3 +100,12 @@ def record(
         rows = run.go(both)
     checkpoint.discard(run.folder)
     return rows
+
+
+def _refuse_finished(folder: Path, settings: Mapping[str, Any]) -> None:
+    if not (folder / records.HISTORY).is_file():
+        return
+    if records.is_finished(folder, settings):
+        raise UserError(f"{folder} holds this run's finished record; read it, or choose another folder")
+    what = f"{folder} holds the finished record of a run with other settings"
+    raise UserError(f"{what}; choose another folder, or delete this one (python -m deep: --out, or --fresh)")

@@ -51,7 +51,7 @@ class Tuner:
         augment: applied to training inputs; it may read `hyper`, and has its randomness from the `Draws` it is given.
         predict: from inputs to outputs (default: the model itself).
         w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ takes λ's.
-        warm_up: inner steps before the first outer step is due.
+        warm_up: inner steps before the first outer step is due (`fit`'s is in epochs, and where given replaces this).
         eps_per: one ε for each example, or one for each batch.
         noise: for a plain run: perturb the hyperparameters by N(0, σ²) all the same.
         clip: the largest norm of w0's and of Θ's gradient.

@@ -299,6 +299,12 @@ class TestCounts:
         for x, (wanted, _) in zip(shown, (batch for k in cycle for batch in batches.epoch(k)), strict=False):
             assert torch.equal(x, wanted)
 
+    @pytest.mark.parametrize(("epochs", "outer"), [(None, 8 - 5), (0, 8), (1, 8 - 4)])
+    def test_of_outer_steps_after_the_tuners_own_warm_up_in_steps_or_fits_in_epochs(self, epochs, outer):
+        one = tuner(T_train=1, T_valid=1, warm_up=5)
+        fit(one, data(17, 0), data(11, 1), 2, batch_size=5, warm_up=epochs, progress=False)
+        assert one.outer_steps == outer
+
     def test_each_epoch_shows_every_example_once(self):
         one = tuner(None)
         train, shown = data(17, 0), []
@@ -352,7 +358,7 @@ class TestReplay:
             assert again.values[name] == pytest.approx(wanted, rel=1e-5)
 
     def test_goes_on_after_a_kill(self, tmp_path):
-        schedule = Schedule(np.arange(4.0), {"mask": np.array([0.1, 0.3, 0.5, 0.7])})
+        schedule = Schedule(np.arange(4.0), {"mask": np.array([0.1, 0.3, 0.5, 0.7]), "decay": np.full(4, 1e-3)})
         with killed_at(11, updates, "evaluate"):
             record(run(tuner(None), tmp_path, replay=schedule), {})
         record(run(tuner(None), tmp_path, replay=schedule), {})
@@ -360,11 +366,19 @@ class TestReplay:
         assert history(tmp_path) == history(tmp_path / "straight")
 
     def test_is_for_plain_runs_and_known_names(self):
-        schedule = Schedule(np.arange(2.0), {"rate": np.array([0.1, 0.3])})
+        every = {name: np.array([0.1, 0.3]) for name in ("mask", "decay", "rate")}
+        schedule = Schedule(np.arange(2.0), every)
         with pytest.raises(UserError, match="plain run; give method=None"):
             run(tuner(DELTA_STN), replay=schedule)
         with pytest.raises(UserError, match="no hyperparameter is named 'rate'"):
             run(tuner(None), replay=schedule).go()
+
+    @pytest.mark.parametrize("name", ["mask", "decay"])
+    def test_has_a_column_for_everything_the_run_reads(self, name):
+        schedule = Schedule(np.arange(2.0), {name: np.array([0.1, 0.3])})
+        (lacking,) = {"mask", "decay"} - {name}
+        with pytest.raises(UserError, match=f"^the schedule has no column '{lacking}'.*it has {name}"):
+            run(tuner(None), replay=schedule)
 
 
 class TestRefusals:
@@ -390,6 +404,21 @@ class TestRefusals:
         with pytest.raises(UserError, match="holds this run's finished record"):
             go()
         assert records.read(tmp_path).facts["hyperparameters"] == ["mask", "decay"]
+
+    def test_of_a_finished_record_of_other_settings_which_stays_as_it_is(self, tmp_path):
+        def go(epochs: int):
+            return fit(tuner(), data(17, 0), data(11, 1), epochs, out=tmp_path, progress=False)
+
+        go(1)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(UserError, match="finished record of a run with other settings; choose another folder"):
+            go(2)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    @pytest.mark.parametrize("counts", [{"epochs": -1}, {"epochs": 1, "warm_up": -1}])
+    def test_of_counts_that_are_no_counts(self, counts):
+        with pytest.raises(UserError, match=r"^(epochs|warm_up)=-1 is not a whole number of epochs from 0$"):
+            fit(tuner(), data(17, 0), data(11, 1), progress=False, **counts)
 
     def test_of_a_folder_that_is_a_file(self, tmp_path):
         (tmp_path / "out").write_text("")
