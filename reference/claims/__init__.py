@@ -14,8 +14,10 @@ from reference.claims import (
     appendix_h_network,
     beyond_control_variate,
     beyond_estimators,
+    beyond_many,
     beyond_masks,
     beyond_rest,
+    beyond_softmax,
     beyond_yardstick,
     section2_1,
     section2_2,
@@ -51,6 +53,8 @@ PARTS = (
     beyond_masks,
     beyond_estimators,
     beyond_yardstick,
+    beyond_many,
+    beyond_softmax,
 )
 """In the paper's order; then what is beyond it."""
 
