@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from reference.newton import NotConverged, newton
 from tests.strategies import exactly, generators, leads, normal, spectra, symmetric
@@ -32,6 +32,22 @@ def test_from_far_away_every_replicate_arrives(starts, minimum):
         w,
     )
     assert_allclose(found, minimum, rtol=1e-14, atol=1e-13)
+
+
+@given(st.lists(st.floats(-30.0, 30.0), min_size=2, max_size=4))
+def test_each_replicate_steps_as_if_alone_to_the_bit(starts):
+    def from_there(w):
+        # √(1 + x²) again, by operations that are rounded alike for one number and for many.
+        def length(w):
+            return np.sqrt(1 + w * w)
+
+        def hess(w):
+            return (1 / (length(w) * length(w) * length(w)))[..., None]
+
+        return newton(lambda w: length(w)[..., 0], lambda w: w / length(w), hess, w)
+
+    w = np.array(starts)[:, None]
+    assert_array_equal(from_there(w), np.stack([from_there(one) for one in w]))
 
 
 @pytest.mark.parametrize(

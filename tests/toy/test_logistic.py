@@ -103,6 +103,9 @@ def test_columns_are_scikit_learns_loss_and_measured_against_its_differences():
             np.linalg.norm(learned - g) / np.linalg.norm(g),
             learned @ g / np.linalg.norm(learned) / np.linalg.norm(g),
         )
+        r = problem.best_response(at)
+        assert_allclose(found["weights_error"][k], np.linalg.norm(state.w0 - r) / np.linalg.norm(r))
+        assert_allclose(found["weights_loss"][k], problem.valid_loss(at, state.w0))
         assert_allclose([found["hypergradient_error"][k], found["hypergradient_cosine"][k]], wanted, rtol=1e-3)
     right = [
         State(at, np.ones(2), problem.best_response(at), FullResponse(problem.best_response_jacobian(at))) for at in lam
@@ -171,6 +174,15 @@ def test_a_run_that_leaves_the_floats_says_when(short, tmp_path, monkeypatch):
     assert record.facts["outcome"] == "diverged by update 0"
     assert len(record.history["update"]) == 0
     assert row(job, [record])[-3:] == ("∞ (∞ to ∞)", "–", "1 of 1")
+
+
+def test_a_lam_out_of_reach_counts_as_diverged(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "SCHEDULE", replace(SHORT, alpha2=2.0))
+    (job,) = asked(tmp_path)
+    runs.run(job)
+    record = records.read(job.folder(0))
+    assert record.facts["outcome"] == "diverged by update 2"
+    assert record.history["update"].tolist() == [0]
 
 
 def test_the_command_prints_what_the_records_hold(short, tmp_path, capsys):

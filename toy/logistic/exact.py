@@ -5,6 +5,8 @@ states                -                             K kept steps of one replicat
 lam_1, ...            λ                             (K,) each
 validation_loss       L_V(r(λ))                     (K,)
 excess                L_V(r(λ)) - L_V(r(λ*))        (K,)
+weights_error         ‖w - r(λ)‖ / ‖r(λ)‖           (K,)    w: the learned weights
+weights_loss          L_V(w)                        (K,)
 theta_error           ‖Θ - dr/dλ‖ / ‖dr/dλ‖         (K,)
 hypergradient_error   ‖ĝ - g‖ / ‖g‖                 (K,)    ĝ: Eqn. 2.4 with the learned Θ and weights, at ε = 0
 hypergradient_cosine  ĝᵀg / ‖ĝ‖‖g‖                  (K,)
@@ -52,12 +54,15 @@ def columns(problem: Logistic, method: Method, states: list[State], found: Optim
     r = problem.best_response(lam)
     exact = -np.linalg.solve(problem.hess_ww(lam, r), problem.hess_wlam(lam, r))
     g = np.vecmat(problem.valid_grad_w(lam, r), exact)
-    learned = learned_hypergradient(method, State(lam, sigma, w0, FullResponse(Theta)), problem)
+    state = State(lam, sigma, w0, FullResponse(Theta))
+    w, learned = state.weights(method), learned_hypergradient(method, state, problem)
     loss = np.asarray(problem.valid_loss(lam, r))
     return {
         **{f"lam_{i + 1}": lam[:, i] for i in range(problem.h)},
         "validation_loss": loss,
         "excess": loss - found.loss_star,
+        "weights_error": np.linalg.norm(w - r, axis=1) / np.linalg.norm(r, axis=1),
+        "weights_loss": np.asarray(problem.valid_loss(lam, w)),
         "theta_error": np.linalg.norm(Theta - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2)),
         "hypergradient_error": np.linalg.norm(learned - g, axis=1) / np.linalg.norm(g, axis=1),
         "hypergradient_cosine": _cosine(learned, g),

@@ -20,6 +20,9 @@ from toy.logistic.jobs import SCHEDULE, Job, start
 from toy.logistic.labels import problem, stack
 from toy.train import train
 
+REACH = 15.0
+"""A λ further from 0 has diverged: e^15 times too large a weight leaves no best response to compare with."""
+
 Trajectory = list[tuple[int, float, State]]
 """(outer updates, seconds since the start, state) of each kept step."""
 
@@ -49,7 +52,7 @@ def _train(job: Job) -> Iterator[tuple[int, float, State]]:
 
 def _write(job: Job, seed: int, kept: Trajectory) -> None:
     found = optimum(job.data.name, seed, job.h)
-    sound = next((step for step, (_, _, state) in enumerate(kept) if not _finite(state)), len(kept))
+    sound = next((step for step, (_, _, state) in enumerate(kept) if not _sound(state)), len(kept))
     history = _history(job, seed, [state for _, _, state in kept[:sound]])
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
         outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
@@ -81,6 +84,7 @@ def _replicate(state: State, index: int) -> State:
     return State(state.lam[index], state.sigma[index], state.w0[index], response)
 
 
-def _finite(state: State) -> bool:
+def _sound(state: State) -> bool:
     assert isinstance(state.response, FullResponse)
-    return all(np.isfinite(part).all() for part in (state.lam, state.w0, state.response.Theta))
+    finite = all(np.isfinite(part).all() for part in (state.lam, state.w0, state.response.Theta))
+    return finite and bool(np.abs(state.lam).max() <= REACH)

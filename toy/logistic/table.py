@@ -26,12 +26,19 @@ def row(job: Job, records: Sequence[Record]) -> tuple[str, ...]:
     method = job.method.name if job.sigma == SIGMA else f"{job.method.name}, σ = {job.sigma:g}"
     sound = [record.history for record in records if record.facts["outcome"] == "finished"]
     lost = [np.inf] * (len(records) - len(sound))
-    first, last = (np.array([*(history["excess"][place] for history in sound), *lost]) for place in (0, -1))
+    first = [record.history["excess"][0] for record in records if "excess" in record.history]
+    last = np.array([*(history["excess"][-1] for history in sound), *lost])
     cosines = [history["hypergradient_cosine"].mean() for history in sound]
     at_star = np.median([record.facts["exact"]["validation_loss_star"] for record in records])
     spread = f"{thousandths(np.median(last))} ({thousandths(last.min())} to {thousandths(last.max())})"
     cosine = f"{np.median(cosines):.2f}" if sound else "–"
-    cells = (f"{at_star:.3g}", thousandths(np.median(first)), spread, cosine, f"{len(lost)} of {len(records)}")
+    cells = (
+        f"{at_star:.3g}",
+        thousandths(np.median(first or np.inf)),
+        spread,
+        cosine,
+        f"{len(lost)} of {len(records)}",
+    )
     return job.tuned, job.data.name, method, *cells
 
 
