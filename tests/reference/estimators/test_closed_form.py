@@ -62,10 +62,10 @@ def test_the_mean_of_evolution_strategies_is_the_gradient_of_the_smoothed_loss(c
     assert_allclose(mean, smoothed.value, rtol=1e-5, atol=max(smoothed.atol, 1e-5 * F(lam)))
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(ridges(single, s=st.just(Exp())), seeds)
 def test_evolution_strategies_draw_from_that_mean(case: Case[Ridge], seed: int):
-    problem, lam, sigma, pairs = case.problem, case.lam, 0.7, 300
+    problem, lam, sigma, pairs = case.problem, case.lam, 0.7, 200
     budget = problem.X.shape[1] / 4 + pairs * pair_price(problem)
     found = EvolutionStrategies(sigma=sigma)(problem, lam, case.w, budget, np.random.default_rng(seed))
 

@@ -70,6 +70,81 @@ def unrolled(steps: int, alpha: float) -> Callable[[Any, ndarray], ndarray]:
     return function
 
 
+def is_network(problem: Any) -> bool:
+    """Whether w = 0 is no place to start from."""
+    return type(problem).__name__ in ("LinearNetwork", "SaturatingSlopes")
+
+
+def descended(problem: Any, lam: ndarray, steps: int, alpha: float) -> list[ndarray]:
+    """Weights of gradient descent from 0, the start and all that follow."""
+    path = [np.zeros_like(problem.best_response(lam))]
+    for _ in range(steps):
+        path.append(path[-1] - alpha * problem.grad_w(lam, path[-1]))
+    return path
+
+
+def untrained(problem: Any, lam: ndarray) -> ndarray:
+    """Eqn. 2.4 where ten steps of 0.1 from 0 end."""
+    if is_network(problem):
+        return problem.hypergradient(lam)
+    return implicit(problem, lam, least_squares, descended(problem, lam, 10, 0.1)[-1])
+
+
+def unrolled_from_zero(problem: Any, lam: ndarray) -> ndarray:
+    """Those ten steps, differentiated backwards."""
+    if is_network(problem):
+        return problem.hypergradient(lam)
+    *path, w = descended(problem, lam, 10, 0.1)
+    backward, total = problem.valid_grad_w(lam, w), problem.valid_grad_lam(lam, w)
+    for before in reversed(path):
+        total = total - 0.1 * problem.hess_wlam(lam, before).T @ backward
+        backward = backward - 0.1 * problem.hess_ww(lam, before) @ backward
+    return total
+
+
+def bare_hessian(problem: Any, lam: ndarray) -> ndarray:
+    """The Hessian of the data alone, without the e^λ or λ that it should have."""
+    kind, r = type(problem).__name__, problem.best_response(lam)
+    if not hasattr(problem, "t"):
+        return problem.hypergradient(lam)
+    none = 0 * lam if kind == "SaturatingSlopes" else lam - 60.0 * (np.arange(len(lam)) == 0 if "Log" in kind else 1.0)
+    u = least_squares(problem.hess_ww(none, r), problem.valid_grad_w(lam, r))
+    return problem.valid_grad_lam(lam, r) - problem.hess_wlam(lam, r).T @ u
+
+
+def learned_jointly(sigma: float) -> Callable[[Any, ndarray], ndarray]:
+    """STN's w0 and Θ for ridge, a 2m by 2m system of lognormal moments; exact elsewhere."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        if type(problem).__name__ != "Ridge":
+            return problem.hypergradient(lam)
+        X, t, s = problem.X.astype(float), problem.t.astype(float), sigma**2
+        A, eye, a = X.T @ X, np.eye(X.shape[1]), np.exp(lam[0] + s / 2) * problem.n / problem.divisor
+        K = np.block([[A + a * eye, a * s * eye], [a * s * eye, s * A + a * (s + s**2) * eye]])
+        w0, Theta = np.split(np.linalg.solve(K, np.append(X.T @ t, np.zeros(len(A)))), 2)
+        return np.array([Theta @ problem.valid_grad_w(lam, w0)])
+
+    return function
+
+
+def smoothed(sigma: float) -> Callable[[Any, ndarray], ndarray]:
+    """What evolution strategies average to: the slope of E[L_V(r(λ+ε))] by differences; exact for many λ."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        if len(lam) > 1:
+            return problem.hypergradient(lam)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+
+        def mean(at: ndarray) -> float:
+            losses = [float(problem.outer_loss(at + sigma * node)) for node in nodes]
+            return weights @ losses / weights.sum()
+
+        step = 1e-4
+        return np.array([(mean(lam + step) - mean(lam - step)) / (2 * step)])
+
+    return function
+
+
 def differences(step: float, sides: int) -> Callable[[Any, ndarray], ndarray]:
     """Differences of the outer loss, coordinate by coordinate."""
 
@@ -254,6 +329,27 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         "perturbation",
         "the response is learned from perturbations that are not small (Eqn. 3.10, Δ-STN): σ = 0.5",
     ),
+    "σ = 0.5, jointly": (
+        learned_jointly(0.5),
+        "perturbation",
+        "weights and response are learned from perturbations that are not small (Eqn. 2.5, STN): σ = 0.5",
+    ),
+    "smoothed": (
+        smoothed(0.3),
+        "perturbation",
+        "the outer loss is smoothed by perturbations that are not small (evolution strategies): σ = 0.3",
+    ),
+    "untrained": (
+        untrained,
+        "wrong place",
+        "the weights are not trained to the end: 10 steps of 0.1 from 0",
+    ),
+    "unrolled from 0": (
+        unrolled_from_zero,
+        "wrong place",
+        "unrolled training that has not ended: 10 steps of 0.1 from 0",
+    ),
+    "bare Hessian": (bare_hessian, "Hessian", "∂²L_T/∂w² lacks the penalty"),
     "one-sided differences": (
         differences(0.01, 1),
         "difference step",

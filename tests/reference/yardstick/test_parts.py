@@ -11,6 +11,7 @@ from numpy import ndarray
 from reference.logistic import Logistic
 from reference.many import ManyPenalties
 from reference.yardstick.cases import BUILDERS, case_of
+from reference.yardstick.evidence import Evidence
 from reference.yardstick.known import known
 from reference.yardstick.parts import Parts, answer_at_outputs, condition, exact_parts
 
@@ -134,6 +135,15 @@ def test_the_parts_put_together_are_the_hypergradient(name: str):
     v = parts.problem.best_output(parts.lam)
     at_outputs = answer_at_outputs(parts.problem, parts.lam, v)
     assert np.linalg.norm(at_outputs - one.exact) <= one.tol * np.linalg.norm(one.exact)
+
+
+def test_digits_are_counted_for_each_entry_that_was_not_fitted():
+    one = known("penalties")
+    evidence = Evidence(one, one.exact)
+    # Twice the answer differs from it by a half of the larger norm.
+    assert evidence.digits(2 * one.exact) == pytest.approx(8 * np.log10(0.5 / one.tol))
+    assert evidence.digits(2 * one.exact, fitted=1) == pytest.approx(7 * np.log10(0.5 / one.tol))
+    assert evidence.digits(one.exact) == 0.0
 
 
 def worst_case(parts: Parts) -> tuple[float, float]:
