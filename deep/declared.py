@@ -28,7 +28,7 @@ class Hyperparameter:
         per: whether each example of a batch has an ε of its own, or the batch has one.
 
     Raises:
-        UserError: the start is at or outside a bound, or the bounds have no transform.
+        UserError: the start is at or outside a bound, the bounds have no transform, or `per` is neither of the two.
 
     Example:
         >>> rate = Hyperparameter("rate", start=0.475, high=0.95)
@@ -47,6 +47,8 @@ class Hyperparameter:
         if not self.low < self.start < self.high:
             what = f"hyperparameter {self.name!r}: its start {self.start} is not strictly between"
             raise UserError(f"{what} {self.low} and {self.high}; choose a start inside, or other bounds")
+        if self.per not in ("example", "batch"):
+            raise UserError(f"hyperparameter {self.name!r}: per={self.per!r} is neither 'example' nor 'batch'")
         _ = self.transform
 
     @property

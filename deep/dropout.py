@@ -30,13 +30,17 @@ def dropout_rates(model: nn.Module, high: float = 0.95) -> list[Hyperparameter]:
     """Each dropout module of the model as a hyperparameter of its name, in (0, high), from its present rate.
 
     Raises:
-        UserError: a present rate is at or outside a bound.
+        UserError: a present rate is at or outside a bound, as a rate of 0 is.
 
     Example:
         >>> [rate.name for rate in dropout_rates(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))]
         ['1']
     """
-    found = ((name, module) for name, module in model.named_modules() if is_dropout(module))
+    found = [(name, module) for name, module in model.named_modules() if is_dropout(module)]
+    for name, module in found:
+        if not 0 < module.p < high:
+            what = f"dropout {name!r}: its rate {module.p} is not strictly between 0 and {high}"
+            raise UserError(f"{what}; set the module's p to a start inside, or give dropout_rates(model, high=...)")
     return [Hyperparameter(name, start=module.p, high=high) for name, module in found]
 
 

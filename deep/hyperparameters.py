@@ -10,7 +10,7 @@ Losses, transforms and modules read a value by name, `hyper["rate"]`; which λ i
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -72,6 +72,7 @@ class Hyperparameters:
         self.centred = True
         self._pass: Pass | None = None
         self._closed = False
+        self._unread = set[str]()
 
     def __len__(self) -> int:
         return len(self.declared)
@@ -87,6 +88,7 @@ class Hyperparameters:
         """
         if name not in self.names:
             raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
+        self._unread.discard(name)
         index, now = self.names.index(name), self.now
         one = self.declared[index]
         value = one(now.lam[:, index])
@@ -161,6 +163,15 @@ class Hyperparameters:
             yield
         finally:
             self._pass = before
+
+    @contextmanager
+    def unread(self) -> Iterator[Collection[str]]:
+        """Inside the block, each name that is read leaves the set that is yielded."""
+        self._unread = set(self.names)
+        try:
+            yield self._unread
+        finally:
+            self._unread = set()
 
     @contextmanager
     def closed(self) -> Iterator[None]:

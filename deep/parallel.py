@@ -3,6 +3,7 @@
 With no process group there is one process and nothing is communicated.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,18 @@ def processes() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return dist.get_rank() if processes() > 1 else 0
+
+
+def refuse_strangers() -> None:
+    """What `torchrun` has started works together, or every process would train the whole run.
+
+    Raises:
+        UserError: there are several processes and no group.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if started > 1 and processes() == 1:
+        what = f"torchrun has started {started} processes that have no group, and each would train the whole run"
+        raise UserError(f"{what}; call torch.distributed.init_process_group() before the Tuner is made")
 
 
 def follow_first(tensors: Iterable[Tensor]) -> None:

@@ -8,10 +8,13 @@ tau        τ                  weight of the entropy (Eqn. 2.7)
 T_train    T_train, T_valid   inner steps, and how many outer steps follow them
 """
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,10 +28,10 @@ from deep.contexts import evaluating
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
-from deep.parallel import Share, added, anywhere, follow_first, gathered, rank
+from deep.parallel import Share, added, anywhere, follow_first, gathered, rank, refuse_strangers
 from deep.updates import Evaluation, Objective
-from reference.command import UserError
-from reference.updates import DELTA_STN, Method
+from reference.command import InputWarning, UserError
+from reference.updates import DELTA_STN, METHODS, Method
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 Loss = Callable[[Any, Any], Tensor]
@@ -60,7 +63,8 @@ class Tuner:
         seed: of ε and of the masks of tuned dropout modules.
 
     Raises:
-        UserError: what `Hypernetwork` raises, or a method that needs what is not here.
+        UserError: what `Hypernetwork` raises, an argument that is not what it should be, a method that needs what is
+            not here, or several processes of `torchrun` without a process group.
     """
 
     def __init__(
@@ -88,10 +92,11 @@ class Tuner:
         without_response: Iterable[str] = (),
         seed: int = 0,
     ) -> None:
-        if T_train < 1 or T_valid < 0:
-            raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
+        _refuse_kinds(hyper, method)
+        _refuse_numbers(T_train, T_valid, warm_up, tau, clip)
         if eps_per not in ("example", "batch"):
             raise UserError(f"eps_per={eps_per!r} is neither 'example' nor 'batch'")
+        refuse_strangers()
         self.model, self.hyper, self.method = model, hyper, method
         hyper.centred = method is None or method.centred
         if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -119,7 +124,12 @@ class Tuner:
         """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
 
         w0 steps first, then Θ at the new w0, with fresh ε and masks; where w0 is perturbed, or with the control
-        variate, the two step together.
+        variate, the two step together. Of several processes each gives its own rows of the batch, and its loss is that
+        of these rows.
+
+        After the first step a warning names the hyperparameters that nothing has read in it, such as the rate of
+        another model's dropout. It is no error, since a layer that is skipped at random, or a loss for some of the
+        batches, may read one later.
 
         Returns:
             The pass that w0's step saw: loss, outputs and gradients.
@@ -128,6 +138,17 @@ class Tuner:
             UserError: the loss is not finite, or the model is detached.
         """
         n = self._begin(x)
+        with self.hyper.unread() as unread:
+            seen = self._train(x, t, n)
+        if unread and not self._watched and rank() == 0:
+            which = f"nothing has read {', '.join(map(repr, sorted(unread)))} in the first training step"
+            way = "read it by name, hyper[name], in the loss or in a transform of the inputs, or do not declare it"
+            warnings.warn(f"{which}: {way}", InputWarning, stacklevel=2)
+        self._watched = True
+        self.inner_steps += 1
+        return seen
+
+    def _train(self, x: Any, t: Any, n: int) -> Evaluation:
         watch = nullcontext() if self._watched or self.method is None else diagnosis.watching(self.net)
         if self.method is None:
             seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
@@ -150,8 +171,6 @@ class Tuner:
             count = len(self.net.w0)
             self._step("w0", self.net.w0, seen.gradients[:count])
             self._step_response(seen.gradients[count:])
-        self._watched = True
-        self.inner_steps += 1
         return seen
 
     def due(self) -> int:
@@ -286,6 +305,28 @@ class Tuner:
             raise diagnosis.NotFinite(
                 elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps)
             )
+
+
+def _refuse_kinds(hyper: object, method: object) -> None:
+    if not isinstance(hyper, Hyperparameters):
+        raise UserError(
+            f"hyper is a {type(hyper).__name__}; give Hyperparameters([...]), such as of dropout_rates(model)"
+        )
+    if method is not None and not isinstance(method, Method):
+        names = ", ".join(one.name for one in METHODS)
+        what = f"method={method!r} is no method"
+        raise UserError(f"{what}; give one of reference.updates, such as DELTA_STN ({names}), or None for a plain run")
+
+
+def _refuse_numbers(T_train: int, T_valid: int, warm_up: int, tau: float, clip: float | None) -> None:
+    if T_train < 1 or T_valid < 0:
+        raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
+    if not isinstance(warm_up, Integral) or warm_up < 0:
+        raise UserError(f"warm_up={warm_up!r} is not a whole number of inner steps from 0")
+    if not math.isfinite(tau):
+        raise UserError(f"tau={tau!r} is not a finite number")
+    if clip is not None and not clip > 0:
+        raise UserError(f"clip={clip!r} is not a norm above zero; leave it out for no clipping")
 
 
 def _refuse_without_differential(net: Hypernetwork) -> None:

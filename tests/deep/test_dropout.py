@@ -119,5 +119,7 @@ def test_a_module_says_what_it_drops_together() -> None:
 
 
 def test_a_rate_at_a_bound_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"'0'.*strictly between 0.0 and 0.95"):
-        dropout_rates(nn.Sequential(nn.Dropout(0.0)))
+    for rate in (0.0, 0.96):
+        with pytest.raises(UserError, match=rf"'0'.* {rate} is not strictly between 0 and 0.95; set the module's p"):
+            dropout_rates(nn.Sequential(nn.Dropout(rate)))
+    assert dropout_rates(nn.Sequential(nn.Dropout(0.96)), high=0.99)[0].start == 0.96

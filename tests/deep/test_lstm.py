@@ -264,7 +264,12 @@ def test_dropconnect_without_a_response_runs_the_masked_weights() -> None:
 
 def test_a_tuner_takes_an_lstm_though_only_the_tuner_was_imported() -> None:
     model = nn.LSTM(2, 3, batch_first=True)
-    tuner = Tuner(model, two(), lambda y, t: (y - t).square().mean(), predict=lambda x: model(x)[0])
+    hyper = two()
+
+    def loss(y: Tensor, t: Tensor) -> Tensor:
+        return (y - t).square().mean() + 0 * sum(hyper[name].mean() for name in hyper.names)
+
+    tuner = Tuner(model, hyper, loss, predict=lambda x: model(x)[0])
     x, t = torch.randn(4, 5, 2), torch.randn(4, 5, 3)
     for _ in range(2):
         tuner.inner_step(x, t)

@@ -1,6 +1,7 @@
 """The step interface: order and count of steps, states that go on bit for bit, any optimizer, lower precision."""
 
 import copy
+import inspect
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from deep.declared import Hyperparameter
 from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameters
 from deep.tuner import Tuner
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
 from tests.deep.strategies import close, half_square
 
@@ -227,7 +228,45 @@ def test_weights_used_outside_their_layer_are_refused(method: Method) -> None:
             one.inner_step(x, x)
         assert "squared_norm" not in vars(one.net)
     left = Tuner(Tied(), Hyperparameters([DECAY]), half_square, method=method, without_response=["fc"])
-    left.inner_step(x, x)
+    with pytest.warns(InputWarning, match="nothing has read 'decay'"):
+        left.inner_step(x, x)
+
+
+def unchecked(kind: type, *args: Any, **kwargs: Any) -> None:
+    """As without the tests' checks of types, which a user has not."""
+    inspect.unwrap(kind.__init__)(object.__new__(kind), *args, **kwargs)
+
+
+@pytest.mark.parametrize("size", ["2", "1"])
+def test_processes_of_torchrun_without_a_group_are_refused(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    """Each would train the whole run. One process needs no group."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", size)
+    if size == "1":
+        tuner()
+        return
+    with pytest.raises(UserError, match=r"torchrun has started 2 processes.*torch.distributed.init_process_group\(\)"):
+        tuner()
+
+
+@pytest.mark.parametrize("method", [DELTA_STN, REPARAM_STN, DELTA_STN_CV_NORMALISED, None])
+def test_a_hyperparameter_that_the_first_step_does_not_read_is_named_once(method: Method | None) -> None:
+    """Of another model, in a model that calls F.dropout, or misspelt; others are read by the loss, or a dropout."""
+    model = network()
+    hyper = Hyperparameters([*dropout_rates(model), DECAY, Hyperparameter("stray", start=0.1)])
+
+    def penalised(y: Tensor, t: Tensor) -> Tensor:
+        return half_square(y, t) + hyper["decay"].mean()
+
+    one = Tuner(model, hyper, penalised, half_square, method=method)
+    assert hyper["stray"] > 0  # outside a step
+    with pytest.warns(InputWarning, match="^nothing has read 'stray' in the first training step: read it") as caught:
+        one.inner_step(*batch(0))
+    assert len(caught) == 1
+    one.inner_step(*batch(1))  # where a warning is an error
+    model.eval()
+    with pytest.warns(InputWarning, match="^nothing has read '3', 'stray' in"):
+        Tuner(one.detach(), hyper, penalised, half_square, method=method).inner_step(*batch(0))
 
 
 def detached() -> Tuner:
@@ -241,6 +280,19 @@ def detached() -> Tuner:
     [
         (lambda: tuner(T_train=0), "T_train=0, T_valid=1: T_train is at least 1"),
         (lambda: tuner(T_valid=-1), "T_valid=-1"),
+        (lambda: tuner(warm_up=-1), "warm_up=-1 is not a whole number of inner steps"),
+        (lambda: tuner(tau=float("nan")), "tau=nan is not a finite number"),
+        (lambda: tuner(clip=-1.0), r"clip=-1.0 is not a norm above zero"),
+        (lambda: tuner(clip=float("nan")), r"clip=nan is not a norm above zero"),
+        (lambda: unchecked(Hyperparameter, "a", 1.0, per="foo"), "'a': per='foo' is neither 'example' nor 'batch'"),
+        (
+            lambda: unchecked(Tuner, network(), [DECAY], half_square),
+            r"hyper is a list; give Hyperparameters\(\[...\]\)",
+        ),
+        (
+            lambda: unchecked(Tuner, network(), Hyperparameters([DECAY]), half_square, method="delta-stn"),
+            "method='delta-stn' is no method; give one of reference.updates, such as DELTA_STN",
+        ),
         (lambda: detached().detach(), "the model is detached"),
         (lambda: detached().inner_step(*batch(0)), "the model is detached"),
         (lambda: detached().outer_step(*batch(0)), "the model is detached"),
