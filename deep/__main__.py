@@ -1,12 +1,21 @@
 """`python -m deep`: see deep/cli.py."""
 
-from reference.command import run
+from deep import NO_TORCH
+from reference.command import UserError, run
 
 
 def main() -> int:
-    """Import the command and run it: here, where Ctrl-C is answered, since importing takes seconds."""
-    from deep.cli import main
+    """Import the command and run it: here, where Ctrl-C is answered, since importing takes seconds.
 
+    Raises:
+        UserError: PyTorch is not installed.
+    """
+    try:
+        from deep.cli import main
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(NO_TORCH) from None
     return main()
 
 

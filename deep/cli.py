@@ -3,7 +3,7 @@
 import argparse
 import os
 import shutil
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,12 +75,16 @@ def parser() -> Parser:
 
 
 def _intervals(text: str) -> tuple[int, int]:
-    inner, _, outer = text.partition(":")
+    inner, colon, outer = text.partition(":")
+    if not colon:
+        raise ArgumentTypeError(f"{text!r} is not A:B, such as 5:1")
     return whole_number(1, MOST)(inner), whole_number(1, MOST)(outer)
 
 
 def _value(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as drop_1=0.3")
     return name, finite(value)
 
 
@@ -99,6 +103,9 @@ def jobs(options: Namespace) -> list[Job | Search]:
         raise UserError("--values, --noise and --schedule belong to --method fixed")
     if options.method == [FIXED] and not (options.values or options.schedule):
         raise UserError("--method fixed needs --values NAME=VALUE..., or --schedule PATH")
+    names = [name for name, _ in options.values]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"--values has {min(twice)!r} more than once; give each name one value")
     return [
         _job(options, experiment, method, changes, seed)
         for method, changes, seed in product(options.method, _changes(options), options.seed)

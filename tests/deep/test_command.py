@@ -169,14 +169,19 @@ REFUSALS = {
     "mnist-mlp --method sgd": "unknown method 'sgd'; choose from stn",
     "mnist-mlp --preset huge": "unknown preset 'huge'; choose from paper, cpu, smoke",
     "mnist-mlp --preset smoke --start 0.95": "its start 0.95 is not strictly between 0.0 and 0.95",
-    "mnist-mlp --preset smoke --start 0": "'0' is not above zero",
-    "mnist-mlp --preset smoke --sigma -1": "'-1' is not above zero",
+    "mnist-mlp --preset smoke --start 0": "argument --start: '0' is not above zero",
+    "mnist-mlp --preset smoke --sigma -1": "argument --sigma: '-1' is not above zero",
     "mnist-mlp --preset smoke --theta-momentum 1": "'1' is not from 0 to below 1",
     "mnist-mlp --preset smoke --rows 1501": "the training part has 1500 rows, not 1501",
     "ptb-lstm --preset smoke --rows 100000": "the training text has",
     "mnist-mlp --preset smoke --tau nan": "'nan' is not a finite number",
-    "mnist-mlp --preset smoke --intervals 5": "'' is not a whole number",
-    "mnist-mlp --preset smoke --seed -1": "'-1' is not a whole number",
+    "mnist-mlp --preset smoke --intervals 5": "argument --intervals: '5' is not A:B",
+    "mnist-mlp --preset smoke --intervals 5:x": "argument --intervals: 'x' is not a whole number",
+    "mnist-mlp --preset smoke --seed -1": "argument --seed: '-1' is not a whole number",
+    "mnist-mlp --preset smoke --method fixed --values drop_1": "argument --values: 'drop_1' is not NAME=VALUE",
+    "mnist-mlp --preset smoke --method fixed --values =1": "argument --values: '=1' is not NAME=VALUE",
+    "mnist-mlp --preset smoke --method fixed --values drop_1=": "argument --values: '' is not a finite number",
+    "mnist-mlp --preset smoke --method fixed --values drop_1=0.2 drop_1=0.3": "--values has 'drop_1' more than once",
     "mnist-mlp --preset smoke --device cuda:99": "device 'cuda:99' cannot be used",
     "mnist-mlp --preset smoke --device toaster": "device 'toaster' cannot be used",
     "mnist-mlp --preset smoke --method fixed": "--method fixed needs --values",
@@ -225,6 +230,19 @@ def test_ctrl_c_is_one_line_and_status_130_and_the_same_command_goes_on(tmp_path
     assert "Traceback" not in errors
     assert not (folder / "history.csv").exists()
     assert (folder / "checkpoint.pt").exists()
+
+
+def test_without_torch_the_command_is_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    ends = []
+    for program in (["-m", "deep", "mnist-mlp"], ["-c", "import deep; hasattr(deep, 'no'); from deep import Tuner"]):
+        done = subprocess.run([sys.executable, *program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        ends.append((done.returncode, done.stderr.splitlines()))
+    needed = "deep/ needs PyTorch: pip install -e '.[deep]'"
+    assert ends[0] == (2, [f"error: {needed}"])
+    assert ends[1][0] == 1
+    assert ends[1][1][-1] == f"ImportError: {needed}"
 
 
 def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path) -> None:
