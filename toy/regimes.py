@@ -153,5 +153,5 @@ def regimes(m: int, h: int, large: tuple[int, int], most: tuple[float, float]) -
     return {regime.name: regime for regime in every}
 
 
-SMALL = regimes(m=40, h=4, large=(100, 100), most=(400.0, 16.0))
+SMALL = regimes(m=40, h=4, large=(100, 100), most=(300.0, 12.0))
 FULL = regimes(m=200, h=20, large=(2000, 1000), most=(2000.0, 64.0))
