@@ -10,7 +10,7 @@
     q         q                (..., n, c)  (1 - smooth) one-hot label + smooth / c
     Q         c_{t_i} q_ik     (..., n, c)  the targets as the loss sees them: row i sums to its class weight
 
-Beyond the paper: the loss of its deep experiments, with a best response to machine precision. The network is the
+Beyond the paper: the loss of its deep experiments, with a best response to rounding. The network is the
 identity on W, as for ridge, so that linearising changes nothing: here Δ-STN is Centered STN. There is no intercept:
 append a column of ones to X, which is then decayed like the others. The validation loss is plain cross entropy.
 
@@ -157,6 +157,9 @@ class Logistic(Problem):
     def best_response(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
         """r(λ) by damped Newton steps from w = 0.
 
+        The gradient, summed over classes, is the decay times Σ_k W_k, and so Σ_k W_k = 0 at r(λ). A small decay leaves
+        little but rounding in that direction; it is taken out.
+
         Raises:
             ValueError: λ is not finite; or the decay has vanished beside rounding, and the weights are not unique, or
                 run to infinity on separable data.
@@ -171,13 +174,15 @@ class Logistic(Problem):
             partial(self.train_hess_vv, lam),
         )
         try:
-            return newton(loss, grad, hess, start)
+            w = newton(loss, grad, hess, start)
         except NotConverged as error:
             least = np.exp(lam[..., 0]).min()
             raise ValueError(
                 f"{error}: a weight decay of {least:.1e} has vanished beside rounding, and the data alone do not give "
                 "unique, finite weights (are the classes separable?)"
             ) from None
+        W = w.reshape(*lead, self.classes, -1)
+        return (W - W.mean(axis=-2, keepdims=True)).reshape(w.shape)
 
     def optimum(self) -> Optimum:
         """The best λ found within the box `bounds`, replicate by replicate (see `best_found`: not proved)."""

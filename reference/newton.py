@@ -1,4 +1,4 @@
-"""argmin_w L(w) for a smooth, strictly convex L, by damped Newton steps w ← w - s H(w)⁻¹ g(w), to machine precision.
+"""argmin_w L(w) for a smooth, strictly convex L, by damped Newton steps w ← w - s H(w)⁻¹ g(w), to g's rounding.
 
 name     symbol     shape        meaning
 loss     L          (...)        leading axes are replicates, each with a step size of its own
@@ -25,8 +25,8 @@ ROUNDING = 1e-14
 """Relative rises of the loss below this are rounding."""
 
 LAST = np.finfo(float).eps
-"""Once the slope promises a relative fall below this, w is right to the root of it, and a full step squares the error:
-two are taken, the second for what rounding has left."""
+"""Once the slope promises a relative fall below this, w is right to the root of it if L is curved enough there (H well
+above rounding beside L), and a full step squares the error: two are taken, the second for what rounding has left."""
 
 
 class NotConverged(ValueError):

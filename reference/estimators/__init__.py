@@ -7,7 +7,8 @@ The unit of price is one gradient-equivalent: one evaluation of ∂L_T/∂w on t
     a product with second derivatives of L_T     2 (on b rows, 2b/n)      reverse over forward: a gradient and its
     (∂²L_T/∂w² u and uᵀ∂²L_T/∂w∂λ are one)                                tangent, which is as much again
     ∂L_V/∂w; a loss without gradient             1; 1/3                   counted as n rows; one pass of three
-    J_vw Δw and J_vwᵀg, one by one               2/3 each                 a pass and its tangent; a pass and its reverse
+    J_vw Δw, then J_vwᵀg at the same weights     4/3; 1 where a gradient  a pass, its tangent, and a reverse of two;
+                                                 there came before        a gradient is a pass and a reverse of two
     algebra with matrices                        operations / (4nm)       a linear model's gradient is two products
                                                                           with X, of 2nm operations each
     vectors; random numbers; finding α           0

@@ -7,8 +7,9 @@ alpha1    α_1       ()        step size of w0 and Θ
 Theta     Θ         (m, h)    full response, from 0
 
 What a step costs on b of n rows, in units of b/n: the perturbed gradient 1; w0's own gradient (Eqn. 3.9), where it has
-one, 1. Linearised, the perturbed gradient is a product with J_vw and one with its transpose, 4/3, or 1 where w0 has
-not moved since its own gradient, so that one pass through the network serves both (the control variate). Θε and Θ's
+one, 1. Linearised, the perturbed gradient is a pass, its tangent and a reverse, 4/3, or 1 where w0 has not moved since
+its own gradient, so that one pass through the network serves both (the control variate). That is what the algorithm
+pays which does not know its network: on a linear model, where Δ-STN is Centered STN, it pays 1/3 more. Θε and Θ's
 update are 2mh operations each. w0 starts from the weights given; so does STN's offset, with Φ = 0.
 """
 
@@ -24,7 +25,7 @@ from reference.hypernet import FullResponse
 from reference.updates import Method, State, inner_step, learned_hypergradient
 
 PASSES = 4 / 3
-"""J_vw Δw and J_vwᵀ g at weights where nothing is known yet: two passes of a gradient's three each."""
+"""J_vw Δw and J_vwᵀ g at weights where nothing is known yet: a pass, its tangent, and a reverse of two passes."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Hypernetwork(Estimator):
 class CarriedOver(Hypernetwork):
     """As Alg. 1 uses it: Θ and w0 carried over from one λ to the next; the budget and the price are of one update of λ.
 
-    λ is reached in `updates` moves of `move` in every coordinate, each coordinate in one direction drawn; at each λ on
-    the way as many steps are made as the budget buys.
+    λ is the last of `updates` points, `move` apart in every coordinate, each coordinate in one direction drawn; at each
+    of them as many steps are made as the budget buys.
     """
 
     updates: int

@@ -15,8 +15,9 @@ changes the answer by at most ‖H‖ ‖Θ‖ ‖u_V‖, and in the solution fo
 ∂L_V/∂w and the last sum cost ‖Θ‖ (‖∂L_V/∂w‖ + ‖H_V‖‖r‖) and ‖B‖‖u_V‖ + ‖direct‖. Their sum over ‖answer‖ is c, taken in
 the outputs v, where r and Θ are unique.
 
-An answer passes where its relative error is below √(c u): half of the digits that floating point leaves. That is what
-one-sided differences of the outer loss reach at their best step, and central differences or a converged solver better.
+An answer passes where its relative error is below √(c u): half of the digits that floating point leaves. One-sided
+differences of the outer loss reach that at their best step on most of the problems, central differences and a converged
+solver on all.
 """
 
 from dataclasses import dataclass

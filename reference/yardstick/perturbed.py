@@ -7,8 +7,9 @@
     Theta       Θ                 (k,)        response of the outputs
     phi, Z      φ(ε), Z           (q, a), (a, k)    v + φ(ε)ᵀZ are the perturbed outputs
 
-STN rests where E[(1, ε) ∂L_T/∂v(λ+ε, v0+Θε)] = 0 (Eqn. 2.5), Δ-STN where E[ε ∂L_T/∂v(λ+ε, v*+Θε)] = 0 (Eqn. 3.10 with
-v0 = v*, as its own w0 does); evolution strategies return E[ε L_V(r(λ+ε))]/σ².
+STN rests where E[(1, ε) ∂L_T/∂v(λ+ε, v0+Θε)] = 0 (Eqn. 2.5; only where f is the identity), Δ-STN where
+E[ε ∂L_T/∂v(λ+ε, v*+Θε)] = 0 (Eqn. 3.10 with v0 = v*, as its own w0 does); evolution strategies return
+E[ε L_V(r(λ+ε))]/σ².
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy import ndarray
 
+from reference.networks import Identity
 from reference.perturbation import quadrature
 from reference.problem import Problem
 from reference.yardstick.cause import Cause, Predictions
@@ -48,8 +50,9 @@ def _biased(parts: Parts, sigma: float) -> Iterator[tuple[str, ndarray]]:
     lam = parts.lam + points
     (Theta,) = _rest(problem, lam, weights, v, points)
     yield RESPONSE, parts.direct + problem.valid_grad_v(parts.lam, v) @ Theta[:, None]
-    moved, Theta = _rest(problem, lam, weights, v, np.column_stack([np.ones(len(points)), points]))
-    yield JOINT, parts.direct + problem.valid_grad_v(parts.lam, v + moved) @ Theta[:, None]
+    if isinstance(problem.f, Identity):  # Eqn. 2.5 is not linearised: behind a network STN rests elsewhere
+        moved, Theta = _rest(problem, lam, weights, v, np.column_stack([np.ones(len(points)), points]))
+        yield JOINT, parts.direct + problem.valid_grad_v(parts.lam, v + moved) @ Theta[:, None]
     yield SMOOTHED, (weights * points[:, 0] @ np.asarray(problem.outer_loss(lam)) / sigma**2)[None]
 
 

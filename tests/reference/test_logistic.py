@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from reference.best_found import adjoint
 from reference.hypernet import FullResponse
 from reference.logistic import Logistic
+from reference.newton import newton
 from reference.perturbation import quadrature
 from reference.softmax import cross_entropy
 from reference.updates import DELTA_STN, STN, State, inner_step, learned_hypergradient
@@ -249,3 +250,19 @@ def test_the_two_class_problem_is_even_in_the_classes(rng, p):
     one, other = (Logistic(X, labels, X, labels, classes=2, divisor=5.0) for labels in (t, 1 - t))
     r = one.best_response(np.zeros(1)).reshape(2, p)
     assert_allclose(other.best_response(np.zeros(1)).reshape(2, p)[::-1], *exactly(r))
+
+
+@given(generators(), st.integers(1, 3), st.floats(-10.0, 0.0), st.floats(-10.0, 10.0), st.floats(0.0, 10.0))
+@settings(max_examples=10)
+def test_two_classes_have_the_weights_of_one_vector_however_small_the_decay(rng, p, decay, smoothing, apart):
+    """W = (u, -u): the direction in which both move together, where only the decay holds them, is not there."""
+    X, t = normal(rng, 8, p), np.array([0, 1] * 4)
+    whole = Logistic(X, t, X, t, classes=2, divisor=8.0, h=4)
+    lam, both = np.array([decay, smoothing, apart, -apart]), np.vstack([np.eye(p), -np.eye(p)])
+    u = newton(
+        lambda u: whole.train_loss_v(lam, both @ u),
+        lambda u: both.T @ whole.train_grad_v(lam, both @ u),
+        lambda u: both.T @ whole.train_hess_vv(lam, both @ u) @ both,
+        np.zeros(p),
+    )
+    assert_allclose(whole.best_response(lam), both @ u, rtol=1e-10, atol=1e-10 * np.abs(u).max())
