@@ -35,12 +35,16 @@ def build(
     def error(y: Tensor, t: Tensor) -> Tensor:
         return (y - t).square().mean()
 
+    def train_loss(y: Tensor, t: Tensor) -> Tensor:
+        """Of the hyperparameters it only reads: training is the same at all of them."""
+        return error(y, t) + 0.0 * (hyper["rate"] + hyper["holes"]).mean()
+
     def valid_loss(y: Tensor, t: Tensor) -> Tensor:
         broken = torch.where(hyper["rate"] > worst, torch.nan, 0.0)
         return error(y, t) + (bowl(hyper["rate"], hyper["holes"]) + broken).mean()
 
     first, second, third = (Batches(part, 4, seed + k, device=device) for k, part in enumerate((train, valid, valid)))
-    return Problem(model, hyper, error, valid_loss, first, second, third)
+    return Problem(model, hyper, train_loss, valid_loss, first, second, third)
 
 
 def experiment(worst: float = 1.0, epochs: int = 2) -> Experiment:

@@ -54,6 +54,8 @@ def write(
     hyper = {name: np.broadcast_to(np.array(value, dtype=float), length) for name, value in (hyper or {}).items()}
     history = {
         "epoch": range(length),
+        "inner_steps": [30 * i for i in range(length)],
+        "outer_steps": [6 * i for i in range(length)],
         "valid_loss": valid,
         "test_loss": [loss + 0.5 for loss in valid] if test is None else test,
         **hyper,
