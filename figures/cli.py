@@ -91,7 +91,7 @@ def main() -> int:
         execute(jobs, options.jobs)
     if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
         writable(options.records, "--records")
-        structure.execute(measurements)
+        execute(measurements, options.jobs, structure.run)
     if estimates := unmeasured(names, options.records):
         writable(options.records, "--records")
         execute(estimates, options.jobs, laboratory.run)

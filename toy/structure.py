@@ -11,8 +11,7 @@ For each, Θᵀ∂L_V/∂w at w = r(λ) against the exact hypergradient g: ‖ĝ
 that agree; and `left`, Eqn. 3.10's excess over that of Θ = 0. Here w0 = r(λ) is held, so that nothing else is learned.
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy import ndarray
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from reference.hypernet import FullResponse
 from reference.many import ManyPenalties
@@ -73,14 +71,23 @@ class Job:
         }
 
     @property
-    def folder(self) -> Path:
-        """Where the record belongs."""
-        return self.root / EXPERIMENT / self.dataset.name / f"width-{self.width}" / f"seed-{self.seed}"
+    def seeds(self) -> tuple[int, ...]:
+        """The one."""
+        return (self.seed,)
+
+    @property
+    def title(self) -> str:
+        """For the progress bar."""
+        return f"{EXPERIMENT}, {self.dataset.name}, {self.width} features"
+
+    def folder(self, seed: int) -> Path:
+        """Where a seed's record belongs."""
+        return self.root / EXPERIMENT / self.dataset.name / f"width-{self.width}" / f"seed-{seed}"
 
     @property
     def done(self) -> bool:
         """Whether it is there."""
-        return records.is_finished(self.folder, self.settings())
+        return records.is_finished(self.folder(self.seed), self.settings())
 
 
 def pending(names: Iterable[str], root: Path) -> list[Job]:
@@ -89,23 +96,16 @@ def pending(names: Iterable[str], root: Path) -> list[Job]:
     return [job for job in jobs if not job.done]
 
 
-def execute(jobs: Sequence[Job]) -> None:
-    """Run jobs one after another, each some seconds long."""
-    with tqdm(jobs, unit="run", disable=not jobs or sys.stderr is None) as bar:
-        for job in bar:
-            bar.set_description(f"{EXPERIMENT}, {job.dataset.name}, {job.width} features")
-            run(job)
-
-
-def run(job: Job) -> None:
-    """Measure every number of groups that the width allows, and write the record."""
+def run(job: Job) -> str:
+    """Measure every number of groups that the width allows, write the record, and return the job's title."""
     data = random_features(split(job.dataset, job.seed), job.width, job.seed)
-    with threadpool_limits(1), records.Writer(job.folder, job.settings()) as writer:
+    with threadpool_limits(1), records.Writer(job.folder(job.seed), job.settings()) as writer:
         writer.facts |= records.provenance("numpy", "scipy", "scikit-learn")
         for h in GROUPS[job.width]:
             group = tuple(int(j) for j in np.arange(job.width) * h // job.width)
             problem = ManyPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
             writer.row(dict(measured(problem, job.trained, job.seed)))
+    return job.title
 
 
 def measured(problem: ManyPenalties, trained: bool, seed: int) -> Iterator[tuple[str, float]]:

@@ -5,6 +5,7 @@ from numpy.testing import assert_array_equal
 
 from figures import figb3
 from toy import records, structure
+from toy.runs import execute
 
 
 @pytest.fixture
@@ -12,7 +13,7 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
-    structure.execute(figb3.pending(tmp_path))
+    execute(figb3.pending(tmp_path), 1, structure.run)
     return list(records.find(tmp_path / structure.EXPERIMENT))
 
 

@@ -12,6 +12,7 @@ from reference.rank_one import OneUnit
 from toy import records, structure
 from toy.datasets import load
 from toy.features import random_features
+from toy.runs import execute
 from toy.split import split
 
 
@@ -73,12 +74,12 @@ def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
     jobs = structure.pending(["diabetes"], tmp_path / "a")
     assert [(job.width, job.trained) for job in jobs] == [(10, True), (200, False)]
-    structure.execute(jobs)
+    execute(jobs, 1, structure.run)
     assert structure.pending(["diabetes"], tmp_path / "a") == []
-    structure.execute(structure.pending(["diabetes"], tmp_path / "b"))
+    execute(structure.pending(["diabetes"], tmp_path / "b"), 1, structure.run)
     first, second = (sorted((tmp_path / name).rglob("history.csv")) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    trained, exact = (records.read(job.folder).history for job in jobs)
+    trained, exact = (records.read(job.folder(0)).history for job in jobs)
     assert trained["h"].tolist() == [1, 5]
     assert "full_error" in trained
     assert "full_error" not in exact
