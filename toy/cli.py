@@ -14,12 +14,11 @@ from toy import laboratory
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
-from toy.jobs import pending
+from toy.jobs import pending, unfinished
 from toy.logistic import labels
 from toy.logistic import runs as logistic_runs
 from toy.logistic.jobs import SIGMA, TUNED
 from toy.logistic.jobs import jobs as logistic_jobs
-from toy.logistic.jobs import pending as logistic_pending
 from toy.logistic.table import table
 from toy.runs import execute
 from toy.split import split
@@ -158,7 +157,7 @@ def logistic_main(arguments: list[str]) -> int:
     chosen = [method for name in options.method for method in methods(name)]
     out, seeds = writable(options.out), range(options.seeds)
     asked = logistic_jobs(data, options.tune, chosen, seeds, options.sigma, out)
-    execute(list(logistic_pending(asked)), options.jobs, logistic_runs.run)
+    execute(list(unfinished(asked)), options.jobs, logistic_runs.run)
     print(table(asked))
     return 0
 

@@ -60,12 +60,16 @@ def _response_columns(problem: ToyProblem, lam: ndarray, w: ndarray, Theta: ndar
     """Learned against exact Jacobian, in the outputs v, where the exact one is unique: J_vw Θ against dv*/dλ."""
     learned = problem.f.jvp(w, Theta[..., 0])
     exact = problem.best_output_jacobian(lam)[..., 0]
-    norms = np.linalg.norm(learned, axis=-1) * np.linalg.norm(exact, axis=-1)
-    cosine = np.divide(np.vecdot(learned, exact), norms, out=np.zeros(len(lam)), where=norms > 0)
     gap, size = np.linalg.norm(learned - exact, axis=-1), np.linalg.norm(exact, axis=-1)
     # Where nothing can be learnt from the features, r(λ) = 0 for every λ and so is its Jacobian.
     error = np.divide(gap, size, out=np.where(gap > 0, np.inf, 0.0), where=size > 0)
-    return {"theta_error": error, "theta_cosine": cosine}
+    return {"theta_error": error, "theta_cosine": cosine(learned, exact)}
+
+
+def cosine(a: ndarray, b: ndarray) -> ndarray:
+    """aᵀb/‖a‖‖b‖ along the last axis; 0 where one of them is 0."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.divide(np.vecdot(a, b), lengths, out=np.zeros(len(a)), where=lengths > 0)
 
 
 def _weights_columns(w: ndarray, Theta: ndarray) -> dict[str, ndarray]:

@@ -39,6 +39,11 @@ def near_identity(generator: np.random.Generator, m: int) -> np.ndarray:
     return np.concatenate([layers.reshape(-1), 0.1 * generator.standard_normal(m)])
 
 
+def batch_size(rows: int) -> int:
+    """H.1's, for a data set of `rows` rows."""
+    return 10 if rows < REGIME else 100
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One of the paper's toy experiments.
@@ -68,7 +73,7 @@ class Experiment:
 
     def batch(self, rows: int, n: int) -> int:
         """Rows of a mini-batch, for a data set of `rows` rows of which n are for training."""
-        return n if self.full_batch else min(n, 10 if rows < REGIME else 100)
+        return n if self.full_batch else min(n, batch_size(rows))
 
 
 def ridge(split: Split) -> Ridge:

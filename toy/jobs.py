@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from numpy import ndarray
 
 from reference.command import UserError
 from reference.updates import Method
@@ -29,6 +31,20 @@ class Task(Protocol):
     def title(self) -> str: ...
 
     def folder(self, seed: int) -> Path: ...
+
+
+J = TypeVar("J", bound=Task)
+
+
+@runtime_checkable
+class Arrays(Protocol):
+    """A data set."""
+
+    @property
+    def X(self) -> ndarray: ...
+
+    @property
+    def t(self) -> ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,7 @@ class Job:
         return " ".join(f"{self.experiment.name}, {self.dataset.name}, {self.method.name}".split())
 
 
-def digest(dataset: Dataset) -> str:
+def digest(dataset: Arrays) -> str:
     """What tells two data sets of one name apart."""
     return hashlib.sha256(dataset.X.tobytes() + dataset.t.tobytes()).hexdigest()[:16]
 
@@ -100,8 +116,17 @@ def pending(
     except ValueError as error:
         raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
     scale = experiment.sigma if sigma is None else sigma
-    for method in methods:
-        job = Job(experiment, dataset, method, tuple(seeds), value, scale, root)
-        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
+    yield from unfinished(Job(experiment, dataset, method, tuple(seeds), value, scale, root) for method in methods)
+
+
+def unfinished(jobs: Iterable[J]) -> Iterator[J]:
+    """Jobs without the seeds that have a finished record of the same settings; none where all have.
+
+    Args:
+        jobs: dataclasses that are tasks, and know the `settings` of a seed.
+    """
+    for job in jobs:
+        any_job: Any = job
+        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), any_job.settings(seed))]
         if missing:
-            yield replace(job, seeds=tuple(missing))
+            yield replace(any_job, seeds=tuple(missing))

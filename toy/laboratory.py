@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from reference.estimators.estimator import Estimator
 from toy import records
+from toy.jobs import unfinished
 from toy.lineup import RANK, estimators, hessian
 from toy.regimes import FULL, SMALL, Instance, Regime
 
@@ -58,11 +59,7 @@ class Job:
 
 def pending(size: str, names: Iterable[str], seeds: Iterable[int], root: Path) -> Iterator[Job]:
     """The jobs whose records are missing, one for each regime and seed."""
-    for name in names:
-        for seed in seeds:
-            job = Job(SIZES[size][name], size, (seed,), root)
-            if not records.is_finished(job.folder(seed), job.settings(seed)):
-                yield job
+    return unfinished(Job(SIZES[size][name], size, (seed,), root) for name in names for seed in seeds)
 
 
 def run(job: Job) -> str:

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -32,7 +32,7 @@ from toy.exact import exact_columns, exact_facts
 from toy.experiments import ToyProblem
 from toy.jobs import Job, Task
 from toy.split import split, stack
-from toy.train import train
+from toy.train import Schedule, train
 
 Trajectory = list[tuple[int, float, State]]
 """(outer updates, seconds since the start, state) of each kept step."""
@@ -135,18 +135,34 @@ def _minibatches(
 
 
 def _write(job: Job, seed: int, index: int, trajectory: Trajectory) -> None:
-    kept = [(update, seconds, _replicate(state, index)) for update, seconds, state in trajectory]
+    kept = [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
     states = [state for _, _, state in kept]
     sound = _sound(job, states)
-    outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
     exact, columns = _exact(job, seed, index, states[:sound])
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
-        writer.header(["update", "iteration", "seconds", *columns])
-        for step, (update, seconds, _) in enumerate(kept[:sound]):
-            iteration = job.experiment.schedule.iterations(update)
-            values = {name: float(column[step]) for name, column in columns.items()}
-            writer.row({"update": update, "iteration": iteration, "seconds": round(seconds, 3), **values})
+        write(writer, job.experiment.schedule, kept, sound, exact, columns)
+
+
+def write(
+    writer: records.Writer,
+    schedule: Schedule,
+    kept: Trajectory,
+    sound: int,
+    exact: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+) -> None:
+    """One replicate's record: its outcome, the exact facts, and a row for each kept step before it diverged.
+
+    Args:
+        sound: how many steps come before that.
+        columns: of these steps, (sound,) each.
+    """
+    outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
+    writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
+    writer.header(["update", "iteration", "seconds", *columns])
+    for step, (update, seconds, _) in enumerate(kept[:sound]):
+        place = {"update": update, "iteration": schedule.iterations(update), "seconds": round(seconds, 3)}
+        writer.row(place | {name: float(column[step]) for name, column in columns.items()})
 
 
 def _exact(job: Job, seed: int, index: int, states: list[State]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -159,7 +175,7 @@ def _exact(job: Job, seed: int, index: int, states: list[State]) -> tuple[dict[s
         problem = job.experiment.problem(split(job.dataset, seed))
         optimum = problem.optimum()
         # A replicate that diverged before the first kept step has columns all the same, of no rows.
-        start = _replicate(_start(job, problem.X.shape[-1]), index)
+        start = replicate(_start(job, problem.X.shape[-1]), index)
         shown = states or [replace(start, lam=optimum.lam_star)]
         columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
     except ValueError as error:  # a LinAlgError is one
@@ -168,7 +184,8 @@ def _exact(job: Job, seed: int, index: int, states: list[State]) -> tuple[dict[s
     return exact_facts(optimum, job.experiment), columns
 
 
-def _replicate(state: State, index: int) -> State:
+def replicate(state: State, index: int) -> State:
+    """One of the states along the leading axis."""
     response = state.response
     assert isinstance(response, FullResponse)
     return State(state.lam[index], state.sigma[index], state.w0[index], FullResponse(response.Theta[index]))

@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy import ndarray
-from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -19,6 +18,7 @@ from reference.many import ManyPenalties
 from reference.ridge import Ridge
 from toy.datasets import Dataset, load
 from toy.experiments import ridge
+from toy.logistic.labels import load as classified
 from toy.split import split
 
 Linear = Ridge | ManyPenalties
@@ -76,9 +76,8 @@ def _penalties(dataset: Dataset, seed: int) -> ManyPenalties:
 
 def digits(seed: int) -> CountedLogistic:
     """scikit-learn's digits, 8 x 8 pixels averaged to 4 x 4, and a column of ones: decay, smoothing, class weights."""
-    images, t = load_digits(return_X_y=True)
-    X = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
-    parts = train_test_split(X, t, test_size=0.2, random_state=seed)
+    data = classified("digits")
+    parts = train_test_split(data.X, data.t, test_size=0.2, random_state=seed)
     X, X_valid, t, t_valid = (np.asarray(part) for part in parts)
     scaler = StandardScaler().fit(X)
     X, X_valid = (np.column_stack([np.asarray(scaler.transform(one)), np.ones(len(one))]) for one in (X, X_valid))

@@ -20,6 +20,7 @@ from reference.optimum import Optimum
 from reference.updates import CENTERED_STN, DELTA_STN, STN, State
 from toy import records
 from toy.cli import logistic_main
+from toy.jobs import unfinished
 from toy.logistic import exact, jobs, labels, runs
 from toy.logistic.table import row
 
@@ -140,7 +141,7 @@ def test_lam_star_is_searched_for_once_for_all_methods(monkeypatch):
 
 def test_a_run_is_repeatable_alone_or_beside_others(short, tmp_path):
     for name, seeds in (("together", [0, 1]), ("alone", [1])):
-        for job in jobs.pending(asked(tmp_path / name, seeds=seeds)):
+        for job in unfinished(asked(tmp_path / name, seeds=seeds)):
             runs.run(job)
     (one,) = asked(tmp_path / "together", seeds=[1])
     (other,) = asked(tmp_path / "alone", seeds=[1])
@@ -151,8 +152,8 @@ def test_a_run_is_repeatable_alone_or_beside_others(short, tmp_path):
             assert_array_equal(values, second.history[column])
     assert first.history["update"].tolist() == [0, 2, 4]
     assert first.history["iteration"].tolist() == [3, 7, 11]
-    assert list(jobs.pending(asked(tmp_path / "alone", seeds=[1]))) == []
-    assert [job.seeds for job in jobs.pending(asked(tmp_path / "alone", seeds=[0, 1]))] == [(0,)]
+    assert list(unfinished(asked(tmp_path / "alone", seeds=[1]))) == []
+    assert [job.seeds for job in unfinished(asked(tmp_path / "alone", seeds=[0, 1]))] == [(0,)]
 
 
 def test_on_softmax_regression_linearising_changes_nothing(short, tmp_path):

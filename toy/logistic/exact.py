@@ -25,6 +25,7 @@ from reference.hypernet import FullResponse
 from reference.logistic import Logistic
 from reference.optimum import Optimum
 from reference.updates import Method, State, learned_hypergradient
+from toy.exact import cosine
 from toy.logistic.labels import load, problem
 
 
@@ -65,10 +66,5 @@ def columns(problem: Logistic, method: Method, states: list[State], found: Optim
         "weights_loss": np.asarray(problem.valid_loss(lam, w)),
         "theta_error": np.linalg.norm(Theta - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2)),
         "hypergradient_error": np.linalg.norm(learned - g, axis=1) / np.linalg.norm(g, axis=1),
-        "hypergradient_cosine": _cosine(learned, g),
+        "hypergradient_cosine": cosine(learned, g),
     }
-
-
-def _cosine(a: ndarray, b: ndarray) -> ndarray:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.divide(np.vecdot(a, b), lengths, out=np.zeros(len(a)), where=lengths > 0)

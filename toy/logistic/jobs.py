@@ -1,4 +1,4 @@
-"""What a run is: data, what is tuned, a method and a seed; where λ starts, and which runs are missing.
+"""What a run is: data, what is tuned, a method and a seed; and where λ starts.
 
 name     symbol   shape   meaning
 tuned    -        -       "decay" (h = 1), "smoothing" (h = 2: the decay, too) or "weights" (h = 2 + c: all)
@@ -6,9 +6,8 @@ start    λ        (h,)    log decay, logit of the smoothing, logs of the class 
 seeds    -        (R,)    replicates that run together along a leading axis
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from numpy import ndarray
 from scipy.special import logit
 
 from reference.updates import Method
-from toy import records
-from toy.experiments import REGIME
+from toy.experiments import batch_size
+from toy.jobs import digest
 from toy.logistic.labels import Labelled
 from toy.train import Schedule
 
@@ -71,16 +70,15 @@ class Job:
     @property
     def batch(self) -> int:
         """Rows of a mini-batch, by H.1's rule."""
-        return 10 if len(self.data.X) < REGIME else 100
+        return batch_size(len(self.data.X))
 
     def settings(self, seed: int) -> dict[str, Any]:
         """Everything that a run's numbers depend on."""
         rows, inputs = self.data.X.shape
-        digest = hashlib.sha256(self.data.X.tobytes() + self.data.t.tobytes()).hexdigest()[:16]
         return {
             "experiment": EXPERIMENT,
             "tuned": self.tuned,
-            "data": {"name": self.data.name, "rows": rows, "inputs": inputs, "digest": digest},
+            "data": {"name": self.data.name, "rows": rows, "inputs": inputs, "digest": digest(self.data)},
             "method": asdict(self.method),
             "seed": seed,
             "start": start(self.h).tolist(),
@@ -105,11 +103,3 @@ def jobs(
 ) -> list[Job]:
     """A job for each data set and method, whether it has records or not."""
     return [Job(one, tuned, method, tuple(seeds), sigma, root) for one in data for method in methods]
-
-
-def pending(asked: Iterable[Job]) -> Iterator[Job]:
-    """The same without the seeds that have a finished record of the same settings."""
-    for job in asked:
-        missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), job.settings(seed))]
-        if missing:
-            yield replace(job, seeds=tuple(missing))

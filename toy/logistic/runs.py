@@ -18,13 +18,11 @@ from toy.draws import normals, row_batches, streams
 from toy.logistic.exact import columns, facts, optimum
 from toy.logistic.jobs import SCHEDULE, Job, start
 from toy.logistic.labels import problem, stack
+from toy.runs import Trajectory, replicate, write
 from toy.train import train
 
 REACH = 15.0
 """A λ further from 0 has diverged: e^15 times too large a weight leaves no best response to compare with."""
-
-Trajectory = list[tuple[int, float, State]]
-"""(outer updates, seconds since the start, state) of each kept step."""
 
 
 def run(job: Job) -> str:
@@ -33,7 +31,7 @@ def run(job: Job) -> str:
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         trajectory = list(_train(job))
         for index, seed in enumerate(job.seeds):
-            kept = [(update, seconds, _replicate(state, index)) for update, seconds, state in trajectory]
+            kept = [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
             _write(job, seed, kept)
     return job.title
 
@@ -55,13 +53,7 @@ def _write(job: Job, seed: int, kept: Trajectory) -> None:
     sound = next((step for step, (_, _, state) in enumerate(kept) if not _sound(state)), len(kept))
     history = _history(job, seed, [state for _, _, state in kept[:sound]])
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
-        provenance = records.provenance("numpy", "scipy", "scikit-learn")
-        writer.facts |= {"outcome": outcome, "exact": facts(found), **provenance}
-        writer.header(["update", "iteration", "seconds", *history])
-        for step, (update, seconds, _) in enumerate(kept[:sound]):
-            place = {"update": update, "iteration": SCHEDULE.iterations(update), "seconds": round(seconds, 3)}
-            writer.row(place | {name: float(column[step]) for name, column in history.items()})
+        write(writer, SCHEDULE, kept, sound, facts(found), history)
 
 
 def _history(job: Job, seed: int, states: list[State]) -> dict[str, np.ndarray]:
@@ -76,12 +68,6 @@ def _history(job: Job, seed: int, states: list[State]) -> dict[str, np.ndarray]:
         return columns(problem(job.data, seed, job.h), job.method, states, optimum(job.data.name, seed, job.h))
     except ValueError as error:
         raise UserError(f"{job.title}, seed {seed}: no exact answer ({error}); choose another --sigma") from error
-
-
-def _replicate(state: State, index: int) -> State:
-    assert isinstance(state.response, FullResponse)
-    response = FullResponse(state.response.Theta[index])
-    return State(state.lam[index], state.sigma[index], state.w0[index], response)
 
 
 def _sound(state: State) -> bool:
