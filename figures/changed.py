@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from figures.trained import PRESETS
+from figures.trained import PRESETS, best
 from reference.updates import BEYOND, DELTA_STN, STN
 from toy.records import Record
 
-LABELS = {method.slug: method.name.replace("with control variate", "CV") for method in (STN, DELTA_STN, *BEYOND)}
+METHODS = (STN, DELTA_STN, *BEYOND)
+LABELS = {method.slug: method.short for method in METHODS}
 PLAIN, OUTER = 3, 4
-INNER = {
-    method.slug: 6 if method == STN else 10 if method.control_variate else 8 for method in (STN, DELTA_STN, *BEYOND)
-}
+INNER = {method.slug: 6 if method == STN else 10 if method.control_variate else 8 for method in METHODS}
 """F in a step, by method."""
 CHANGES = ("sigma", "sigma_end", "theta_rate", "theta_momentum", "warm_up", "rows", "epochs")
 
@@ -98,9 +97,7 @@ def price(record: Record) -> np.ndarray:
 
 def best_by(record: Record, limit: float) -> tuple[float, float]:
     """Validation and test loss where validation is lowest among the rows that cost no more than the limit."""
-    loss = np.where(price(record) <= limit, record.history["valid_loss"], np.inf)
-    place = int(np.argmin(np.where(np.isnan(loss), np.inf, loss)))
-    return float(record.history["valid_loss"][place]), float(record.history["test_loss"][place])
+    return best(record, among=price(record) <= limit)
 
 
 def rates(record: Record) -> np.ndarray:

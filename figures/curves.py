@@ -23,23 +23,34 @@ EARLY = 0.2
 
 def draw_best(axes: Axes, records: Sequence[Record], methods: Sequence[str], x: str) -> None:
     """The best validation loss so far against a column of the history."""
+    found = {name: [so_far(record, x) for record in replicas(records, name)] for name in methods}
     # Searches and methods are compared at any time, where what counts is the best that was there by then.
     drawstyle = "default" if x == "epoch" else "steps-post"
-    drawn, ends = [], []
-    for name in methods:
-        if curves := [so_far(record, x) for record in replicas(records, name)]:
-            for curve in curves:
-                look: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.45, "color": style.LINES[name]["color"]}
-                axes.plot(*curve, drawstyle=drawstyle, gid=f"{name}: seed", **look)
-            ends += [y[-1] for _, y in curves]
-            drawn.append(mean(curves))
-            axes.plot(*drawn[-1], drawstyle=drawstyle, gid=f"{name}: mean", linewidth=WIDTH, **style.LINES[name])
-    zoom(axes, drawn, min(ends))
+    draw_groups(axes, {name: some for name, some in found.items() if some}, style.LINES, drawstyle)
+
+
+def draw_groups(
+    axes: Axes,
+    groups: Mapping[str, Sequence[Curve]],
+    lines: Mapping[str, Mapping[str, Any]],
+    drawstyle: str = "default",
+) -> None:
+    """Losses: a thin line for each curve of a group, a thick one for their mean."""
+    drawn = {name: mean(some) for name, some in groups.items()}
+    for name, some in groups.items():
+        draw_seeds(axes, name, some, lines[name]["color"], drawstyle)
+        axes.plot(*drawn[name], drawstyle=drawstyle, gid=f"{name}: mean", linewidth=WIDTH, **lines[name])
+    _zoom(axes, list(drawn.values()), min(y[-1] for some in groups.values() for _, y in some))
     loss_axis(axes)
 
 
-def zoom(axes: Axes, curves: Sequence[Curve], low: float) -> None:
-    """Limits from `low` to the highest curve after the early part, with a margin."""
+def draw_seeds(axes: Axes, name: str, some: Sequence[Curve], color: str, drawstyle: str = "default") -> None:
+    """A thin line for each."""
+    for curve in some:
+        axes.plot(*curve, drawstyle=drawstyle, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=color)
+
+
+def _zoom(axes: Axes, curves: Sequence[Curve], low: float) -> None:
     last = max(x[-1] for x, _ in curves)
     high = max(y[max(0, int(np.searchsorted(x, EARLY * last, side="right")) - 1)] for x, y in curves)
     margin = (high / low) ** 0.06 if high > low else 1.02

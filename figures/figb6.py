@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from figures import curves, style
 from figures.changed import by_setting, price, rates
 from figures.fig05 import TITLES
-from figures.trained import mean, setting_of
+from figures.trained import setting_of, so_far
 from toy.records import Record
 
 NEEDS = ("mnist-mlp", "fmnist-cnn")
@@ -73,26 +73,15 @@ def draw(records: Sequence[Record]) -> Figure:
 
 def draw_best(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
     """The lowest validation loss so far, against the price."""
-    drawn, ends = [], []
-    for name, runs in labels.items():
-        each = [(price(one), np.fmin.accumulate(one.history["valid_loss"])) for one in runs]
-        for curve in each:
-            axes.plot(*curve, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=LINES[name]["color"])
-        ends += [y[-1] for _, y in each]
-        drawn.append(mean(each))
-        axes.plot(*drawn[-1], gid=f"{name}: mean", linewidth=curves.WIDTH, **LINES[name])
-    curves.zoom(axes, drawn, min(ends))
-    curves.loss_axis(axes)
+    groups = {name: [(price(one), so_far(one, "epoch")[1]) for one in runs] for name, runs in labels.items()}
+    curves.draw_groups(axes, groups, LINES)
 
 
 def draw_rates(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
     """The lowest of the drop rates, against epochs."""
     for name, runs in labels.items():
-        lowest = [rates(one).min(axis=1) for one in runs]
-        for one, low in zip(runs, lowest, strict=True):
-            axes.plot(
-                one.history["epoch"], low, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=LINES[name]["color"]
-            )
-        middle = np.median(lowest, axis=0)
-        axes.plot(runs[0].history["epoch"], middle, gid=f"{name}: median", linewidth=curves.WIDTH, **LINES[name])
+        some = [(one.history["epoch"], rates(one).min(axis=1)) for one in runs]
+        curves.draw_seeds(axes, name, some, LINES[name]["color"])
+        middle = np.median([low for _, low in some], axis=0)
+        axes.plot(some[0][0], middle, gid=f"{name}: median", linewidth=curves.WIDTH, **LINES[name])
     axes.set(yscale="log", xlim=(0, max(one.history["epoch"][-1] for runs in labels.values() for one in runs)))

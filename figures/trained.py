@@ -71,15 +71,16 @@ def replicas(records: Iterable[Record], name: str) -> list[Record]:
     return sorted((one for one in records if method(one) == name), key=lambda one: one.settings["seed"])
 
 
-def at_best(record: Record, column: str) -> float:
-    """A column's value where the validation loss is lowest."""
+def at_best(record: Record, column: str, among: np.ndarray | None = None) -> float:
+    """A column's value where the validation loss is lowest, among all rows or those that a mask (K,) picks."""
     loss = record.history["valid_loss"]
-    return float(record.history[column][np.argmin(np.where(np.isnan(loss), np.inf, loss))])
+    left_out = np.isnan(loss) | (False if among is None else ~among)
+    return float(record.history[column][np.argmin(np.where(left_out, np.inf, loss))])
 
 
-def best(record: Record, score: str = "loss") -> tuple[float, float]:
+def best(record: Record, score: str = "loss", among: np.ndarray | None = None) -> tuple[float, float]:
     """Validation and test where the validation loss is lowest."""
-    return at_best(record, f"valid_{score}"), at_best(record, f"test_{score}")
+    return at_best(record, f"valid_{score}", among), at_best(record, f"test_{score}", among)
 
 
 def so_far(record: Record, x: str) -> Curve:

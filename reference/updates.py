@@ -50,10 +50,14 @@ class Method:
             raise ValueError("column j's curvature is σ_j² times G_w in the centred form only: it needs `centred`")
 
     @property
+    def short(self) -> str:
+        """The name where there is little room, as `Δ-STN CV`."""
+        return self.name.replace("with control variate", "CV")
+
+    @property
     def slug(self) -> str:
         """The name on a command line and in paths, as `delta-stn` or `delta-stn-cv`."""
-        plain = self.name.replace("Δ", "delta").replace("with control variate", "CV").replace(",", "")
-        return plain.replace(" ", "-").lower()
+        return self.short.replace("Δ", "delta").replace(",", "").replace(" ", "-").lower()
 
 
 STN = Method("STN", centred=False, unperturbed=False, linearised=False)

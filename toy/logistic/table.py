@@ -23,7 +23,7 @@ def table(jobs: Iterable[Job]) -> str:
 
 def row(job: Job, records: Sequence[Record]) -> tuple[str, ...]:
     """The cells of a job whose records these are."""
-    method = job.method.name if job.sigma == SIGMA else f"{job.method.name}, σ = {job.sigma:g}"
+    method = job.method.short if job.sigma == SIGMA else f"{job.method.short}, σ = {job.sigma:g}"
     sound = [record.history for record in records if record.facts["outcome"] == "finished"]
     lost = [np.inf] * (len(records) - len(sound))
     first = [record.history["excess"][0] for record in records if "excess" in record.history]
