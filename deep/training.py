@@ -1,13 +1,13 @@
 """A whole run in one call, and its record."""
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from deep import checkpoint
+from deep.arguments import refuse_count
 from deep.batches import Batches
 from deep.evaluation import Metric
 from deep.parallel import rank
@@ -50,9 +50,8 @@ def fit(
         UserError: what `Run` raises, counts of epochs that are no whole numbers from 0, a finished record in `out`
             (of whatever settings), or a loss that is not finite.
     """
-    for name, count in (("epochs", epochs), ("warm_up", 0 if warm_up is None else warm_up)):
-        if not isinstance(count, Integral) or count < 0:
-            raise UserError(f"{name}={count!r} is not a whole number of epochs from 0")
+    refuse_count("epochs", epochs, "epochs")
+    refuse_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
     device = tuner.hyper.lam.device
     batches = Batches(train, batch_size, seed, device=device)
     if warm_up is not None:

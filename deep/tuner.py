@@ -8,13 +8,11 @@ tau        τ                  weight of the entropy (Eqn. 2.7)
 T_train    T_train, T_valid   inner steps, and how many outer steps follow them
 """
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, RMSprop
 
 from deep import diagnosis, updates
+from deep.arguments import refuse_kinds, refuse_numbers, refuse_without_differential
 from deep.batches import examples
 from deep.checkpoint import own_buffers, refuse_another, set_own_buffers
 from deep.contexts import evaluating
@@ -31,7 +30,7 @@ from deep.hyperparameters import Hyperparameters
 from deep.parallel import Share, added, anywhere, follow_first, gathered, rank, refuse_strangers
 from deep.updates import Evaluation, Objective
 from reference.command import InputWarning, UserError
-from reference.updates import DELTA_STN, METHODS, Method
+from reference.updates import DELTA_STN, Method
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 Loss = Callable[[Any, Any], Tensor]
@@ -92,8 +91,8 @@ class Tuner:
         without_response: Iterable[str] = (),
         seed: int = 0,
     ) -> None:
-        _refuse_kinds(hyper, method)
-        _refuse_numbers(T_train, T_valid, warm_up, tau, clip)
+        refuse_kinds(hyper, method)
+        refuse_numbers(T_train, T_valid, warm_up, tau, clip)
         if eps_per not in ("example", "batch"):
             raise UserError(f"eps_per={eps_per!r} is neither 'example' nor 'batch'")
         refuse_strangers()
@@ -105,7 +104,7 @@ class Tuner:
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
         if method is not None and method.control_variate:
-            _refuse_without_differential(self.net)
+            refuse_without_differential(self.net)
         self._join()
         forward = predict or model
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
@@ -138,14 +137,19 @@ class Tuner:
             UserError: the loss is not finite, or the model is detached.
         """
         n = self._begin(x)
+        seen = self._train(x, t, n) if self._watched else self._first(x, t, n)
+        self.inner_steps += 1
+        return seen
+
+    def _first(self, x: Any, t: Any, n: int) -> Evaluation:
+        """The first step, watched for what nobody reads."""
         with self.hyper.unread() as unread:
             seen = self._train(x, t, n)
-        if unread and not self._watched and rank() == 0:
+        if unread and rank() == 0:
             which = f"nothing has read {', '.join(map(repr, sorted(unread)))} in the first training step"
             way = "read it by name, hyper[name], in the loss or in a transform of the inputs, or do not declare it"
-            warnings.warn(f"{which}: {way}", InputWarning, stacklevel=2)
+            warnings.warn(f"{which}: {way}", InputWarning, stacklevel=3)
         self._watched = True
-        self.inner_steps += 1
         return seen
 
     def _train(self, x: Any, t: Any, n: int) -> Evaluation:
@@ -305,35 +309,6 @@ class Tuner:
             raise diagnosis.NotFinite(
                 elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps)
             )
-
-
-def _refuse_kinds(hyper: object, method: object) -> None:
-    if not isinstance(hyper, Hyperparameters):
-        raise UserError(
-            f"hyper is a {type(hyper).__name__}; give Hyperparameters([...]), such as of dropout_rates(model)"
-        )
-    if method is not None and not isinstance(method, Method):
-        names = ", ".join(one.name for one in METHODS)
-        what = f"method={method!r} is no method"
-        raise UserError(f"{what}; give one of reference.updates, such as DELTA_STN ({names}), or None for a plain run")
-
-
-def _refuse_numbers(T_train: int, T_valid: int, warm_up: int, tau: float, clip: float | None) -> None:
-    if T_train < 1 or T_valid < 0:
-        raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
-    if not isinstance(warm_up, Integral) or warm_up < 0:
-        raise UserError(f"warm_up={warm_up!r} is not a whole number of inner steps from 0")
-    if not math.isfinite(tau):
-        raise UserError(f"tau={tau!r} is not a finite number")
-    if clip is not None and not clip > 0:
-        raise UserError(f"clip={clip!r} is not a norm above zero; leave it out for no clipping")
-
-
-def _refuse_without_differential(net: Hypernetwork) -> None:
-    for name, branch in net.named():
-        if not branch.has_differential():
-            what = f"layer {name!r}: {type(branch).__name__} has a forward of its own without a differential pass"
-            raise UserError(f"{what}; leave it without a response (without_response), or choose no control variate")
 
 
 def _shapes(module: nn.Module) -> dict[str, Any]:

@@ -43,12 +43,13 @@ def cross_entropy_hessian(
     """
     p, (c, m_in) = softmax(_logits(X, Q, w), axis=-1), (Q.shape[-1], X.shape[-1])
     root = np.sqrt(np.sum(Q, axis=-1, keepdims=True))  # of a row's weight, into X
-    Z = p[..., :, None] * (root * X)[..., :, None, :]
+    rows = root * X
+    Z = p[..., :, None] * rows[..., :, None, :]
     Z = Z.reshape(*Z.shape[:-2], c * m_in)
     H = -(Z.mT @ Z)
     for k in range(c):
         block = slice(k * m_in, (k + 1) * m_in)
-        H[..., block, block] += (root * X).mT @ Z[..., block]
+        H[..., block, block] += rows.mT @ Z[..., block]
     return H / X.shape[-2]
 
 

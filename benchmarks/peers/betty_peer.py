@@ -7,20 +7,9 @@ from betty.configs import Config, EngineConfig  # pyright: ignore[reportMissingI
 from betty.engine import Engine  # pyright: ignore[reportMissingImports]
 from betty.problems import ImplicitProblem  # pyright: ignore[reportMissingImports]
 from numpy import ndarray
-from torch import nn
 
+from benchmarks.peers.torch_vector import Vector
 from deep.yardstick import torch_problem
-
-
-class Vector(nn.Module):
-    """A module that holds a vector and returns it."""
-
-    def __init__(self, value: torch.Tensor) -> None:
-        super().__init__()
-        self.value = nn.Parameter(value.clone())
-
-    def forward(self) -> torch.Tensor:
-        return self.value
 
 
 def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:

@@ -6,20 +6,9 @@ from typing import Any
 import boat_torch  # pyright: ignore[reportMissingImports]
 import torch
 from numpy import ndarray
-from torch import nn
 
+from benchmarks.peers.torch_vector import Vector
 from deep.yardstick import torch_problem
-
-
-class Vector(nn.Module):
-    """A module that holds a vector and returns it."""
-
-    def __init__(self, value: torch.Tensor) -> None:
-        super().__init__()
-        self.value = nn.Parameter(value.clone())
-
-    def forward(self) -> torch.Tensor:
-        return self.value
 
 
 def lower(feed: Any, outer: Any, inner: Any, **given: Any) -> torch.Tensor:

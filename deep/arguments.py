@@ -1,0 +1,49 @@
+"""What a `Tuner`, and `fit`, may be given: of the right kind, and numbers that mean something.
+
+Raises UserError wherever it refuses.
+"""
+
+import math
+from numbers import Integral
+
+from deep.hypernet import Hypernetwork
+from deep.hyperparameters import Hyperparameters
+from reference.command import UserError
+from reference.updates import METHODS, Method
+
+
+def refuse_kinds(hyper: object, method: object) -> None:
+    """A list where Hyperparameters belong, or a method by its name alone."""
+    if not isinstance(hyper, Hyperparameters):
+        raise UserError(
+            f"hyper is a {type(hyper).__name__}; give Hyperparameters([...]), such as of dropout_rates(model)"
+        )
+    if method is not None and not isinstance(method, Method):
+        names = ", ".join(one.name for one in METHODS)
+        what = f"method={method!r} is no method"
+        raise UserError(f"{what}; give one of reference.updates, such as DELTA_STN ({names}), or None for a plain run")
+
+
+def refuse_numbers(T_train: int, T_valid: int, warm_up: int, tau: float, clip: float | None) -> None:
+    """Out of range, or not finite."""
+    if T_train < 1 or T_valid < 0:
+        raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
+    refuse_count("warm_up", warm_up, "inner steps")
+    if not math.isfinite(tau):
+        raise UserError(f"tau={tau!r} is not a finite number")
+    if clip is not None and not clip > 0:
+        raise UserError(f"clip={clip!r} is not a norm above zero; leave it out for no clipping")
+
+
+def refuse_count(name: str, count: int, what: str) -> None:
+    """Fractions, and numbers below zero."""
+    if not isinstance(count, Integral) or count < 0:
+        raise UserError(f"{name}={count!r} is not a whole number of {what} from 0")
+
+
+def refuse_without_differential(net: Hypernetwork) -> None:
+    """Layers that the control variate cannot pass through."""
+    for name, branch in net.named():
+        if not branch.has_differential():
+            what = f"layer {name!r}: {type(branch).__name__} has a forward of its own without a differential pass"
+            raise UserError(f"{what}; leave it without a response (without_response), or choose no control variate")
