@@ -7,9 +7,8 @@ left out, or refused if it was asked for.
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from figures import archive, style
 from figures.archive import gather, is_committed
@@ -23,7 +22,7 @@ from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import Job, pending
 from toy.records import Record, find
-from toy.runs import execute
+from toy.runs import completed, execute
 
 SEEDS = range(5)
 LABORATORY_SEEDS = range(1)
@@ -96,7 +95,7 @@ def main() -> int:
         writable(options.records, "--records")
         execute(estimates, options.jobs, laboratory.run)
     records = gathered([name for name in names if name not in RECORDED], options.records) | shown
-    drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format)
+    drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format, options.jobs)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
     fresh = [file for made in drawn.values() for file in made if file not in committed]
     for where, some in ((options.records, fresh), (f"committed records in {archive.COMMITTED}", committed)):
@@ -111,14 +110,20 @@ def _recorded(names: Sequence[str]) -> list[str]:
     return [name for name in names if name in RECORDED]
 
 
-def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str) -> dict[str, list[str]]:
-    """Draw figures one after another; returns the names of each one's files."""
+def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str, processes: int) -> dict[str, list[str]]:
+    """Draw figures side by side; returns the names of each one's files."""
     drawn = {}
-    with tqdm(records, unit="figure") as bar:
-        for name in bar:
-            bar.set_description(f"drawing {name}")
-            content = files(name, records[name], kind)
+    work = partial(_content, kind=kind)
+    with completed(work, list(records.items()), processes, unit="figure", doing="drawing") as contents:
+        for name, content in contents:
             for file, data in content.items():
                 style.write(out / file, data)
             drawn[name] = list(content)
-    return drawn
+            contents.set_description(f"drawn: {name}")
+    return {name: drawn[name] for name in records}
+
+
+def _content(figure: tuple[str, Sequence[Record]], kind: str) -> tuple[str, dict[str, bytes]]:
+    """A figure's name, and its files."""
+    name, records = figure
+    return name, files(name, records, kind)

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -34,6 +34,9 @@ from toy.jobs import Job, Task
 from toy.split import split, stack
 from toy.train import Schedule, train
 
+In = TypeVar("In")
+Out = TypeVar("Out")
+
 Trajectory = list[tuple[int, float, State]]
 """(outer updates, seconds since the start, state) of each kept step."""
 
@@ -47,37 +50,50 @@ def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
-    titles, silent = _completed(jobs, processes, work or run), not jobs or sys.stderr is None
     try:
-        with warnings.catch_warnings(), closing(titles):
-            # Of the tasks that it cancels after an error or Ctrl-C.
-            warnings.filterwarnings("ignore", module="joblib")
-            with tqdm(titles, total=len(jobs), unit="run", desc="running experiments", disable=silent) as bar:
-                for title in bar:
-                    bar.set_description(f"done: {title}")
-    except BaseException as error:
+        with completed(work or run, jobs, processes, unit="run", doing="running experiments") as titles:
+            for title in titles:
+                titles.set_description(f"done: {title}")
+    except BaseException:
         for folder in (job.folder(seed) for job in jobs for seed in job.seeds):
             records.discard_parts(folder)
-        if isinstance(error, BrokenProcessPool):
-            raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
         raise
 
 
-def _completed(jobs: Sequence[Task], processes: int, work: Callable[[Any], str]) -> Generator[Any, None, None]:
-    """The titles of jobs as they are done."""
-    # No more processes than jobs: each takes a second to start.
-    count = max(1, min(effective_n_jobs(processes), len(jobs)))
-    tasks = (delayed(work)(job) for job in jobs)
+@contextmanager
+def completed(
+    work: Callable[[In], Out], tasks: Sequence[In], processes: int, *, unit: str, doing: str
+) -> Iterator["tqdm[Out]"]:
+    """A progress bar over what `work` returns for each task, as they are done; leaving it gives up the rest.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    results, silent = _results(work, tasks, processes), not tasks or sys.stderr is None
+    try:
+        with warnings.catch_warnings(), closing(results):
+            # Of the tasks that it cancels after an error or Ctrl-C.
+            warnings.filterwarnings("ignore", module="joblib")
+            with tqdm(results, total=len(tasks), unit=unit, desc=doing, disable=silent) as bar:
+                yield bar
+    except BrokenProcessPool:
+        raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
+
+
+def _results(work: Callable[[In], Out], tasks: Sequence[In], processes: int) -> Generator[Out, None, None]:
+    # No more processes than tasks: each takes a second to start.
+    count = max(1, min(effective_n_jobs(processes), len(tasks)))
+    calls: Any = (delayed(work)(task) for task in tasks)
     try:
         parallel = Parallel(n_jobs=count, return_as="generator_unordered")
     except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once
-        yield from Parallel(n_jobs=count)(tasks)
+        yield from cast(list[Out], Parallel(n_jobs=count)(calls))
         return
     with parallel:
         if count > 1:
             resource_tracker.ensure_running()  # of Python's own processes: as it starts it lets interrupts through
         with _interrupts_held():
-            results = parallel(tasks)
+            results = cast(Generator[Out, None, None], parallel(calls))
         yield from results
 
 

@@ -16,8 +16,8 @@ changes the answer by at most ‖H‖ ‖Θ‖ ‖u_V‖, and in the solution fo
 the outputs v, where r and Θ are unique.
 
 An answer passes where its relative error is below √(c u): half of the digits that floating point leaves. One-sided
-differences of the outer loss reach that at their best step on most of the problems, central differences and a converged
-solver on all.
+differences of the outer loss reach that at their best step on most of the problems, central differences (with a step of
+1e-4, ten times and more below it) and a converged solver on all.
 """
 
 from dataclasses import dataclass

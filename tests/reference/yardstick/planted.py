@@ -298,7 +298,7 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
     ),
     "cg 2": (with_solver(cg(2)), "early stop", "conjugate gradient stopped early: after 2 steps"),
     "cg 5": (with_solver(cg(5)), "early stop", "conjugate gradient stopped early: after 5 steps"),
-    "cg 20": (with_solver(cg(20)), "early stop", "conjugate gradient stopped early"),
+    "cg 10": (with_solver(cg(10)), "early stop", "conjugate gradient stopped early: after 10 steps"),
     "stale cg 5": (
         with_solver(cg(5, stale=True)),
         "early stop",
@@ -383,6 +383,6 @@ RIGHT: dict[str, Callable[[Any, ndarray], Any]] = {
     ),
     "least squares": with_solver(least_squares),
     "long conjugate gradient": with_solver(cg(2000)),
-    "central differences": differences(1e-5, 2),
+    "central differences": differences(1e-4, 2),
     "a list": lambda problem, lam: problem.hypergradient(lam).tolist(),
 }

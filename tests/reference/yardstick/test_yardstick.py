@@ -9,7 +9,9 @@ import pytest
 
 from reference.yardstick import Report, measure
 from reference.yardstick.cause import KINDS
-from tests.reference.yardstick.planted import PLANTED, RIGHT
+from reference.yardstick.diagnosis import STOPPED
+from reference.yardstick.solvers import CG
+from tests.reference.yardstick.planted import PLANTED, RIGHT, cg, with_solver
 
 
 @cache
@@ -42,6 +44,14 @@ def test_every_failure_of_one_mistake_has_that_cause(name: str):
     words = PLANTED[name][2]
     found = {str(result.cause).removesuffix(", which diverges") for result in report_of(name).failures}
     assert found == {words.removesuffix(", which diverges")}
+
+
+def test_conjugate_gradient_whose_iterates_are_rounding_errors_is_still_an_early_stop():
+    # From some fifteen steps on the order of additions, and so the processor, decides where it is at condition 1e8.
+    cause = measure(with_solver(cg(20))).cause
+    assert cause is not None
+    assert cause.kind == "early stop"
+    assert cause.words in (CG.words, STOPPED.words)
 
 
 def test_two_mistakes_on_different_problems_are_both_named():
