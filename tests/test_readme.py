@@ -91,9 +91,12 @@ def test_the_main_job_draws_every_figure_and_gives_the_results_shown(tmp_path: P
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)
 
 
-@pytest.mark.parametrize("name", ["table01", "table03", "table04", "tableb6"])
-def test_the_deep_tables_are_those_of_the_committed_records(name: str, tmp_path: Path) -> None:
-    shown = (ROOT / "deep" / "README.md").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("deep", "table01"), ("deep", "table03"), ("deep", "table04"), ("deep", "tableb6"), ("benchmarks", "tableb5")],
+)
+def test_tables_are_those_of_the_committed_records(folder: str, name: str, tmp_path: Path) -> None:
+    shown = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()
     records = cli.RECORDED[name].shown(cli.gathered([name], tmp_path)[name])
     page = cli.files(name, records, "png")[f"{name}.md"].decode()
     lines = [line for line in page.splitlines() if line.startswith(("|", "-"))]
