@@ -64,7 +64,8 @@ def fresh_masks(rng: Generator) -> Measured:
 @claim(
     "beyond 10",
     "With the same uniforms cut at both rates a mask flips with probability pq|ε|, and C/σ is left, C = 2√(2/π) pq "
-    "ΣE[J²] over the jumps J: between 1.6 and 1.6(1 + p) times V, so that at w0's optimum σ must be below 1 to gain.",
+    "ΣE[J²] over the jumps J: between 1.6 and 1.6(1 + p) times V, so that at w0's optimum, to leading order, σ must be "
+    "below 1/1.6 to gain.",
     SLOPE,
 )
 def common_uniforms(rng: Generator) -> Measured:
