@@ -38,7 +38,7 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
         for data in TOY[name].DATA
         for variant in (BEYOND[name].RUNS if name in BEYOND else PAPER.values())
     )
-    datasets = {data: load(data) for _, data, _ in needs}
+    datasets = {name: load(name) for name in {data for _, data, _ in needs}}
     return [
         job
         for experiment, data, run in needs

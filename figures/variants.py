@@ -28,6 +28,7 @@ VARIANTS = {
     CV: Variant(DELTA_STN_CV_NORMALISED),
     CV_SMALL: Variant(DELTA_STN_CV_NORMALISED, 0.3),
 }
+_IN_SETTINGS = {name: asdict(variant.method) for name, variant in VARIANTS.items()}
 
 
 def called(record: Record) -> str | None:
@@ -36,6 +37,6 @@ def called(record: Record) -> str | None:
     own = EXPERIMENTS[settings["experiment"]].sigma
     for name, variant in VARIANTS.items():
         sigma = own if variant.sigma is None else variant.sigma
-        if settings["method"] == asdict(variant.method) and settings["sigma"] == sigma:
+        if settings["method"] == _IN_SETTINGS[name] and settings["sigma"] == sigma:
             return name
     return None

@@ -72,15 +72,13 @@ def test_relative_links_lead_somewhere() -> None:
             assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
 
 
-def test_the_main_job_draws_every_figure_and_gives_the_results_shown(tmp_path: Path) -> None:
-    """`python -m figures` as a person runs it; the numbers, rounded to two figures in both tables, within 5 %."""
+def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
+    """`python -m figures` of both tables, rounded to two figures there, within 5 %; pictures have tests of their own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "figures"]
+    command = [sys.executable, "-m", "figures", "table", "tableb1", "tableb2"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pictures = tmp_path / "out" / "figures"
-    for name in ("fig01", "fig02", "fig03", "fig04", "fig07", "fig08", "fig09", "figb1", "figb2", "figb2b"):
-        assert (pictures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     shown = [*table_lines(section("Results")), *table_lines(section("Beyond the paper"))]
     pages = [(pictures / f"{name}.md").read_text(encoding="utf-8") for name in ("toy", "tableb1", "tableb2")]
     fresh = [line for page in pages for line in table_lines(page)]

@@ -1,6 +1,7 @@
 """Real records of short runs, and `python -m figures` on them."""
 
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -21,28 +22,41 @@ def committed(monkeypatch, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="package")
-def short():
-    """Every experiment with a schedule of a few updates, for as long as the tests of this folder last."""
+@contextmanager
+def shortened():
+    """Every experiment with a schedule of a few updates."""
     with pytest.MonkeyPatch.context() as patch:
         for name, experiment in EXPERIMENTS.items():
             # Figure 2's methods come to differ only as they converge.
             updates = 60 if name == "nonlinear" else 8
             schedule = replace(experiment.schedule, warm_up=20, updates=updates, keep_every=updates // 4)
             patch.setitem(EXPERIMENTS, name, replace(experiment, schedule=schedule))
+        yield patch
+
+
+@pytest.fixture
+def short():
+    """The same, for a test."""
+    with shortened():
         yield
 
 
-@pytest.fixture(scope="package")
-def root(short, tmp_path_factory):
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
     """A folder of records: all that the toy figures need, but on diabetes alone and of two seeds."""
     folder = tmp_path_factory.mktemp("records")
-    with pytest.MonkeyPatch.context() as patch:
+    with shortened() as patch:
         patch.setattr(figures.cli, "SEEDS", range(2))
         for module in TOY.values():
             patch.setattr(module, "DATA", ("diabetes",))
         execute(figures.cli.missing(list(TOY), folder), 1)
     return folder
+
+
+@pytest.fixture
+def root(made, short):
+    """That folder, and the experiments whose records are in it."""
+    return made
 
 
 @pytest.fixture
@@ -53,10 +67,10 @@ def records(root):
 
 @pytest.fixture
 def command(monkeypatch):
-    """`python -m figures` with these arguments, in this process; gives the exit status."""
+    """`python -m figures` with these arguments, in this process alone; gives the exit status."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["figures", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["figures", "--jobs", "1", *map(str, arguments)])
         return figures.cli.main()
 
     return run

@@ -132,12 +132,13 @@ def test_only_what_is_missing_is_run(diabetes, command, tmp_path, monkeypatch):
     command("fig07", "--out", tmp_path, "--records", diabetes)
     assert ran == []
     monkeypatch.setattr(figures.cli, "SEEDS", range(3))
+    monkeypatch.setattr(figures.cli, "draw", lambda records, out, kind, processes: ran.append(processes) or {})
     command("fig03", "fig07", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
     # Two experiments, four methods, in one call.
-    assert ran == [(8, 3)]
+    assert ran == [(8, 3), 3]
     command("figb2", "--out", tmp_path, "--records", diabetes, "--jobs", "3")
     # Of the same two experiments STN, Δ-STN and two that are not the paper's.
-    assert ran[1:] == [(8, 3)]
+    assert ran[2:] == [(8, 3), 3]
 
 
 def test_without_names_everything_is_needed(short, tmp_path):
