@@ -73,7 +73,7 @@ def test_relative_links_lead_somewhere() -> None:
 
 
 def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
-    """`python -m figures` of both tables, rounded to two figures there, within 5 %; pictures have tests of their own."""
+    """Of both tables, rounded to two figures there, within 5 %; pictures have tests of their own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "figures", "table", "tableb1", "tableb2"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
