@@ -9,6 +9,7 @@ import pytest
 import figures.archive
 import figures.cli
 from figures.contents import TOY
+from tests.strategies import no_type_checks
 from toy.experiments import EXPERIMENTS
 from toy.records import find
 from toy.runs import execute
@@ -45,7 +46,7 @@ def short():
 def made(tmp_path_factory):
     """A folder of records: all that the toy figures need, but on diabetes alone and of two seeds."""
     folder = tmp_path_factory.mktemp("records")
-    with shortened() as patch:
+    with shortened() as patch, no_type_checks():
         patch.setattr(figures.cli, "SEEDS", range(2))
         for module in TOY.values():
             patch.setattr(module, "DATA", ("diabetes",))
