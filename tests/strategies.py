@@ -72,11 +72,12 @@ def slope(residual: Callable[[float], Any], small: float = 1e-3) -> float:
 @contextmanager
 def no_type_checks() -> Iterator[None]:
     """As a user runs the code: annotations are checked under pytest only, and before the code's own checks."""
+    before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
     try:
         yield
     finally:
-        config.update("jaxtyping_disable", False)
+        config.update("jaxtyping_disable", before)
 
 
 # Sizes, seeds and spectra.

@@ -27,6 +27,8 @@ from reference.updates import DELTA_STN, DELTA_STN_CV, STN
 from toy import experiments, jobs, records, runs
 from toy.datasets import load
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 seeds, sizes = st.integers(0, 10_000), st.integers(2, 6)
 FAST = ("ridge", "8-penalties", "44-penalties")
 

@@ -27,6 +27,8 @@ from reference.updates import CENTERED_STN, DELTA_STN, METHODS
 from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner
 from toy import records
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _unsynced():

@@ -19,6 +19,8 @@ from reference.claims.registry import Claim
 from reference.command import UserError
 from tests.strategies import generators, seeds
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 ROOT = Path(__file__).parents[2]
 KEYS = ["number", "claim", "residual", "tolerance", "holds", "correction", "detail"]
 

@@ -15,6 +15,8 @@ from toy.features import random_features
 from toy.runs import execute
 from toy.split import split
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 
 @pytest.fixture
 def problem() -> ManyPenalties:

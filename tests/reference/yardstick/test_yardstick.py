@@ -13,6 +13,8 @@ from reference.yardstick.diagnosis import STOPPED
 from reference.yardstick.solvers import CG
 from tests.reference.yardstick.planted import PLANTED, RIGHT, cg, with_solver
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 
 @cache
 def report_of(name: str) -> Report:
