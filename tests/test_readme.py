@@ -91,7 +91,14 @@ def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("deep", "table01"), ("deep", "table03"), ("deep", "table04"), ("deep", "tableb6"), ("benchmarks", "tableb5")],
+    [
+        ("deep", "table01"),
+        ("deep", "table03"),
+        ("deep", "table04"),
+        ("deep", "tableb6"),
+        ("benchmarks", "tableb5"),
+        ("toy", "tableb4"),
+    ],
 )
 def test_tables_are_those_of_the_committed_records(folder: str, name: str, tmp_path: Path) -> None:
     shown = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()
