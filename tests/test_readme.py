@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures import cli
+from figures import archive, cli
+from toy import laboratory
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
@@ -87,6 +88,10 @@ def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
         assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs)
         numbers = [[float(number) for number in NUMBER.findall(line)] for line in (ours, theirs)]
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)
+
+
+def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
+    assert list(laboratory.pending("full", laboratory.FULL, range(1), archive.COMMITTED)) == []
 
 
 @pytest.mark.parametrize(

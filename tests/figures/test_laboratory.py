@@ -45,6 +45,7 @@ def test_the_caption_says_how_many_seeds_the_regimes_have() -> None:
     other.settings["regime"] = "large"
     assert "Medians, 1 to 3 seeds." in figb4.caption([*RECORDS, other])
     assert "Medians, 1 seed." in figb4.caption([other])
+    assert "Normalised: σ = 0.01 and Θ's step divided by σ²; the others at σ = 1." in figb4.caption([other])
 
 
 def test_the_cheapest_price_is_the_least_whose_error_is_small_enough() -> None:

@@ -76,9 +76,9 @@ def test_an_estimate_that_is_not_finite_is_infinitely_wrong_and_none_at_all_has_
 
 
 def lineup(regime: str, **changes: np.ndarray) -> dict[str, tuple[Estimator, tuple[float, ...]]]:
-    one = replace(SMALL[regime].instance(0), **changes)
-    spectrum = np.linalg.eigvalsh(hessian(SMALL[regime].instance(0)))
-    return {estimator.name: (estimator, budgets) for estimator, budgets in estimators(one, spectrum, SMALL[regime])}
+    one = SMALL[regime].instance(0)
+    entries = estimators(replace(one, **changes), np.linalg.eigvalsh(hessian(one)), SMALL[regime])
+    return {estimator.name: (estimator, budgets) for estimator, budgets in entries}
 
 
 def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
