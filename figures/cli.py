@@ -1,8 +1,8 @@
 """`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
 
-Toy experiments and the laboratory's measurements that have no record yet are run first. Deep ones and benchmarks take
-longer: their records are committed, a fresh one below --records counts for more, and where there is none the figure is
-left out, or refused if it was asked for.
+Toy experiments that have no record yet are run first. Deep ones, the laboratory and benchmarks take longer: their
+records are committed, a fresh one below --records counts for more, and where there is none the figure is left out, or
+refused if it was asked for.
 """
 
 from argparse import Namespace
@@ -12,20 +12,19 @@ from pathlib import Path
 
 from figures import archive, style
 from figures.archive import gather, is_committed
-from figures.contents import ALL, BEYOND, LABORATORY, MEASURED, RECORDED, TOY, files
+from figures.contents import ALL, BEYOND, MEASURED, RECORDED, TOY, files
 from figures.variants import PAPER
 from reference.arguments import path, whole_number, writable
 from reference.command import Parser, UserError
-from toy import laboratory, structure
+from toy import structure
 from toy.cli import MOST_JOBS
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS
 from toy.jobs import Job, pending
-from toy.records import Record, find
+from toy.records import Record
 from toy.runs import completed, execute
 
 SEEDS = range(5)
-LABORATORY_SEEDS = range(1)
 
 
 def missing(names: Sequence[str], root: Path) -> list[Job]:
@@ -44,13 +43,6 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
         for experiment, data, run in needs
         for job in pending(EXPERIMENTS[experiment], datasets[data], [run.method], SEEDS, root, sigma=run.sigma)
     ]
-
-
-def unmeasured(names: Sequence[str], root: Path) -> list[laboratory.Job]:
-    """The laboratory's runs of the small size that have no record, if anything of it is wanted."""
-    if not any(name in LABORATORY for name in names) or any(find(root / laboratory.EXPERIMENT / "full")):
-        return []
-    return list(laboratory.pending("small", laboratory.SMALL, LABORATORY_SEEDS, root))
 
 
 def gathered(names: Sequence[str], root: Path) -> dict[str, list[Record]]:
@@ -91,9 +83,6 @@ def main() -> int:
     if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
         writable(options.records, "--records")
         execute(measurements, options.jobs, structure.run)
-    if estimates := unmeasured(names, options.records):
-        writable(options.records, "--records")
-        execute(estimates, options.jobs, laboratory.run)
     records = gathered([name for name in names if name not in RECORDED], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format, options.jobs)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]

@@ -110,14 +110,6 @@ class ToyTable(Toy, Table, Protocol):
     """The table of 5.1."""
 
 
-class LaboratoryPicture(Needy, Picture, Protocol):
-    """Figures of `python -m toy estimators`, which runs at its small size where there are no records."""
-
-
-class LaboratoryTable(Needy, Table, Protocol):
-    """Its table."""
-
-
 class DeepTable(Deep, Table, Protocol):
     """Tables of 5.2, 5.3, H and I."""
 
@@ -162,20 +154,16 @@ BEYOND: Mapping[str, Beyond] = {
     "tableb1": tableb1,
     "tableb2": tableb2,
 }
-BENCH_PICTURES: Mapping[str, DeepPicture] = {"figb5": figb5}
-BENCH_TABLES: Mapping[str, DeepTable] = {"tableb5": tableb5}
-"""Of benchmarks, whose records are committed as those of deep runs are."""
-
-LABORATORY_PICTURES: Mapping[str, LaboratoryPicture] = {"figb4": figb4}
-LABORATORY_TABLES: Mapping[str, LaboratoryTable] = {"tableb4": tableb4}
+BENCH_PICTURES: Mapping[str, DeepPicture] = {"figb4": figb4, "figb5": figb5}
+BENCH_TABLES: Mapping[str, DeepTable] = {"tableb4": tableb4, "tableb5": tableb5}
+"""Of the laboratory and of benchmarks, whose records are committed as those of deep runs are."""
 
 TOY: Mapping[str, Toy] = {**TOY_PICTURES, **TOY_TABLES}
 DEEP: Mapping[str, Deep] = {**DEEP_PICTURES, **DEEP_TABLES}
-LABORATORY: Mapping[str, Needy] = {**LABORATORY_PICTURES, **LABORATORY_TABLES}
 RECORDED: Mapping[str, Deep] = {**DEEP, **BENCH_PICTURES, **BENCH_TABLES}
-PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES, **MEASURED, **LABORATORY_PICTURES, **BENCH_PICTURES}
-TABLES: Mapping[str, Table] = {**TOY_TABLES, **DEEP_TABLES, **LABORATORY_TABLES, **BENCH_TABLES}
-_EVERY: Mapping[str, Needy] = {**TOY, **MEASURED, **LABORATORY, **RECORDED}
+PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES, **MEASURED, **BENCH_PICTURES}
+TABLES: Mapping[str, Table] = {**TOY_TABLES, **DEEP_TABLES, **BENCH_TABLES}
+_EVERY: Mapping[str, Needy] = {**TOY, **MEASURED, **RECORDED}
 ALL: Mapping[str, Needy] = {name: _EVERY[name] for name in sorted(_EVERY)}
 
 

@@ -1,4 +1,4 @@
-"""Figure b3, beyond the paper: what the structure of Eqn. 3.14 costs in the hypergradient, as penalties become many.
+"""Figure b3, beyond the paper: what the structure of Eqn. 3.14 costs in the hypergradient, as λ become many.
 
 Thick lines: 100 random features; thin ones with crosses: 1000, where nothing is trained.
 """
@@ -24,6 +24,7 @@ LOOKS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "structured": ("one unit, trained", {"color": style.LINES["STN"]["color"], "linestyle": (0, (4, 1))}),
     "loss": ("one unit, least loss (3.10)", style.EXACT),
     "frobenius": ("one unit, nearest to Θ*", {"color": "0.55", "linestyle": (0, (1.2, 0.8))}),
+    "rate_loss": ("drop rates: one unit, least loss", {"color": style.HUES[6], "linestyle": (0, (3, 2))}),
 }
 MEASURES = {"error": "relative error", "cosine": "cosine", "sign": "signs that agree"}
 
@@ -44,11 +45,12 @@ def draw(records: Sequence[Record]) -> Figure:
             for row, measure in enumerate(MEASURES):
                 draw_panel(grid[row][column], mine, measure)
             grid[0][column].set_title(name)
-            grid[-1][column].set_xlabel("penalties, h")
+            grid[-1][column].set_xlabel("hyperparameters, h")
         for row, words in zip(grid, MEASURES.values(), strict=True):
             row[0].set_ylabel(words)
         lines = [Line2D([], [], label=label, linewidth=1.4, **look) for label, look in LOOKS.values()]
-        return style.finish(figure, lines, caption(records))
+        figure.legend(handles=lines, loc="outside upper center", ncols=3, handlelength=2.8)
+        return style.finish(figure, [], caption(records))
 
 
 def draw_panel(axes: Axes, records: Sequence[Record], measure: str) -> None:
@@ -71,13 +73,15 @@ def draw_panel(axes: Axes, records: Sequence[Record], measure: str) -> None:
 
 def caption(records: Sequence[Record]) -> str:
     """What was done, from the records' settings."""
-    (penalty,) = {record.settings["penalty"] for record in records}
+    penalty, rate, seed = (records[0].settings[name] for name in ("penalty", "rate", "seed"))
     training = next(one for record in records if (one := record.settings["training"]) is not None)
     widths = sorted({record.settings["width"] for record in records})
     return (
-        "Figure b3. The hypergradient of h penalties through one output unit's structured response "
-        f"(3.14: a Jacobian of rank one) against the exact one, at penalties {penalty:g} and w0 = r(λ). "
-        f"{' (thick) and '.join(map(str, widths))} random features{' (thin)' if len(widths) > 1 else ''}. "
+        "Figure b3. The hypergradient of h penalties, or h drop rates, through one output unit's structured response "
+        f"(3.14: a Jacobian of rank one) against the exact one, at one λ, penalties {penalty:g} or rates {rate:g}, "
+        f"w0 = r(λ), and on one split, seed {seed}. "
+        f"{' (thick) and '.join(map(str, widths))} random features{' (thin)' if len(widths) > 1 else ''}; nothing is "
+        f"trained for rates{f', nor with {widths[-1]} features' if len(widths) > 1 else ''}. "
         f"Trained by Δ-STN: {training['steps']} steps, σ = {training['sigma']:g}, the best of "
-        f"{len(structure.RATES)} rates for the unit. Grey: signs at random."
+        f"{len(structure.RATES)} step sizes for the unit. Grey: signs at random."
     )

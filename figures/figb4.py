@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import laboratory, style
-from figures.laboratory import NEEDS, by_regime, curve, shown
+from figures.laboratory import MAKE, NEEDS, by_regime, curve, shown
 from toy.records import Record
 
-__all__ = ["NEEDS", "draw", "shown"]
+__all__ = ["MAKE", "NEEDS", "draw", "shown"]
 
-FLOOR, CEILING = 1e-9, 10.0
+FLOOR, CEILING = 1e-9, 1e3
 """Errors beyond are drawn at these."""
-CV = "Δ-STN with control variate, normalised"
+SMALL_SIGMA, CV = "Δ-STN, normalised", "Δ-STN with control variate, normalised"
 LOOKS: dict[str, dict[str, Any]] = {
     "exact": {"color": "black", "marker": "*", "markersize": 8},
     "central differences": {"color": "black", "marker": "D"},
@@ -27,11 +27,14 @@ LOOKS: dict[str, dict[str, Any]] = {
     "Neumann": {"color": "#CC6677", "marker": "o"},
     "T1-T2": {"color": "#CC6677", "marker": "X"},
     "forward unrolling": {"color": "#44AA99", "marker": "^", "linestyle": ":"},
+    "truncated forward unrolling": {"color": "#44AA99", "marker": "^", "linestyle": "-.", "markerfacecolor": "white"},
     "unrolling": {"color": "#117733", "marker": "^"},
     "truncated unrolling": {"color": "#117733", "marker": "^", "linestyle": "--", "markerfacecolor": "white"},
     "STN": style.LINES["STN"] | {"marker": "."},
     "Centered STN": style.LINES["Centered STN"] | {"marker": "."},
     "Δ-STN": style.LINES["Δ-STN"] | {"marker": "."},
+    SMALL_SIGMA: {"color": "#88CCEE", "marker": "X"},
+    f"{SMALL_SIGMA}, carried over": {"color": "#88CCEE", "marker": "X", "linestyle": "--", "markerfacecolor": "white"},
     CV: {"color": "#332288", "marker": "P"},
     f"{CV}, carried over": {"color": "#332288", "marker": "P", "linestyle": "--", "markerfacecolor": "white"},
 }
@@ -53,7 +56,7 @@ def draw(records: Sequence[Record]) -> Figure:
             axes.set_ylabel("relative error")
         for axes in grid.flat[max(0, len(groups) - 3) : len(groups)]:
             axes.set_xlabel("price, gradient-equivalents")
-        handles = [Line2D([], [], label=name.replace(", normalised", ""), **look(name)) for name in LOOKS]
+        handles = [Line2D([], [], label=name.replace("with control variate", "CV"), **look(name)) for name in LOOKS]
         figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=6.5, handlelength=2.4)
         return style.finish(figure, [], caption(chosen))
 
@@ -75,10 +78,12 @@ def look(name: str) -> dict[str, Any]:
 
 def caption(records: Sequence[Record]) -> str:
     """What the panels do not say."""
-    size, counts = records[0].settings["size"], {laboratory.seeds(some) for some in by_regime(records).values()}
+    asked, counts = records[0].settings, {laboratory.seeds(some) for some in by_regime(records).values()}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     return (
         "Figure b4. Error of the hypergradient against its price in gradients of the whole training loss, at weights "
-        "that are trained. Carried over: Θ and the weights kept over many updates of λ, the price of one of them. "
-        f"Errors below {FLOOR:g} are drawn there. Medians, {seeds} seed{'s' * (max(counts) > 1)}, {size} size."
+        f"that are trained. CV: with the control variate. Normalised: σ = {asked['sigma_normalised']:g} and Θ's step "
+        f"divided by σ²; the others at σ = {asked['sigma']:g}. Carried over: Θ and the weights kept over many updates "
+        f"of λ, the price of one of them. Errors below {FLOOR:g} and above {CEILING:g} are drawn there. "
+        f"Medians, {seeds} seed{'s' * (max(counts) > 1)}."
     )

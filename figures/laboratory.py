@@ -1,4 +1,4 @@
-"""What figure b4 and its table share: the laboratory's records of one size, and medians over their seeds.
+"""What figure b4 and its table share: the laboratory's records of the full size, and medians over their seeds.
 
 name        meaning
 by_regime   regime -> its records, in the laboratory's order
@@ -14,13 +14,12 @@ from toy.records import Record
 from toy.regimes import SMALL
 
 NEEDS = (EXPERIMENT,)
+MAKE = "python -m toy estimators --full"
 
 
 def shown(records: Sequence[Record]) -> list[Record]:
-    """The records of the full size where there are any, and of the small one otherwise."""
-    mine = [one for one in records if one.settings["experiment"] == EXPERIMENT]
-    full = [one for one in mine if one.settings["size"] == "full"]
-    return full or mine
+    """The records of the full size."""
+    return [one for one in records if one.settings["experiment"] == EXPERIMENT and one.settings["size"] == "full"]
 
 
 def by_regime(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures.laboratory import NEEDS, by_regime, cheapest, curve, estimators, seeds, shown
+from figures.laboratory import MAKE, NEEDS, by_regime, cheapest, curve, estimators, seeds, shown
 from figures.pages import comma_separated, markdown
 from toy.records import Record
 
-__all__ = ["NEEDS", "files", "shown"]
+__all__ = ["MAKE", "NEEDS", "files", "shown"]
 
 ENOUGH = 0.1
 NOTE = """\

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures import cli
+from figures import archive, cli
+from toy import laboratory
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
@@ -89,9 +90,20 @@ def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)
 
 
+def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
+    assert list(laboratory.pending("full", laboratory.FULL, range(1), archive.COMMITTED)) == []
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("deep", "table01"), ("deep", "table03"), ("deep", "table04"), ("deep", "tableb6"), ("benchmarks", "tableb5")],
+    [
+        ("deep", "table01"),
+        ("deep", "table03"),
+        ("deep", "table04"),
+        ("deep", "tableb6"),
+        ("benchmarks", "tableb5"),
+        ("toy", "tableb4"),
+    ],
 )
 def test_tables_are_those_of_the_committed_records(folder: str, name: str, tmp_path: Path) -> None:
     shown = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()

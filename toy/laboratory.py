@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from reference.estimators.estimator import Estimator
 from toy import records
 from toy.jobs import unfinished
-from toy.lineup import RANK, estimators, hessian
+from toy.lineup import RANK, SIGMA, SMALL_SIGMA, estimators, hessian
 from toy.regimes import FULL, SMALL, Instance, Regime
 
 SIZES = {"small": SMALL, "full": FULL}
@@ -45,6 +45,8 @@ class Job:
             "seed": seed,
             "batch": self.regime.batch,
             "budgets": list(self.regime.budgets),
+            "sigma": SIGMA,
+            "sigma_normalised": SMALL_SIGMA,
         }
 
     def folder(self, seed: int) -> Path:

@@ -7,7 +7,8 @@ alpha      α          step sizes, as large as is stable; what finding them cost
 
 Step sizes. Neumann series and unrolling: 1/L, unrolling with mini-batches, which moves the weights, a third of it. Θ's
 least-mean-squares steps: 1/L over h + 2 and, at σ = 1, where exp(ε) has a heavy tail, a tenth of that; STN's response
-multiplies λ + ε, so that 1 + ‖λ‖² is added to h + 2.
+multiplies λ + ε, so that 1 + ‖λ‖² is added to h + 2. At the small σ the step is divided by σ² (`normalised`), with the
+control variate and without it, so that the two differ in nothing else.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from reference.estimators.hypernetwork import CarriedOver, Hypernetwork
 from reference.estimators.implicit import Cholesky, ConjugateGradient, Neumann, OneStep
 from reference.estimators.price import Inner
 from reference.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
-from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, STN
+from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED, STN
 from toy.regimes import Instance, Regime
 
 Entry = tuple[Estimator, tuple[float, ...]]
@@ -31,13 +32,13 @@ SMOOTHING = 0.1
 SIGMA = 1.0
 """H.1's perturbation scale."""
 SMALL_SIGMA = 0.01
-"""What the control variate makes possible."""
+"""Of the methods whose step is divided by σ²."""
 UPDATES, MOVE = 50, 0.02
 """Of λ, on the way to where the hypergradient is asked for; 0.02 is the step of the toy runs' RMSProp."""
 T_TRAIN = (1, 10)
 """Steps on w0 and Θ between two updates of λ; 10 is H.1's."""
-DIFFERENCES, ENTRIES = 10**11, 10**6
-"""Operations beyond which central differences are left out, and entries of Θ beyond which it is not carried over."""
+DIFFERENCES = 10**11
+"""Operations beyond which central differences are left out."""
 RANK = 1e-14
 """An eigenvalue below this part of the largest is 0 to rounding, and H singular."""
 
@@ -66,6 +67,7 @@ def estimators(instance: Instance, spectrum: np.ndarray, regime: Regime) -> Iter
     yield OneStep(1 / L), once
     descent = 1 / L if regime.batch is None else 1 / (3 * L)
     yield ForwardUnrolling(descent), every
+    yield ForwardUnrolling(descent, last=TRUNCATION), every
     yield ReverseUnrolling(descent), every
     yield ReverseUnrolling(descent, last=TRUNCATION), every
     yield from hypernetworks(instance, L, regime)
@@ -76,12 +78,12 @@ def hypernetworks(instance: Instance, L: float, regime: Regime) -> Iterator[Entr
     m, h, every = len(instance.w), len(instance.lam), tuple(regime.budgets)
     uncentred = h + 2 + 1 + float(instance.lam @ instance.lam)
     yield Hypernetwork(STN, SIGMA, 0.1 / (L * uncentred)), every
-    yield Hypernetwork(CENTERED_STN, SIGMA, 0.1 / (L * (h + 2))), every
-    yield Hypernetwork(DELTA_STN, SIGMA, 0.1 / (L * (h + 2))), every
-    steady = Hypernetwork(DELTA_STN_CV_NORMALISED, SMALL_SIGMA, 1 / (L * (h + 2)))
-    yield steady, every
-    if m * h <= ENTRIES:
-        carried = CarriedOver(steady.method, steady.sigma, steady.alpha1, updates=UPDATES, move=MOVE)
-        inner = Inner(instance.problem, m, np.random.default_rng(), regime.batch)
+    for method in (CENTERED_STN, DELTA_STN):
+        yield Hypernetwork(method, SIGMA, 0.1 / (L * (h + 2))), every
+    inner = Inner(instance.problem, m, np.random.default_rng(), regime.batch)
+    for method in (DELTA_STN_NORMALISED, DELTA_STN_CV_NORMALISED):
+        steady = Hypernetwork(method, SMALL_SIGMA, 1 / (L * (h + 2)))
         step, last = steady.prices(inner, h)
+        yield steady, every
+        carried = CarriedOver(method, steady.sigma, steady.alpha1, updates=UPDATES, move=MOVE)
         yield carried, tuple(T_train * step + last for T_train in T_TRAIN)

@@ -147,6 +147,7 @@ def regimes(m: int, h: int, large: tuple[int, int], most: tuple[float, float]) -
         ),
         Regime("linear-network", "linear network (concrete)", linear_network, whole),
         Regime("softmax", "softmax regression (wine)", softmax, whole, newton=NEWTON),
+        Regime("all-rows", "all rows (concrete)", penalty_for_each, whole),
         Regime("batches-100", "batches of 100 rows (concrete)", penalty_for_each, noisy, batch=100),
         Regime("batches-10", "batches of 10 rows (concrete)", penalty_for_each, noisy, batch=10),
     )

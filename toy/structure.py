@@ -1,7 +1,8 @@
-"""What the structure of Eqn. 3.14 costs: hypergradients of one unit's best and learned Jacobians, against h penalties.
+"""What the structure of Eqn. 3.14 costs: hypergradients of one unit's best and learned Jacobians, against how many λ.
 
 name         symbol                meaning
 h            h                     groups of equally many random features, a penalty for each; all stand at exp(λ) = 50
+rate_        -                     before a name: a drop rate for each instead, all at 0.2, in expectation; not trained
 frobenius    argmin ‖ruᵀ - Θ*‖     the nearest Jacobian that one unit can have
 loss         argmin of Eqn. 3.10   the one that its training descends to, to second order
 structured   ruᵀ                   what that training found in `STEPS` steps of full batches
@@ -18,10 +19,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
+from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from reference.hypernet import FullResponse
-from reference.many import ManyPenalties
+from reference.many import Many, ManyPenalties, ManyRates
 from reference.rank_one import OneUnit, excess, least_loss, nearest
 from reference.updates import DELTA_STN, perturbed_gradient
 from toy import records
@@ -30,7 +32,7 @@ from toy.features import random_features
 from toy.split import split
 
 EXPERIMENT = "structure"
-PENALTY = 50.0
+PENALTY, RATE = 50.0, 0.2
 SIGMA = 0.1
 STEPS = 5000
 RATES = 2.0 ** np.arange(4, 11)
@@ -66,6 +68,7 @@ class Job:
             "width": self.width,
             "groups": GROUPS[self.width],
             "penalty": PENALTY,
+            "rate": RATE,
             "seed": self.seed,
             "training": {"sigma": SIGMA, "steps": STEPS} if self.trained else None,
         }
@@ -103,21 +106,23 @@ def run(job: Job) -> str:
         writer.facts |= records.provenance("numpy", "scipy", "scikit-learn")
         for h in GROUPS[job.width]:
             group = tuple(int(j) for j in np.arange(job.width) * h // job.width)
-            problem = ManyPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
-            writer.row(dict(measured(problem, job.trained, job.seed)))
+            arrays = data.X, data.t, data.X_valid, data.t_valid
+            penalties = ManyPenalties(*arrays, group, divisor=float(len(data.X)))
+            row = dict(measured(penalties, np.log(PENALTY), job.seed if job.trained else None))
+            rates = measured(ManyRates(*arrays, group), logit(RATE))
+            writer.row({"h": h, **row, **{f"rate_{name}": value for name, value in rates}})
     return job.title
 
 
-def measured(problem: ManyPenalties, trained: bool, seed: int) -> Iterator[tuple[str, float]]:
-    """The columns of a row."""
-    lam, sigma = np.full(problem.h, np.log(PENALTY)), np.full(problem.h, SIGMA)
+def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
+    """The columns of a row, every λ_i = `at`; of trained responses too where there is a seed for them."""
+    lam, sigma = np.full(problem.h, at), np.full(problem.h, SIGMA)
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
     H, g, g_valid = problem.hess_ww(lam, r), problem.hypergradient(lam), problem.valid_grad_w(lam, r)
     found: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
     whole = float(excess(np.zeros_like(Theta), Theta, H, sigma))
-    if trained:
+    if seed is not None:
         found |= learned(problem, lam, r, Theta, H, seed)
-    yield "h", problem.h
     for name, response in found.items():
         for measure, value in against(response.adjoint(g_valid), g).items():
             yield f"{name}_{measure}", value
@@ -140,7 +145,7 @@ def against(estimate: ndarray, exact: ndarray) -> dict[str, float]:
 
 
 def learned(
-    problem: ManyPenalties, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
+    problem: Many, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
 ) -> dict[str, OneUnit | FullResponse]:
     """Both responses after `STEPS` of Δ-STN's own steps on Eqn. 3.10, at the largest rate that every ε bears."""
     m, h = Theta.shape
@@ -159,16 +164,14 @@ def learned(
     return {"structured": OneUnit(units.r[best], units.u[best]), "full": full}
 
 
-def compressed(problem: ManyPenalties) -> ManyPenalties:
+def compressed(problem: Many) -> Many:
     """The same training loss, but for a constant, on at most m rows: X = QR, and ‖Xw - t‖² = ‖Rw - Qᵀt‖² + const."""
     Q, R = np.linalg.qr(problem.X)
     mean = np.sqrt(len(R) / problem.n)
     return replace(problem, X=mean * R, t=mean * (Q.T @ problem.t))
 
 
-def descend(
-    problem: ManyPenalties, lam: ndarray, w0: ndarray, response: R, noise: ndarray, alpha: float | ndarray
-) -> R:
+def descend(problem: Many, lam: ndarray, w0: ndarray, response: R, noise: ndarray, alpha: float | ndarray) -> R:
     """Eqn. 3.10's steps, one for each row of `noise`; a rate that is too large runs to infinity and is not chosen."""
     with np.errstate(over="ignore", invalid="ignore"):
         for eps in noise:

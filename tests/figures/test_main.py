@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
@@ -11,7 +10,6 @@ from figures.contents import ALL, DEEP, MEASURED, RECORDED, TOY
 from reference.command import UserError
 from tests.figures.made_deep import write
 from toy import structure
-from toy.regimes import SMALL
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -90,18 +88,14 @@ def diabetes(root, monkeypatch):
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5)})
-    short = replace(SMALL["one-penalty"], budgets=(4.0, 8.0))
-    monkeypatch.setitem(figures.cli.laboratory.SIZES, "small", {"one-penalty": short})
-    monkeypatch.setattr(figures.cli.laboratory, "SMALL", {"one-penalty": short})
-    monkeypatch.setattr("toy.lineup.UPDATES", 3)
     return root
 
 
 def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
-    tables = ("toy", "tableb1", "tableb2", "tableb4")
-    pictures = [f"{name}.png" for name in sorted((*TOY, *MEASURED, "figb4")) if name.startswith("fig")]
+    tables = ("toy", "tableb1", "tableb2")
+    pictures = [f"{name}.png" for name in sorted((*TOY, *MEASURED)) if name.startswith("fig")]
     names = [*pictures, *(f"{name}.{kind}" for name in tables for kind in ("md", "csv"))]
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()

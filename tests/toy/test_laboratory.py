@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from reference.command import UserError
+from reference.estimators.estimator import Estimator
+from reference.estimators.hypernetwork import Hypernetwork
 from reference.estimators.implicit import ConjugateGradient
+from reference.estimators.price import Inner
+from reference.hypernet import FullResponse
 from reference.logistic import Logistic
+from reference.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
 from toy import laboratory, records
 from toy.cli import main
 from toy.lineup import estimators, hessian
@@ -70,13 +75,72 @@ def test_an_estimate_that_is_not_finite_is_infinitely_wrong_and_none_at_all_has_
     assert laboratory.compare(np.zeros(2), np.ones(2)) == {"relative_error": 1.0, "cosine": 0.0, "sign": 0.0}
 
 
-def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
-    def names(regime: str) -> list[str]:
-        one = SMALL[regime].instance(0)
-        return [estimator.name for estimator, _ in estimators(one, np.linalg.eigvalsh(hessian(one)), SMALL[regime])]
+def lineup(regime: str, **changes: np.ndarray) -> dict[str, tuple[Estimator, tuple[float, ...]]]:
+    one = SMALL[regime].instance(0)
+    entries = estimators(replace(one, **changes), np.linalg.eigvalsh(hessian(one)), SMALL[regime])
+    return {estimator.name: (estimator, budgets) for estimator, budgets in entries}
 
-    assert len(set(names("one-penalty"))) == len(set(names("softmax"))) == 15
-    assert set(names("one-penalty")) - set(names("linear-network")) == {"Cholesky"}  # H is singular
+
+def test_every_estimator_is_there_and_those_without_a_meaning_are_left_out():
+    names = [
+        "exact",
+        "central differences",
+        "evolution strategies",
+        "Cholesky",
+        "conjugate gradient",
+        "Neumann",
+        "T1-T2",
+        "forward unrolling",
+        "truncated forward unrolling",
+        "unrolling",
+        "truncated unrolling",
+        "STN",
+        "Centered STN",
+        "Δ-STN",
+        "Δ-STN, normalised",
+        "Δ-STN, normalised, carried over",
+        "Δ-STN with control variate, normalised",
+        "Δ-STN with control variate, normalised, carried over",
+    ]
+    assert list(lineup("one-penalty")) == list(lineup("softmax")) == list(lineup("batches-10")) == names
+    assert [name for name in names if name not in lineup("linear-network")] == ["Cholesky"]  # H is singular
+    large = lineup("condition-1", lam=np.zeros(1000), w=np.zeros(2000))
+    assert [name for name in names if name not in large] == ["central differences"]
+
+
+def at_small_sigma(regime: str) -> tuple[Hypernetwork, Hypernetwork]:
+    plain, varied = (lineup(regime)[name][0] for name in (DELTA_STN_NORMALISED.name, DELTA_STN_CV_NORMALISED.name))
+    assert isinstance(plain, Hypernetwork)
+    assert isinstance(varied, Hypernetwork)
+    return plain, varied
+
+
+def test_with_the_control_variate_and_without_it_all_else_is_equal():
+    plain, varied = at_small_sigma("batches-10")
+    assert replace(plain, method=varied.method) == varied
+    assert replace(plain.method, name=varied.name, control_variate=True) == varied.method
+
+
+def test_the_control_variate_does_nothing_where_the_batch_is_full_and_the_weights_are_trained():
+    one, thetas = SMALL["condition-1e2"].instance(0), []
+    for estimator in at_small_sigma("condition-1e2"):
+        inner = Inner(one.problem, len(one.w), np.random.default_rng(0))
+        end = estimator.train(inner, estimator.start(one.lam, one.w), 30)
+        assert isinstance(end.response, FullResponse)
+        thetas.append(end.response.Theta)
+    # What is left of ∂L_T/∂w at r(λ) is rounding, divided by σ.
+    assert_allclose(thetas[0], thetas[1], atol=1e-9 * np.abs(thetas[1]).max())
+
+
+def test_the_control_variate_is_what_bears_a_small_sigma_in_mini_batches():
+    regime = SMALL["batches-10"]
+    one = regime.instance(0)
+    exact = one.problem.hypergradient(one.lam)
+    errors = [
+        [row["relative_error"] for row in laboratory.rows(estimator, regime.budgets[1:], one, exact, regime.batch, 0)]
+        for estimator in at_small_sigma("batches-10")
+    ]
+    assert min(errors[0]) > 10 * max(errors[1])
 
 
 @pytest.fixture

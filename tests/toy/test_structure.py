@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import logit
 
-from reference.many import ManyPenalties
+from reference.many import ManyPenalties, ManyRates
 from reference.rank_one import OneUnit
 from toy import records, structure
 from toy.datasets import load
@@ -51,17 +52,27 @@ def test_the_compressed_loss_differs_by_a_constant(problem):
 
 def test_one_penalty_costs_nothing_and_the_measures_are_against_the_exact_hypergradient(problem, monkeypatch):
     monkeypatch.setattr(structure, "STEPS", 1500)
-    one = dict(structure.measured(replace(problem, group=(0,) * 12), True, seed=0))
+    at = np.log(structure.PENALTY)
+    one = dict(structure.measured(replace(problem, group=(0,) * 12), at, seed=0))
     for name in ("frobenius", "loss"):
         assert_allclose([one[f"{name}_error"], one[f"{name}_left"]], 0.0, atol=1e-9)
         assert one[f"{name}_cosine"] == pytest.approx(1.0)
-    four = dict(structure.measured(problem, True, seed=0))
+    four = dict(structure.measured(problem, at, seed=0))
     # In its own metric the least loss is least, and so below the nearest and below whatever training finds.
     assert 0 < four["loss_left"] <= four["frobenius_left"]
     assert four["loss_left"] <= four["structured_left"] + 1e-9
     # The full response has no such floor.
     assert four["full_left"] < 0.5 * four["loss_left"]
     assert four["full_error"] < 0.2
+
+
+def test_rates_of_scaled_features_are_penalties_of_their_odds_times_the_rows(problem):
+    # D = diag(XᵀX) = nI.
+    penalty = problem.n * structure.RATE / (1 - structure.RATE)
+    penalties = dict(structure.measured(problem, np.log(penalty)))
+    rates = ManyRates(problem.X, problem.t, problem.X_valid, problem.t_valid, problem.group)
+    for name, value in structure.measured(rates, logit(structure.RATE)):
+        assert_allclose(value, penalties[name], rtol=1e-9)
 
 
 def test_any_hypergradient_is_one_units_but_not_by_training(problem):
@@ -85,4 +96,6 @@ def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
     assert trained["h"].tolist() == [1, 5]
     assert "full_error" in trained
     assert "full_error" not in exact
+    assert {"rate_loss_error", "rate_frobenius_error"} <= set(exact)
+    assert "rate_full_error" not in trained
     assert_allclose(exact["loss_left"][0], 0.0, atol=1e-9)
