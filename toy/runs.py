@@ -50,8 +50,9 @@ def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
+    worker: Callable[[Any], str] = work or run
     try:
-        with completed(work or run, jobs, processes, unit="run", doing="running experiments") as titles:
+        with completed(worker, jobs, processes, unit="run", doing="running experiments") as titles:
             for title in titles:
                 titles.set_description(f"done: {title}")
     except BaseException:
