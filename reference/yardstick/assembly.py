@@ -19,13 +19,14 @@ from reference.many import Many, ManyRates
 from reference.regression import Regression
 from reference.ridge import Ridge
 from reference.transforms import Exp
-from reference.yardstick.cause import Cause, Lines, Predictions
+from reference.yardstick.cause import Cause, Predictions
+from reference.yardstick.fitted import Line
 from reference.yardstick.parts import Parts
 
 IN_S = "the gradient in the penalties and rates s(λ) that the objective uses"
 
-NO_PENALTY = 40.0
-"""e^-40 of a penalty is none in double precision."""
+NO_PENALTY = 25.0
+"""e^-25 of a penalty is none beside any tolerance, and enough to make softmax regression's weights unique."""
 
 
 def assembled(parts: Parts, g: ndarray) -> Predictions:
@@ -38,12 +39,12 @@ def assembled(parts: Parts, g: ndarray) -> Predictions:
         Cause("direct term", "the direct term ∂L_V/∂λ is subtracted"): response - direct,
         Cause("direct term", "the direct term ∂L_V/∂λ is counted twice"): g + direct,
         Cause("direct term", "the response is missing: the direct term ∂L_V/∂λ alone"): direct,
+        Cause("factor", "the response term is too large by a factor 2"): direct + 2 * response,
+        Cause("factor", "the response term is too small by a factor 2"): direct + response / 2,
     }
     for name, factor in factors(parts):
         predictions[Cause("factor", f"too large by {name}")] = factor * g
         predictions[Cause("factor", f"too small by {name}")] = g / factor
-        predictions[Cause("factor", f"the response term is too large by {name}")] = direct + factor * response
-        predictions[Cause("factor", f"the response term is too small by {name}")] = direct + response / factor
     return predictions | _transposed(parts) | _chain_rule(parts, g) | _elsewhere(parts)
 
 
@@ -131,14 +132,11 @@ def slope_of_s(parts: Parts) -> ndarray | None:
     return np.exp(parts.lam) if in_logarithm(parts) else None
 
 
-def proportional(parts: Parts, g: ndarray) -> Lines:
-    """Causes with one unknown constant."""
-    zero = np.zeros_like(g)
+def proportional(parts: Parts, g: ndarray) -> dict[Cause, Line]:
+    """Causes with a factor that is anybody's."""
+    direct = parts.direct
     return {
-        Cause("factor", "off by a constant factor"): (zero, g),
-        Cause("factor", "the response term is off by a constant factor"): (parts.direct, g - parts.direct),
-        Cause("one step", "one step only (T1-T2): H⁻¹ is replaced by a number"): (
-            parts.direct,
-            -parts.grad @ parts.B,
-        ),
+        Cause("factor", "off by a constant factor"): Line(np.zeros_like(g), g),
+        Cause("factor", "the response term is off by a constant factor"): Line(direct, g - direct),
+        Cause("one step", "one step only (T1-T2): H⁻¹ is replaced by a number"): Line(direct, -parts.grad @ parts.B),
     }

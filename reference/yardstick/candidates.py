@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from reference.yardstick.cause import Cause
 from reference.yardstick.evidence import Evidence
@@ -53,16 +54,18 @@ def _families(left: Sequence[Evidence]) -> Iterator[Candidate]:
 def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
     """A constant that one failure gives, held against all other problems."""
     for source in left:
-        for family, (base, slope) in source.known.lines.items():
-            if not slope.any():
+        for family, fitted in source.known.fitted.items():
+            constant = fitted.through(source.answer)
+            if constant is None or not _on(source, fitted.at(constant)):
                 continue
-            constant = float((source.answer - base) @ slope / (slope @ slope))
-            cause = Cause(family.kind, family.words, f"{constant:.4g}")
-            explained = [
-                one for one in left if distance(one.known.on_line(family, constant), one.answer) <= one.known.tol
-            ]
-            if not explained:
-                continue
+            cause = Cause(family.kind, family.words, fitted.setting(constant))
+            explained = [one for one in left if _on(one, one.known.at(family, constant))]
+            contradicted = [(one, value) for one in passes if (value := one.known.at(family, constant)) is not None]
             score = sum(one.digits(one.answer, fitted=one is source) for one in explained)
-            score -= sum(one.digits(one.known.on_line(family, constant)) for one in passes)
+            score -= sum(one.digits(value) for one, value in contradicted)
             yield Candidate(cause, explained, [cause] * len(explained), score)
+
+
+def _on(one: Evidence, value: ndarray | None) -> bool:
+    """Whether there is a prediction, and the answer equals it."""
+    return value is not None and distance(value, one.answer) <= one.known.tol

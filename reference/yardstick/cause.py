@@ -3,7 +3,6 @@
 name         meaning
 Cause        kind (one of KINDS), words, and a setting that its author chose: a step, a number of steps, σ
 Predictions  what an implementation with that cause, and no other, would return
-Lines        the same for a cause with one unknown number c: base + c · slope
 """
 
 from dataclasses import dataclass, field
@@ -52,4 +51,3 @@ class Cause:
 
 
 Predictions = dict[Cause, ndarray]
-Lines = dict[Cause, tuple[ndarray, ndarray]]

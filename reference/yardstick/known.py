@@ -5,6 +5,7 @@ exact       dL_V/dλ          (h,)
 tol         √(c u)           ()       vectors that differ less, relatively, are the same
 single      c u₃₂            ()       the relative error that single precision explains
 wrong       -                -        the causes that would be noticed, each with its prediction (h,)
+fitted      -                -        the causes with one unknown constant
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from numpy import ndarray
 
 from reference.yardstick.assembly import assembled, proportional
 from reference.yardstick.cases import case_of
-from reference.yardstick.cause import Cause, Lines, Predictions
+from reference.yardstick.cause import Cause, Predictions
 from reference.yardstick.estimates import estimated
+from reference.yardstick.fitted import Fitted
 from reference.yardstick.parts import Parts, condition, exact_parts
 from reference.yardstick.perturbed import perturbed
 from reference.yardstick.solvers import solved
@@ -66,7 +68,7 @@ class Known:
     def wrong(self) -> Predictions:
         """The causes that would be noticed on this problem, with what they predict."""
         parts = self.parts
-        everything = assembled(parts, self.exact) | solved(parts) | estimated(parts) | perturbed(parts)
+        everything = assembled(parts, self.exact) | solved(parts) | estimated(parts)
         values = np.array(list(everything.values()))
         kept = np.abs(values).max(axis=-1) < ENORMOUS  # and not NaN
         kept &= distances(np.where(kept[:, None], values, 0.0), self.exact) > self.tol
@@ -81,14 +83,13 @@ class Known:
         return counts
 
     @cached_property
-    def lines(self) -> Lines:
-        """The causes with one unknown constant."""
-        return proportional(self.parts, self.exact)
+    def fitted(self) -> dict[Cause, Fitted]:
+        """The causes with one unknown constant that this problem has."""
+        return {**proportional(self.parts, self.exact), **perturbed(self.parts)}
 
-    def on_line(self, family: Cause, constant: float) -> Float[ndarray, "h"]:
-        """What one of them predicts."""
-        base, slope = self.lines[family]
-        return base + constant * slope
+    def at(self, family: Cause, constant: float) -> Float[ndarray, "h"] | None:
+        """What one of them predicts, if anything."""
+        return self.fitted[family].at(constant) if family in self.fitted else None
 
 
 @cache

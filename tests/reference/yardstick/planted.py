@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from scipy.optimize import root
+
+from tests.reference.yardstick.resting import learned_from_perturbations, learned_jointly
 
 Solve = Callable[[ndarray, ndarray], ndarray]
 
@@ -112,21 +113,6 @@ def bare_hessian(problem: Any, lam: ndarray) -> ndarray:
     return problem.valid_grad_lam(lam, r) - problem.hess_wlam(lam, r).T @ u
 
 
-def learned_jointly(sigma: float) -> Callable[[Any, ndarray], ndarray]:
-    """STN's w0 and Θ for ridge, a 2m by 2m system of lognormal moments; exact elsewhere."""
-
-    def function(problem: Any, lam: ndarray) -> ndarray:
-        if type(problem).__name__ != "Ridge":
-            return problem.hypergradient(lam)
-        X, t, s = problem.X.astype(float), problem.t.astype(float), sigma**2
-        A, eye, a = X.T @ X, np.eye(X.shape[1]), np.exp(lam[0] + s / 2) * problem.n / problem.divisor
-        K = np.block([[A + a * eye, a * s * eye], [a * s * eye, s * A + a * (s + s**2) * eye]])
-        w0, Theta = np.split(np.linalg.solve(K, np.append(X.T @ t, np.zeros(len(A)))), 2)
-        return np.array([Theta @ problem.valid_grad_w(lam, w0)])
-
-    return function
-
-
 def smoothed(sigma: float) -> Callable[[Any, ndarray], ndarray]:
     """What evolution strategies average to: the slope of E[L_V(r(λ+ε))] by differences; exact for many λ."""
 
@@ -164,6 +150,39 @@ def no_direct(problem: Any, lam: ndarray) -> ndarray:
     return problem.hypergradient(lam) - problem.valid_grad_lam(lam, problem.best_response(lam))
 
 
+def by_hand(problem: Any, lam: ndarray) -> tuple[ndarray, ndarray]:
+    """The direct term and the response term of Eqn. 2.4."""
+    w = problem.best_response(lam)
+    direct = problem.valid_grad_lam(lam, w)
+    return direct, implicit(problem, lam, least_squares) - direct
+
+
+def mixed(of_direct: float, of_response: float) -> Callable[[Any, ndarray], ndarray]:
+    """Both terms, one of them with a wrong factor."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        direct, response = by_hand(problem, lam)
+        return of_direct * direct + of_response * response
+
+    return function
+
+
+def summed_hessian(problem: Any, lam: ndarray) -> ndarray:
+    """H of the sum over rows where B is of their mean."""
+    n = len(getattr(problem, "t", [0.0]))
+    return implicit(problem, lam, lambda H, g: least_squares(n * H, g))
+
+
+def summed_validation(problem: Any, lam: ndarray) -> ndarray:
+    """The validation loss added up, not averaged."""
+    return len(getattr(problem, "t_valid", [0.0])) * problem.hypergradient(lam)
+
+
+def averaged_twice(problem: Any, lam: ndarray) -> ndarray:
+    """... or averaged two times over."""
+    return problem.hypergradient(lam) / len(getattr(problem, "t_valid", [0.0]))
+
+
 def times_rows(problem: Any, lam: ndarray) -> ndarray:
     """n ∂²L_T/∂w∂λ where ∂²L_T/∂w² is divided by n; quadratics have no rows."""
     return problem.hypergradient(lam) * len(getattr(problem, "t", [0.0]))
@@ -175,21 +194,61 @@ def transposed(problem: Any, lam: ndarray) -> ndarray:
     return problem.valid_grad_lam(lam, w) - (B @ u if B.shape[0] == B.shape[1] else B.T @ u)
 
 
-def not_at_the_best_response(problem: Any, lam: ndarray) -> ndarray:
-    """∂²L_T/∂w∂λ at the weights of another λ."""
-    w = problem.best_response(lam)
-    u = least_squares(problem.hess_ww(lam, w), problem.valid_grad_w(lam, w))
-    return problem.valid_grad_lam(lam, w) - problem.hess_wlam(lam, problem.best_response(np.zeros(len(lam)))).T @ u
+def cross_at(place: Callable[[Any, ndarray], ndarray]) -> Callable[[Any, ndarray], ndarray]:
+    """∂²L_T/∂w∂λ at other weights than everything else."""
+
+    def function(problem: Any, lam: ndarray) -> ndarray:
+        w = problem.best_response(lam)
+        u = least_squares(problem.hess_ww(lam, w), problem.valid_grad_w(lam, w))
+        return problem.valid_grad_lam(lam, w) - problem.hess_wlam(lam, place(problem, lam)).T @ u
+
+    return function
+
+
+def all_at(place: Callable[[Any, ndarray], ndarray]) -> Callable[[Any, ndarray], ndarray]:
+    """Eqn. 2.4 at other weights than r(λ)."""
+    return lambda problem, lam: implicit(problem, lam, least_squares, place(problem, lam))
+
+
+def nowhere(problem: Any, lam: ndarray) -> ndarray:
+    """Weights before any training."""
+    return np.zeros_like(problem.best_response(lam))
+
+
+def of_another(problem: Any, lam: ndarray) -> ndarray:
+    """Weights trained once, at λ = 0, and kept."""
+    return problem.best_response(np.zeros(len(lam)))
+
+
+def unregularised(problem: Any, lam: ndarray) -> ndarray:
+    """Least squares, or softmax regression with a decay of e^-23; quadratics have no penalty to leave out."""
+    if not hasattr(problem, "t"):
+        return problem.best_response(lam)
+    if hasattr(problem, "classes"):
+        return problem.best_response(np.append(-23.0, lam[1:]))
+    v = np.linalg.lstsq(problem.X.astype(float), problem.t.astype(float), rcond=None)[0]
+    if hasattr(problem, "depth"):
+        return np.concatenate([np.eye(len(v)).ravel()] * problem.depth + [v])
+    return np.arctanh(v / problem.c) if hasattr(problem, "c") else v
+
+
+def is_logarithm(problem: Any, lam: ndarray) -> bool:
+    """Of all λ, where the penalty is not λ itself."""
+    return hasattr(problem, "t") and not hasattr(problem, "c") and len(lam) != 5
 
 
 def in_the_penalty(problem: Any, lam: ndarray) -> ndarray:
-    """d/d exp(λ) wherever λ is a logarithm; that is where the penalty is not λ itself."""
-    is_logarithm = hasattr(problem, "t") and not hasattr(problem, "c") and len(lam) != 5
-    return problem.hypergradient(lam) / (np.exp(lam) if is_logarithm else 1.0)
+    """d/d exp(λ) wherever λ is a logarithm."""
+    return problem.hypergradient(lam) / (np.exp(lam) if is_logarithm(problem, lam) else 1.0)
 
 
-def in_the_rate(problem: Any, lam: ndarray) -> ndarray:
-    """d/ds for the penalties, drop rates, smoothing and class weights s: differences of s by hand."""
+def chained_again(problem: Any, lam: ndarray) -> ndarray:
+    """exp(λ) multiplied on to what is a derivative in λ already."""
+    return problem.hypergradient(lam) * (np.exp(lam) if is_logarithm(problem, lam) else 1.0)
+
+
+def slopes(problem: Any, lam: ndarray) -> ndarray:
+    """ds/dλ of the penalties, drop rates, smoothing and class weights s: differences of s by hand."""
     s: list[Any] = [np.exp] * len(lam)
     if type(problem).__name__ in ("InputDropout", "ManyRates"):
         s = [lambda x: 1 / (1 + np.exp(-x))] * len(lam)
@@ -198,39 +257,30 @@ def in_the_rate(problem: Any, lam: ndarray) -> ndarray:
     if not hasattr(problem, "t") or hasattr(problem, "c"):  # λ is used as it is
         s = [lambda x: x] * len(lam)
     lam = lam.astype(float)
-    slopes = [(one(x + 1e-5) - one(x - 1e-5)) / 2e-5 for one, x in zip(s, lam, strict=True)]
-    return problem.hypergradient(lam) / np.array(slopes)
+    return np.array([(one(x + 1e-5) - one(x - 1e-5)) / 2e-5 for one, x in zip(s, lam, strict=True)])
 
 
-def at_rest(problem: Any, lam: ndarray, sigma: float) -> ndarray:
-    """E[ε ∂L_T/∂w(λ+ε, w0+Θε)] = 0 by a general root finder, the mean by Gauss and Hermite's rule."""
-    w, (nodes, weights) = problem.best_response(lam), np.polynomial.hermite_e.hermegauss(40)
-    eps = sigma * nodes
-
-    def mean(Theta: ndarray) -> ndarray:
-        terms = [p * e * problem.grad_w(lam + e, w + Theta * e) for p, e in zip(weights, eps, strict=True)]
-        return np.sum(terms, axis=0)
-
-    Theta = root(mean, problem.best_response_jacobian(lam)[:, 0], tol=1e-12).x
-    return np.array([Theta @ problem.valid_grad_w(lam, w)])
+def in_the_rate(problem: Any, lam: ndarray) -> ndarray:
+    """d/ds."""
+    return problem.hypergradient(lam) / slopes(problem, lam)
 
 
-def learned_from_perturbations(sigma: float) -> Callable[[Any, ndarray], ndarray]:
-    """Δ-STN's Θ: for ridge it rests at -(A + a(1+σ²)I)⁻¹ a w0 (README of reference/); for softmax regression where
-    sampled gradients of Eqn. 3.10 average to zero; exact elsewhere.
-    """
+def rate_chained_again(problem: Any, lam: ndarray) -> ndarray:
+    """ds/dλ multiplied on to a derivative in λ."""
+    return problem.hypergradient(lam) * slopes(problem, lam)
 
-    def function(problem: Any, lam: ndarray) -> ndarray:
-        if hasattr(problem, "classes") and len(lam) == 1:
-            return at_rest(problem, lam, sigma)
-        if type(problem).__name__ != "Ridge":
-            return problem.hypergradient(lam)
-        X, w = problem.X.astype(float), problem.best_response(lam)
-        a = np.exp(lam[0] + sigma**2 / 2) * problem.n / problem.divisor
-        Theta = -np.linalg.solve(X.T @ X + a * (1 + sigma**2) * np.eye(len(w)), a * w)
-        return np.array([Theta @ problem.valid_grad_w(lam, w)])
 
-    return function
+def heavy_ball(H: ndarray, g: ndarray) -> ndarray:
+    """Three hundred steps with momentum 0.8."""
+    u, before = np.zeros_like(g), np.zeros_like(g)
+    for _ in range(300):
+        u, before = u + 0.8 * (u - before) - (H @ u - g) / np.linalg.norm(H, 2), u
+    return u
+
+
+def fits_nothing(problem: Any, lam: ndarray) -> ndarray:
+    g = problem.hypergradient(lam)
+    return g + np.linalg.norm(g) * np.cos(7.0 * np.arange(1.0, len(g) + 1.0) + 100 * lam.sum())
 
 
 def single_precision(problem: Any, lam: ndarray) -> ndarray:
@@ -262,6 +312,15 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
     "factor 1/2": (times(0.5), "factor", "too small by a factor 2"),
     "factor 3.7": (times(3.7), "factor", "off by a constant factor: 3.7"),
     "factor n": (times_rows, "factor", "too large by a factor n, the training rows"),
+    "factor 1/n": (summed_hessian, "factor", "too small by a factor n, the training rows"),
+    "factor v": (summed_validation, "factor", "too large by a factor v, the validation rows"),
+    "factor 1/v": (averaged_twice, "factor", "too small by a factor v, the validation rows"),
+    "sign of the response": (mixed(1.0, -1.0), "sign", "the response term has the wrong sign"),
+    "response twice": (mixed(1.0, 2.0), "factor", "the response term is too large by a factor 2"),
+    "half the response": (mixed(1.0, 0.5), "factor", "the response term is too small by a factor 2"),
+    "response times 3.7": (mixed(1.0, 3.7), "factor", "the response term is off by a constant factor: 3.7"),
+    "direct term subtracted": (mixed(-1.0, 1.0), "direct term", "the direct term ∂L_V/∂λ is subtracted"),
+    "direct term twice": (mixed(2.0, 1.0), "direct term", "the direct term ∂L_V/∂λ is counted twice"),
     "no direct term": (no_direct, "direct term", "the direct term ∂L_V/∂λ is missing"),
     "only the direct term": (
         lambda problem, lam: problem.valid_grad_lam(lam, problem.best_response(lam)),
@@ -269,10 +328,23 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         "the response is missing: the direct term ∂L_V/∂λ alone",
     ),
     "transposed": (transposed, "transpose", "∂²L_T/∂w∂λ, or Θ, is transposed"),
-    "another place": (
-        not_at_the_best_response,
+    "cross at 0": (cross_at(nowhere), "wrong place", "∂²L_T/∂w∂λ is taken at w = 0"),
+    "cross at r(0)": (
+        cross_at(of_another),
         "wrong place",
         "∂²L_T/∂w∂λ is taken at r(0), the best response to λ = 0",
+    ),
+    "cross without a penalty": (
+        cross_at(unregularised),
+        "wrong place",
+        "∂²L_T/∂w∂λ is taken at weights trained without a penalty",
+    ),
+    "all at 0": (all_at(nowhere), "wrong place", "everything is taken at w = 0"),
+    "all at r(0)": (all_at(of_another), "wrong place", "everything is taken at r(0), the best response to λ = 0"),
+    "all without a penalty": (
+        all_at(unregularised),
+        "wrong place",
+        "everything is taken at weights trained without a penalty",
     ),
     "in the penalty": (
         in_the_penalty,
@@ -284,6 +356,12 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         "chain rule",
         "the gradient in the penalties and rates s(λ) that the objective uses, not in λ: the chain rule's factor s'(λ) "
         "is missing",
+    ),
+    "exp(λ) twice": (chained_again, "chain rule", "the chain rule's factor exp(λ) is there twice"),
+    "slope twice": (
+        rate_chained_again,
+        "chain rule",
+        "the chain rule's factor s'(λ) of penalties and rates s(λ) is there twice",
     ),
     "damped": (
         with_solver(lambda H, g: np.linalg.solve(H + 0.01 * np.eye(len(H)), g)),
@@ -323,6 +401,16 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         with_solver(neumann(5, 2.0)),
         "divergence",
         "a truncated Neumann series, or unrolled steps from the best response: 5 terms of step 2, which diverges",
+    ),
+    "diverging by steps of its own": (
+        with_solver(neumann(30, 7.7)),
+        "divergence",
+        "more than a hundred times too large: an iteration that diverges",
+    ),
+    "heavy ball": (
+        with_solver(heavy_ball),
+        "early stop",
+        "right where the Hessian is well conditioned, wrong where it is not: a solver that stopped early",
     ),
     "σ = 0.5": (
         learned_from_perturbations(0.5),
@@ -365,6 +453,7 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
         "single precision",
         "errors that single precision explains, where the data are in double",
     ),
+    "fits nothing": (fits_nothing, "unknown", "none of the known causes"),
     "shape": (lambda problem, lam: np.zeros((len(lam), 1)), "shape", "the shape is wrong"),
     "NaN": (lambda problem, lam: np.nan * lam, "not finite", "the answer is not finite"),
     "exception": (raises, "exception", "it raises RuntimeError: not today nor tomorrow"),

@@ -1,17 +1,36 @@
 """The yardstick passes what is right and names what is wrong: every planted mistake, and nothing that is none."""
 
+import ast
 import json
 import math
+import re
+from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reference import yardstick
 from reference.yardstick import Report, measure
+from reference.yardstick.cases import BUILDERS
 from reference.yardstick.cause import KINDS
 from reference.yardstick.diagnosis import STOPPED
+from reference.yardstick.known import known
 from reference.yardstick.solvers import CG
-from tests.reference.yardstick.planted import PLANTED, RIGHT, cg, with_solver
+from tests.reference.yardstick.planted import PLANTED, RIGHT, cg, smoothed, with_solver
+from tests.reference.yardstick.resting import learned_from_perturbations, learned_jointly
+
+BIASED = {
+    "σ = 0.5": (
+        learned_from_perturbations,
+        "ridge dropout penalties rates rank-deficient float32 ill-1e4 ill-1e8 softmax",
+    ),
+    "σ = 0.5, jointly": (learned_jointly, "ridge dropout penalties rates float32 ill-1e4 ill-1e8 softmax"),
+    "smoothed": (smoothed, "ridge dropout saturating rank-deficient float32 softmax"),
+}
+"""Methods, and the problems on which they are biased."""
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 
@@ -48,6 +67,42 @@ def test_every_failure_of_one_mistake_has_that_cause(name: str):
     assert found == {words.removesuffix(", which diverges")}
 
 
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("method", BIASED)
+def test_a_bias_of_sigma_is_named_with_any_sigma_on_every_problem_that_has_it(method: str, sigma: float):
+    function, names = BIASED[method]
+    failures = {result.name: str(result.cause) for result in measure(function(sigma)).failures}
+    words = PLANTED[method][2].rpartition(": ")[0]
+    assert failures == dict.fromkeys(names.split(), f"{words}: σ = {sigma:g}")
+
+
+def written() -> Iterator[str]:
+    """Patterns of the words of every cause that is written out somewhere in the package."""
+    for path in Path(yardstick.__path__[0]).glob("*.py"):
+        constants = vars(import_module(f"reference.yardstick.{path.stem}")) if path.stem != "__init__" else {}
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id="Cause"), args=[_, ast.Constant(value=str(words)), *_]):
+                    yield re.escape(words)
+                case ast.Call(func=ast.Name(id="Cause"), args=[_, ast.JoinedStr(values=values), *_]):
+                    yield "".join(re.escape(str(v.value)) if isinstance(v, ast.Constant) else ".+" for v in values)
+                case ast.Call(func=ast.Name(id="Cause"), args=[_, ast.Name(id=name), *_]) if name in constants:
+                    yield re.escape(constants[name])
+
+
+def computed() -> set[str]:
+    """Words of every cause that is predicted on some problem, loops over factors and places run."""
+    everywhere = [known(name) for name in BUILDERS]
+    return {re.escape(cause.words) for one in everywhere for cause in [*one.wrong, *one.fitted]}
+
+
+def test_every_cause_that_can_be_named_is_planted():
+    planted = [words for _, _, words in PLANTED.values()]
+    patterns = computed() | set(written())
+    assert [one for one in patterns if not any(re.fullmatch(f"{one}(: .*)?", words) for words in planted)] == []
+    assert {kind for _, kind, _ in PLANTED.values()} == set(KINDS)
+
+
 def test_conjugate_gradient_whose_iterates_are_rounding_errors_is_still_an_early_stop():
     # From some fifteen steps on the order of additions, and so the processor, decides where it is at condition 1e8.
     cause = measure(with_solver(cg(20))).cause
@@ -67,11 +122,7 @@ def test_two_mistakes_on_different_problems_are_both_named():
 
 
 def test_an_answer_that_fits_nothing_is_not_explained():
-    def function(problem, lam):
-        g = problem.hypergradient(lam)
-        return g + np.linalg.norm(g) * np.cos(7.0 * np.arange(1.0, len(g) + 1.0) + 100 * lam.sum())
-
-    assert {str(result.cause) for result in measure(function).results} == {"none of the known causes"}
+    assert {str(result.cause) for result in report_of("fits nothing").results} == {"none of the known causes"}
 
 
 def test_one_failure_among_passes_is_no_sign_error_of_all():
