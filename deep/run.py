@@ -99,7 +99,10 @@ class Run:
                 while self._epoch <= self.epochs and not self._stopped:
                     self._train_epoch(bar, interrupted)
                     self._end_of_epoch(bar, keep, self._epoch)
-            self._save()
+                self._save()
+                # After the last step nobody has asked; what follows this run must not begin.
+                if anywhere(interrupted(), self._device):
+                    raise KeyboardInterrupt
         return self.rows
 
     @property

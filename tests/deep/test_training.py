@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -170,6 +171,19 @@ class TestGoingOn:
         assert os.listdir(tmp_path) == [checkpoint.FILE]
         record(run(tuner(), tmp_path), {})
         record(run(tuner(), tmp_path / "straight"), {})
+        assert history(tmp_path) == history(tmp_path / "straight")
+
+    def test_after_ctrl_c_in_the_last_evaluation(self, tmp_path):
+        last = run(tuner(), tmp_path / "straight").epochs
+
+        def press(row: dict[str, Any]) -> None:
+            if row["epoch"] == last:
+                signal.raise_signal(signal.SIGINT)
+
+        record(run(tuner(), tmp_path / "straight"), {})
+        with pytest.raises(KeyboardInterrupt):
+            run(tuner(), tmp_path).go(keep=press)
+        record(run(tuner(), tmp_path), {})
         assert history(tmp_path) == history(tmp_path / "straight")
 
     def test_while_another_process_does_the_same_in_the_same_folder(self, tmp_path):
