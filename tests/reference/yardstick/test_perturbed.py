@@ -45,8 +45,10 @@ def test_the_predictions_are_those_rests(name: str):
 def test_several_entries_give_sigma_away(name: str, cause: Cause):
     curve = perturbed(known(name).parts)[cause]
     for sigma in (0.05, 0.123, 0.7, 1.87):
-        assert (answer := curve.at(sigma)) is not None
-        assert (found := curve.through(answer)) is not None
+        answer = curve.at(sigma)
+        assert answer is not None
+        found = curve.through(answer)
+        assert found is not None
         assert_allclose(found, sigma, rtol=1e-4 if name == "ill-1e8" else 1e-6)
 
 
