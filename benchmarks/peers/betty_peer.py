@@ -8,6 +8,7 @@ from betty.engine import Engine  # pyright: ignore[reportMissingImports]
 from betty.problems import ImplicitProblem  # pyright: ignore[reportMissingImports]
 from numpy import ndarray
 
+from benchmarks.peers.safe_step import safe_step
 from benchmarks.peers.torch_vector import Vector
 from deep.yardstick import torch_problem
 
@@ -43,9 +44,24 @@ def default(problem: Any, lam: ndarray) -> ndarray:
     return hypergradient(problem, lam)
 
 
+def sama(problem: Any, lam: ndarray) -> ndarray:
+    """One step, preconditioned as by the inner optimiser: SGD's is the identity."""
+    return hypergradient(problem, lam, type="sama")
+
+
 def neumann(problem: Any, lam: ndarray) -> ndarray:
-    """Twenty terms at its default step, 1."""
+    """Twenty iterations at its default step, 1."""
     return hypergradient(problem, lam, type="neumann", neumann_iterations=20)
+
+
+def safe(problem: Any, lam: ndarray) -> ndarray:
+    """Two hundred terms as long as is safe."""
+    return _safe(problem, lam, 199)
+
+
+def patient(problem: Any, lam: ndarray) -> ndarray:
+    """... and as many as a condition number of 1e4 asks for."""
+    return _safe(problem, lam, 100_000)
 
 
 def cg(problem: Any, lam: ndarray) -> ndarray:
@@ -53,8 +69,22 @@ def cg(problem: Any, lam: ndarray) -> ndarray:
     return hypergradient(problem, lam, type="cg", cg_iterations=20)
 
 
+def scaled(problem: Any, lam: ndarray) -> ndarray:
+    """... with another `cg_alpha`."""
+    return hypergradient(problem, lam, type="cg", cg_iterations=20, cg_alpha=2.0)
+
+
+def _safe(problem: Any, lam: ndarray, iterations: int) -> ndarray:
+    alpha = safe_step(torch_problem(problem, lam))
+    return hypergradient(problem, lam, type="neumann", neumann_iterations=iterations, neumann_alpha=alpha)
+
+
 SETTINGS = {
     "default: darts": default,
+    "sama": sama,
     "neumann, 20 iterations": neumann,
+    "neumann, 199 iterations, neumann_alpha=1/largest eigenvalue": safe,
+    "neumann, 100000 iterations, neumann_alpha=1/largest eigenvalue": patient,
     "cg, 20 iterations": cg,
+    "cg, 20 iterations, cg_alpha=2": scaled,
 }

@@ -7,6 +7,7 @@ import torch
 from numpy import ndarray
 from torch import nn
 
+from benchmarks.peers.safe_step import safe_step
 from deep.yardstick import torch_problem
 
 
@@ -22,14 +23,12 @@ class Weights(nn.Module):
 
 
 def hypergradient(problem: Any, lam: ndarray, steps: int, lr: float | None = None) -> ndarray:
-    """dL_V/dλ through `steps` steps; where no learning rate is given, 1/(the largest eigenvalue of ∂²L_T/∂w²)."""
+    """dL_V/dλ through `steps` steps; where no learning rate is given, the safe one."""
     view = torch_problem(problem, lam)
     at = view.lam.clone().requires_grad_()
-    if lr is None:
-        hessian = torch.func.hessian(view.train, argnums=1)(view.lam, view.best)
-        lr = 1 / float(torch.linalg.eigvalsh(hessian)[-1])
     model = Weights(view.best)
-    with higher.innerloop_ctx(model, torch.optim.SGD(model.parameters(), lr=lr)) as (functional, optimiser):
+    sgd = torch.optim.SGD(model.parameters(), lr=safe_step(view) if lr is None else lr)
+    with higher.innerloop_ctx(model, sgd) as (functional, optimiser):
         for _ in range(steps):
             optimiser.step(view.train(at, functional()))
         (gradient,) = torch.autograd.grad(view.valid(at, functional()), at)

@@ -15,12 +15,19 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def short(results: list[dict[str, Any]]) -> str:
-    """For the front page."""
+    """For the front page: of each library its first setting, and the first of those that pass most."""
+    libraries = dict.fromkeys(row["library"] for row in results)
     lines = [
         f"| {row['library']} {row['version']} | {row['setting']} | {_passed(row)} | {row['cause'] or 'none'} |"
-        for row in results
+        for library in libraries
+        for row in _first_and_best([row for row in results if row["library"] == library])
     ]
     return "\n".join(["| library | setting | passed | likeliest cause |", "|---|---|---|---|", *lines])
+
+
+def _first_and_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    best = max(rows, key=lambda row: row["passed"])
+    return rows[:1] if best is rows[0] else [rows[0], best]
 
 
 def _row(row: dict[str, Any]) -> str:
