@@ -17,6 +17,7 @@ from deep.hyperparameters import Hyperparameters
 from deep.parallel import processes
 from deep.shared_norm import SharedNorm, normalised
 from deep.structured import Branch
+from reference.command import UserError
 
 
 class LinearBranch(Branch[nn.Linear]):
@@ -72,9 +73,19 @@ class BatchNormBranch(Branch[nn.BatchNorm1d | nn.BatchNorm2d]):
 
 
 class EmbeddingBranch(Branch[nn.Embedding]):
-    """Eqn. 3.14 for a dense layer on one-hot rows: a row of W is a coordinate of the embedding."""
+    """Eqn. 3.14 for a dense layer on one-hot rows: a row of W is a coordinate of the embedding.
+
+    Raises:
+        UserError: an embedding with max_norm, which shortens w0's rows in each pass and knows of no response.
+    """
 
     row_axis: ClassVar[dict[str, int]] = {"weight": 1}
+
+    def __init__(self, layer: nn.Embedding, hyper: Hyperparameters) -> None:
+        if layer.max_norm is not None:
+            instead = "remove max_norm, or leave it without a response (without_response)"
+            raise UserError(f"no response is known for an nn.Embedding with max_norm; {instead}")
+        super().__init__(layer, hyper)
 
     def change(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         weight = self.of("weight")

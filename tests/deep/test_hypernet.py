@@ -177,6 +177,11 @@ def pruned() -> nn.Module:
         (shared(), {}, "'0' and '1' share a parameter"),
         (partly_frozen(), {}, "layer '0' has frozen parameters beside trainable ones"),
         (pruned(), {}, "layer '0' computes its weights"),
+        (
+            nn.Sequential(nn.Embedding(3, 2, max_norm=1.0)),
+            {},
+            "layer '0': .* nn.Embedding with max_norm; remove max_norm",
+        ),
         (nn.Sequential(nn.ReLU()), {}, "nothing for the hyperparameters to move"),
         (nn.Linear(2, 1).requires_grad_(False), {}, "nothing for the hyperparameters to move"),
         (nn.Linear(2, 1), {"without_response": ["fc"]}, "no module 'fc'"),
