@@ -4,7 +4,11 @@ Raises UserError wherever it refuses.
 """
 
 import math
+from collections.abc import Mapping
+from inspect import Parameter, signature
 from numbers import Integral
+
+from torch.optim import Optimizer
 
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
@@ -47,3 +51,12 @@ def refuse_without_differential(net: Hypernetwork) -> None:
         if not branch.has_differential():
             what = f"layer {name!r}: {type(branch).__name__} has a forward of its own without a differential pass"
             raise UserError(f"{what}; leave it without a response (without_response), or choose no control variate")
+
+
+def refuse_closures(optimisers: Mapping[str, Optimizer]) -> None:
+    """Optimizers that want to evaluate the loss themselves, such as LBFGS."""
+    for name, one in optimisers.items():
+        closure = signature(one.step).parameters.get("closure")
+        if closure is not None and closure.default is Parameter.empty:
+            what = f"{name}={type(one).__name__}: its step needs a closure, and a Tuner gives it gradients"
+            raise UserError(f"{what}; choose an optimizer that steps without one, such as SGD or Adam")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, RMSprop
 
 from deep import diagnosis, updates
-from deep.arguments import refuse_kinds, refuse_numbers, refuse_without_differential
+from deep.arguments import refuse_closures, refuse_kinds, refuse_numbers, refuse_without_differential
 from deep.batches import examples
 from deep.checkpoint import own_buffers, refuse_another, set_own_buffers
 from deep.contexts import evaluating
@@ -116,6 +116,7 @@ class Tuner:
         if method is not None:
             self.optimisers |= {"Theta": Theta(self.net.Theta), "lam": lam([hyper.lam])}
             self.optimisers |= {} if sigma is None else {"sigma": sigma([hyper.raw_sigma])}
+        refuse_closures(self.optimisers)
         self.inner_steps = self.outer_steps = 0
         self._watched = False
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW
+from torch.optim import LBFGS, SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR
 
 from deep.declared import Hyperparameter
@@ -293,6 +293,8 @@ def detached() -> Tuner:
             lambda: unchecked(Tuner, network(), Hyperparameters([DECAY]), half_square, method="delta-stn"),
             "method='delta-stn' is no method; give one of reference.updates, such as DELTA_STN",
         ),
+        (lambda: tuner(w0=LBFGS), "w0=LBFGS: its step needs a closure"),
+        (lambda: tuner(sigma=LBFGS), "sigma=LBFGS: its step needs a closure"),
         (lambda: detached().detach(), "the model is detached"),
         (lambda: detached().inner_step(*batch(0)), "the model is detached"),
         (lambda: detached().outer_step(*batch(0)), "the model is detached"),
