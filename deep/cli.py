@@ -89,7 +89,7 @@ def _value(text: str) -> tuple[str, float]:
 
 
 def jobs(options: Namespace) -> list[Job | Search]:
-    """The runs that the options ask for.
+    """The runs that the options ask for, each once.
 
     Raises:
         UserError: an unknown experiment, preset or method, or options that do not go together.
@@ -106,10 +106,11 @@ def jobs(options: Namespace) -> list[Job | Search]:
     names = [name for name, _ in options.values]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"--values has {min(twice)!r} more than once; give each name one value")
-    return [
+    asked = [
         _job(options, experiment, method, changes, seed)
         for method, changes, seed in product(options.method, _changes(options), options.seed)
     ]
+    return list({job.folder: job for job in asked}.values())
 
 
 def _refuse_unknown(what: str, name: str, known: Collection[str]) -> None:

@@ -87,6 +87,12 @@ def test_a_finished_run_is_not_run_again_unless_fresh(
     assert changed[0] == changed[1] < changed[2]
 
 
+def test_what_is_asked_for_twice_is_one_run(tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tiny, "mnist-mlp --preset smoke --method stn stn --start 0.1 0.10 --seed 0 0") == 0
+    assert capsys.readouterr().out.split()[0] == "1"
+    assert len(list(records.find(Path("out")))) == 1
+
+
 def test_several_starts_scales_intervals_and_seeds_are_a_run_each(tiny: pytest.MonkeyPatch) -> None:
     call(tiny, "mnist-mlp --preset smoke --start 0.1 0.3 --sigma 0.5 --intervals 2:1 1:2 --seed 0 1")
     changes = [(record.settings["changes"], record.settings["seed"]) for record in records.find(Path("out"))]
