@@ -9,6 +9,7 @@ Nothing is stepped here: each function returns gradients of one objective in som
 the others. The inner gradients see a mini-batch of the training loss; the outer ones see the validation loss.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -86,7 +87,13 @@ def response_gradient(
     with frozen(net.w0), frozen_statistics(net.model):
         at = _constant(perturbed(method, net, z, n), method.linearised)
         loss, outputs = evaluate(net, objective, x, t, at)
-        return Evaluation(loss.detach(), outputs, _gradients(net, loss, net.Theta))
+        try:
+            return Evaluation(loss.detach(), outputs, _gradients(net, loss, net.Theta))
+        except RuntimeError as error:
+            # Some tangents, such as glu's, cannot be differentiated in turn.
+            if method.linearised and re.match("(the )?derivative for .* is not implemented", str(error)):
+                raise _without_forward_mode(error) from error
+            raise
 
 
 def differential_gradient(
@@ -145,14 +152,18 @@ def _linearised(objective: Objective, x: Any) -> Any:
         try:
             outputs = objective.predict(x)
         except NotImplementedError as error:
-            what = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
-            raise UserError(f"{what}; replace the function, or choose a method without linearisation") from error
+            raise _without_forward_mode(error) from error
         if not any(
             isinstance(y, Tensor) and forward_ad.unpack_dual(y).tangent is not None for y in tree_leaves(outputs)
         ):
             what = "no output follows the response: either no layer with a response is on the way to it"
             raise UserError(f"{what}, or the outputs are not tensors in tuples, lists and dicts")
         return tree_map(_first_order, outputs)
+
+
+def _without_forward_mode(error: RuntimeError) -> UserError:
+    what = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
+    return UserError(f"{what}; replace the function, or choose a method without linearisation")
 
 
 def _first_order(y: Any) -> Any:

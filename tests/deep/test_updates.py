@@ -351,6 +351,17 @@ def test_a_function_without_forward_mode_is_named() -> None:
         updates.response_gradient(DELTA_STN, net, loss, z, x, x, 2)
 
 
+def test_a_tangent_without_a_derivative_is_named_and_other_errors_pass() -> None:
+    net, x = attach(nn.Sequential(nn.Linear(4, 4), nn.GLU())), torch.randn(2, 4, dtype=torch.float64)
+    z, t = torch.ones(1, 2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    updates.response_gradient(CENTERED_STN, net, Objective(net.model, half_square), z, x, t, 2)
+    with pytest.raises(UserError, match=r"glu_jvp is not implemented.*without linearisation"):
+        updates.response_gradient(DELTA_STN, net, Objective(net.model, half_square), z, x, t, 2)
+    flat = Objective(net.model[0], lambda y, t: y.detach().sum())  # type: ignore[operator]
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        updates.response_gradient(DELTA_STN, net, flat, z, x, t, 2)
+
+
 @all_methods
 def test_activation_checkpointing_is_refused(method: Method) -> None:
     """Its second forward would see λ itself and other masks, silently."""
