@@ -231,8 +231,10 @@ class Tuner:
         """Go on from a state of the same model, hyperparameters and method.
 
         Raises:
-            UserError: the state is of another.
+            UserError: the state is of another, or of no Tuner.
         """
+        if "signature" not in state:
+            raise UserError("this is no state of a Tuner: it has no signature; give what state_dict has returned")
         refuse_another(state["signature"], self.signature())
         self.model.load_state_dict(state["model"])
         set_own_buffers(self.model, state["own buffers"][rank()])

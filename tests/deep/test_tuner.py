@@ -302,6 +302,8 @@ def detached() -> Tuner:
         (lambda: tuner(None).outer_step(*batch(0)), "no outer step"),
         (lambda: tuner().inner_step(torch.ones(0, 1, 4, 4), torch.ones(0, 2)), "a batch without examples"),
         (lambda: tuner().load_state_dict(tuner(CENTERED_STN).state_dict()), "of another run"),
+        (lambda: tuner().load_state_dict({}), "no state of a Tuner"),
+        (lambda: tuner().load_state_dict(network().state_dict()), "no state of a Tuner"),
         (lambda: tuner(model=nn.Sequential(nn.ReLU(), nn.Dropout(0.1))), "no parameter that trains"),
     ],
 )
