@@ -190,6 +190,8 @@ REFUSALS = {
     "mnist-mlp --preset smoke --method fixed --values drop_1=0.2 drop_1=0.3": "--values has 'drop_1' more than once",
     "mnist-mlp --preset smoke --device cuda:99": "device 'cuda:99' cannot be used",
     "mnist-mlp --preset smoke --device toaster": "device 'toaster' cannot be used",
+    "mnist-mlp --preset smoke --device meta": "device 'meta' cannot be used",
+    "mnist-mlp --preset smoke --device vulkan": "device 'vulkan' cannot be used (Could not run",
     "mnist-mlp --preset smoke --method fixed": "--method fixed needs --values",
     "mnist-mlp --preset smoke --values drop_1=0.5": "belong to --method fixed",
     "mnist-mlp --preset smoke --method fixed --values nothing=0.5": "no hyperparameter is named 'nothing'",
@@ -212,6 +214,7 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
         call(tiny, text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
     assert not [path for path in Path().rglob("*") if path.is_file()]
 
 
