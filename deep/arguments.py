@@ -28,10 +28,10 @@ def refuse_kinds(hyper: object, method: object) -> None:
         raise UserError(f"{what}; give one of reference.updates, such as DELTA_STN ({names}), or None for a plain run")
 
 
-def refuse_numbers(T_train: int, T_valid: int, warm_up: int, tau: float, clip: float | None) -> None:
-    """Out of range, or not finite."""
-    if T_train < 1 or T_valid < 0:
-        raise UserError(f"T_train={T_train}, T_valid={T_valid}: T_train is at least 1, T_valid at least 0")
+def refuse_numbers(T_train: object, T_valid: object, warm_up: object, tau: float, clip: float | None) -> None:
+    """Out of range, not whole, or not finite."""
+    refuse_count("T_train", T_train, "inner steps", least=1)
+    refuse_count("T_valid", T_valid, "outer steps")
     refuse_count("warm_up", warm_up, "inner steps")
     if not math.isfinite(tau):
         raise UserError(f"tau={tau!r} is not a finite number")
@@ -39,10 +39,10 @@ def refuse_numbers(T_train: int, T_valid: int, warm_up: int, tau: float, clip: f
         raise UserError(f"clip={clip!r} is not a norm above zero; leave it out for no clipping")
 
 
-def refuse_count(name: str, count: int, what: str) -> None:
-    """Fractions, and numbers below zero."""
-    if not isinstance(count, Integral) or count < 0:
-        raise UserError(f"{name}={count!r} is not a whole number of {what} from 0")
+def refuse_count(name: str, count: object, what: str, least: int = 0) -> None:
+    """Fractions, and numbers below the least."""
+    if not isinstance(count, Integral) or count < least:
+        raise UserError(f"{name}={count!r} is not a whole number of {what} from {least}")
 
 
 def refuse_without_differential(net: Hypernetwork) -> None:

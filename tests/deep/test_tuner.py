@@ -237,6 +237,10 @@ def unchecked(kind: type, *args: Any, **kwargs: Any) -> None:
     inspect.unwrap(kind.__init__)(object.__new__(kind), *args, **kwargs)
 
 
+def counts(**options: Any) -> None:
+    unchecked(Tuner, network(), Hyperparameters([DECAY]), half_square, **options)
+
+
 @pytest.mark.parametrize("size", ["2", "1"])
 def test_processes_of_torchrun_without_a_group_are_refused(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     """Each would train the whole run. One process needs no group."""
@@ -278,8 +282,10 @@ def detached() -> Tuner:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: tuner(T_train=0), "T_train=0, T_valid=1: T_train is at least 1"),
-        (lambda: tuner(T_valid=-1), "T_valid=-1"),
+        (lambda: tuner(T_train=0), "T_train=0 is not a whole number of inner steps from 1"),
+        (lambda: counts(T_train=2.5), "T_train=2.5 is not a whole number of inner steps from 1"),
+        (lambda: tuner(T_valid=-1), "T_valid=-1 is not a whole number of outer steps from 0"),
+        (lambda: counts(T_valid=1.0), "T_valid=1.0 is not a whole number of outer steps from 0"),
         (lambda: tuner(warm_up=-1), "warm_up=-1 is not a whole number of inner steps"),
         (lambda: tuner(tau=float("nan")), "tau=nan is not a finite number"),
         (lambda: tuner(clip=-1.0), r"clip=-1.0 is not a norm above zero"),
