@@ -7,7 +7,7 @@ share    of each batch this process takes its consecutive rows (torch.tensor_spl
 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
+from deep.digests import digest
 from deep.parallel import processes, rank
 from reference.command import UserError
 
@@ -59,6 +60,13 @@ class Batches:
     def examples(self) -> int:
         """Items of the dataset."""
         return len(cast(Sized, self.dataset))
+
+    @cached_property
+    def digest(self) -> str | None:
+        """8 hex digits of the dataset's tensors, or of which examples of them it is; None where it has no `tensors`."""
+        whole, indices = _behind(self.dataset)
+        tensors = [leaf for leaf in tree_leaves(getattr(whole, "tensors", ())) if isinstance(leaf, Tensor)]
+        return digest([], [*tensors, torch.tensor(indices)]) if tensors else None
 
     def __len__(self) -> int:
         """Batches in an epoch; the last may be smaller."""

@@ -8,6 +8,7 @@ changes    what differs from the experiment as it stands; each is part of the fo
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where the record belongs."""
-        made = {name: value for name, value in self.changes.made.items() if name not in ("values", "schedule")}
+        made = {name: value for name, value in self._made.items() if name not in ("values", "schedule")}
         made |= self.changes.values
-        made |= {"schedule": Path(self.changes.schedule).stem} if self.changes.schedule else {}
+        made |= {name: value for name, value in self._made.items() if name == "schedule"}
         variant = [f"{name.replace('_', '-')}-{value}" for name, value in made.items()]
         return self.root.joinpath(self.experiment.name, self.preset, self.method, *variant, f"seed-{self.seed}")
 
@@ -108,8 +109,9 @@ class Job:
             "method": self.method,
             "seed": self.seed,
             "size": asdict(self.size),
-            "changes": self.changes.made,
+            "changes": self._made,
             "tau": self.tau,
+            **self._data,
         }
 
     def is_finished(self) -> bool:
@@ -140,10 +142,26 @@ class Job:
             metrics=problem.metrics,
             schedulers=[*optimisation.schedulers(tuner, self.size.epochs), *self._scale(problem)],
             stop=lambda: optimisation.stop(tuner),
-            replay=None if self.changes.schedule is None else Schedule.read(Path(self.changes.schedule)),
+            replay=self._schedule,
             folder=self.folder,
             progress=progress,
         )
+
+    @property
+    def _made(self) -> dict[str, Any]:
+        """The changes, a schedule by its name and content."""
+        made, schedule = self.changes.made, self._schedule
+        return made if schedule is None else made | {"schedule": f"{Path(made['schedule']).stem}-{schedule.digest}"}
+
+    @cached_property
+    def _schedule(self) -> Schedule | None:
+        return None if self.changes.schedule is None else Schedule.read(Path(self.changes.schedule))
+
+    @cached_property
+    def _data(self) -> dict[str, str]:
+        """What data of one's own are known by; a published set is known by its name."""
+        identity = self.experiment.identity
+        return {} if identity is None or self.data_home is None else {"data": identity(self.data_home)}
 
     def _scale(self, problem: Problem) -> list[ScaleTo]:
         end = self.changes.sigma_end

@@ -195,10 +195,12 @@ class Run:
             "number of processes": processes(),
             "number of epochs": self.epochs,
             "datasets' sizes": [one.examples for one in every],
+            "data": [one.digest for one in every],
             "batch sizes": [one.size for one in every],
             "seeds": [one.seed for one in every],
             "metrics": list(self.metrics),
             "schedulers": [type(one).__name__ for one in self.schedulers],
+            "schedule": None if self.replay is None else self.replay.digest,
         }
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from deep.digests import digest
 from reference.command import UserError
 from toy import records
 
@@ -34,6 +36,12 @@ class Schedule:
         """The values reached by the end of an epoch; the last ones after the schedule's end."""
         row = max(0, int(np.searchsorted(self.epochs, epoch, side="right")) - 1)
         return {name: float(column[row]) for name, column in self.values.items()}
+
+    @property
+    def digest(self) -> str:
+        """8 hex digits that another schedule does not have."""
+        columns = {"epoch": self.epochs, **self.values}
+        return digest(columns, [torch.tensor(column, dtype=torch.float64) for column in columns.values()])
 
     def save(self, path: Path | str) -> None:
         """As CSV, a column for each hyperparameter."""

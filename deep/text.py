@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deep.digests import digest
 from reference.command import UserError
 
 PENN_TREEBANK = {"train": 929589, "valid": 73760, "test": 82430, "vocabulary": 10000}
@@ -47,6 +48,11 @@ class Corpus:
     valid: Int64[Tensor, "_"]
     test: Int64[Tensor, "_"]
 
+    @property
+    def digest(self) -> str:
+        """8 hex digits that another text does not have."""
+        return digest(self.vocabulary, (self.train, self.valid, self.test))
+
 
 class Streams(Dataset[tuple[Text, Tensor]]):
     """Item i is a whole batch: step i of n parallel streams, to be read in order. The last batch may be shorter.
@@ -66,6 +72,7 @@ class Streams(Dataset[tuple[Text, Tensor]]):
             raise UserError(f"{len(tokens)} tokens are too few for {n} streams; use fewer streams, or a longer text")
         self.T = T
         self.x, self.t = (part[: n * length].reshape(n, length) for part in (tokens[:-1], tokens[1:]))
+        self.tensors = self.x, self.t
 
     def __len__(self) -> int:
         return -(-self.x.shape[1] // self.T)

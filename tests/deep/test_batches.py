@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
 from deep.batches import Batches, overlap
+from deep.text import Streams
 from reference.command import UserError
 
 sizes = st.integers(1, 40)
@@ -138,3 +139,19 @@ def test_errors():
             Batches(dataset, size, 0)
     with pytest.raises(UserError, match=r"Stream has no items by number.*a DataLoader its `dataset`"):
         Batches(Stream(), 2, 0)
+
+
+def test_a_digest_is_of_the_content_as_far_as_it_is_tensors():
+    def digest(dataset, size: int | None = 2):
+        return Batches(dataset, size, seed=0).digest
+
+    other = TensorDataset(tensors(6).tensors[0], 1 - tensors(6).tensors[1])
+    different = [
+        *(tensors(6), tensors(7), other, TensorDataset(*(tensor.double() for tensor in other.tensors))),
+        *(Subset(other, [0, 2]), Subset(other, [0, 3]), Subset(Subset(other, [1, 0, 2]), [0, 1])),
+    ]
+    assert len({digest(one) for one in different}) == len(different)
+    assert digest(tensors(6)) == digest(tensors(6))
+    assert digest(Subset(other, [1, 0])) == digest(different[-1])
+    assert digest(Streams(torch.arange(9), 2, 3), None) != digest(Streams(torch.arange(9).flip(0), 2, 3), None)
+    assert digest(Items(6)) is None

@@ -1,6 +1,7 @@
 """`python -m deep` as a person meets it: what it runs, and how it refuses."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,13 @@ import pytest
 
 from deep import cli
 from deep.experiments import EXPERIMENTS
+from deep.jobs import Job
 from deep.problems import Size
+from deep.tuner import Tuner
+from figures.archive import COMMITTED
 from reference.command import UserError
 from reference.updates import DELTA_STN_CV_NORMALISED, METHODS
+from tests.deep.small import killed_at
 from toy import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -158,6 +163,66 @@ def test_a_schedule_is_replayed_and_values_are_held(tiny: pytest.MonkeyPatch) ->
     held = next(records.find(Path("held")))
     assert held.history["drop_input"] == pytest.approx([0.5] * 3)
     assert held.history["drop_1"] == pytest.approx([0.0] * 3, abs=1e-5)
+
+
+def test_schedules_of_one_name_are_a_run_each_also_after_a_kill(tiny: pytest.MonkeyPatch) -> None:
+    for folder, rate in (("x", 0.2), ("y", 0.6)):
+        Path(folder).mkdir()
+        Path(folder, "s.csv").write_text(f"epoch,drop_input,drop_1,drop_2\n0,{rate},{rate},{rate}\n")
+    text = "mnist-mlp --preset smoke --method fixed --schedule"
+    with killed_at(1, Tuner, "inner_step"):
+        call(tiny, f"{text} x/s.csv --epochs 2")
+    assert len(list(Path("out").rglob("checkpoint.pt"))) == 1
+    for folder, rate in (("y", 0.6), ("x", 0.2)):
+        call(tiny, f"{text} {folder}/s.csv --epochs 2")
+        (record,) = (one for one in records.find(Path("out")) if one.history["drop_1"][0] == pytest.approx(rate))
+        assert record.history["drop_1"] == pytest.approx([rate] * 3)
+        assert record.folder.parent.name == record.settings["changes"]["schedule"].replace("s-", "schedule-s-")
+
+
+def test_a_schedule_is_known_by_its_content_wherever_it_lies(
+    tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(tiny, "mnist-mlp --preset smoke --method stn delta-stn --intervals 1:1 --out tuned")
+    first, second = (one.folder for one in records.find(Path("tuned")))
+    shutil.copytree(first, "elsewhere/seed-0")
+    capsys.readouterr()
+    answers = []
+    for folder in (first, second, Path("elsewhere/seed-0")):
+        call(tiny, f"mnist-mlp --preset smoke --method fixed --schedule {folder}")
+        answers.append(capsys.readouterr().out.split()[0])
+    assert answers == ["1", "1", "0"]
+
+
+def text_in(folder: str, words: str) -> str:
+    """The folder, with a text of its own in three parts."""
+    Path(folder).mkdir()
+    for part in ("train", "valid", "test"):
+        Path(folder, f"{part}.txt").write_text(f"{words}\n" * 300)
+    return folder
+
+
+def test_a_run_on_another_text_is_not_taken_for_this_one(tiny: pytest.MonkeyPatch) -> None:
+    texts = [text_in("one", "a b a c"), text_in("two", "a b c a")]
+    command = "ptb-lstm --preset smoke --data-home"
+    with killed_at(1, Tuner, "inner_step"):
+        call(tiny, f"{command} {texts[0]}")
+    with pytest.raises(UserError, match="the checkpoint is of another run: its data differ"):
+        call(tiny, f"{command} {texts[1]}")
+    call(tiny, f"{command} {texts[0]}")
+    call(tiny, f"{command} {texts[0]}")
+    for other in (f"{command} {texts[1]}", "ptb-lstm --preset smoke"):
+        with pytest.raises(UserError, match="finished record of a run with other settings"):
+            call(tiny, other)
+    (record,) = records.find(Path("out"))
+    assert len(record.settings["data"]) == 8
+
+
+@pytest.mark.parametrize(("name", "method"), [("ptb-lstm", "stn"), ("mnist-mlp", "delta-stn")])
+def test_a_published_set_is_known_by_its_name(name: str, method: str) -> None:
+    """And so are the novel and the records in the repository."""
+    home = None if name == "ptb-lstm" else Path("anywhere")
+    assert Job(EXPERIMENTS[name], "cpu", method, 0, COMMITTED, data_home=home).is_finished()
 
 
 def test_rows_reach_tensorboard(tiny: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,21 @@ def test_at_is_the_last_value_reached(gaps, epoch):
     assert schedule.at(epoch) == {"rate": 10 * (reached[-1] if reached else epochs[0])}
 
 
+@given(columns=columns, epochs=st.integers(1, 6), data=st.data())
+def test_a_digest_stays_with_the_content(columns, epochs, data):
+    values = arrays.arrays(float, epochs, elements=st.floats(0, 1))
+    schedule = Schedule(np.arange(float(epochs)), {name: data.draw(values) for name in columns})
+    with TemporaryDirectory() as folder:
+        schedule.save(Path(folder) / "schedule.csv")
+        assert Schedule.read(f"{folder}/schedule.csv").digest == schedule.digest
+    assert Schedule(schedule.epochs + 1, schedule.values).digest != schedule.digest
+    for name, column in schedule.values.items():
+        assert Schedule(schedule.epochs, {**schedule.values, name: column + 1}).digest != schedule.digest
+    assert (
+        Schedule(schedule.epochs, {f"{name} ": one for name, one in schedule.values.items()}).digest != schedule.digest
+    )
+
+
 def test_a_records_folder_is_read(tmp_path):
     with records.Writer(tmp_path, {}) as writer:
         writer.facts["hyperparameters"] = ["rate"]

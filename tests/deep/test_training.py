@@ -220,6 +220,10 @@ CHANGED: dict[str, Any] = {
     "number of epochs": lambda out: run(tuner(), out, epochs=4),
     "schedulers": lambda out: run(one := tuner(), out, schedulers=schedulers("step", one)),
     "metrics": lambda out: run(tuner(), out, metrics={"accuracy": F.cross_entropy}),
+    "data": lambda out: replace(run(tuner(), out), train=Batches(data(17, 5), 5, 0)),
+    "schedule": lambda out: run(
+        tuner(None), out, replay=Schedule(np.zeros(1), dict.fromkeys(("mask", "decay"), np.ones(1)))
+    ),
     "datasets' sizes": lambda out: replace(run(tuner(), out), test=Batches(data(3, 2), 5, 0)),
 }
 
