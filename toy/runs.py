@@ -34,7 +34,6 @@ from toy.jobs import Job, Task
 from toy.split import split, stack
 from toy.train import Schedule, train
 
-In = TypeVar("In")
 Out = TypeVar("Out")
 
 Trajectory = list[tuple[int, float, State]]
@@ -50,9 +49,8 @@ def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
-    worker: Callable[[Any], str] = work or run
     try:
-        with completed(worker, jobs, processes, unit="run", doing="running experiments") as titles:
+        with completed(work or run, jobs, processes, unit="run", doing="running experiments") as titles:
             for title in titles:
                 titles.set_description(f"done: {title}")
     except BaseException:
@@ -63,7 +61,7 @@ def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str
 
 @contextmanager
 def completed(
-    work: Callable[[In], Out], tasks: Sequence[In], processes: int, *, unit: str, doing: str
+    work: Callable[[Any], Out], tasks: Sequence[Any], processes: int, *, unit: str, doing: str
 ) -> Iterator["tqdm[Out]"]:
     """A progress bar over what `work` returns for each task, as they are done; leaving it gives up the rest.
 
@@ -81,7 +79,7 @@ def completed(
         raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
 
 
-def _results(work: Callable[[In], Out], tasks: Sequence[In], processes: int) -> Generator[Out, None, None]:
+def _results(work: Callable[[Any], Out], tasks: Sequence[Any], processes: int) -> Generator[Out, None, None]:
     # No more processes than tasks: each takes a second to start.
     count = max(1, min(effective_n_jobs(processes), len(tasks)))
     calls: Any = (delayed(work)(task) for task in tasks)
