@@ -95,9 +95,8 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where the record belongs."""
-        made = {name: value for name, value in self._made.items() if name not in ("values", "schedule")}
-        made |= self.changes.values
-        made |= {name: value for name, value in self._made.items() if name == "schedule"}
+        made = self._made
+        made |= made.pop("values", {})
         variant = [f"{name.replace('_', '-')}-{value}" for name, value in made.items()]
         return self.root.joinpath(self.experiment.name, self.preset, self.method, *variant, f"seed-{self.seed}")
 

@@ -49,7 +49,7 @@ def draw(records: Sequence[Record]) -> Figure:
         for row, words in zip(grid, MEASURES.values(), strict=True):
             row[0].set_ylabel(words)
         lines = [Line2D([], [], label=label, linewidth=1.4, **look) for label, look in LOOKS.values()]
-        figure.legend(handles=lines, loc="outside upper center", ncols=3, handlelength=2.8)
+        style.legend(figure, lines, 3)
         return style.finish(figure, [], caption(records))
 
 

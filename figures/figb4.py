@@ -57,7 +57,7 @@ def draw(records: Sequence[Record]) -> Figure:
         for axes in grid.flat[max(0, len(groups) - 3) : len(groups)]:
             axes.set_xlabel("price, gradient-equivalents")
         handles = [Line2D([], [], label=name.replace("with control variate", "CV"), **look(name)) for name in LOOKS]
-        figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=6.5, handlelength=2.4)
+        style.legend(figure, handles, 4, handlelength=2.4, fontsize=6.5)
         return style.finish(figure, [], caption(chosen))
 
 

@@ -44,7 +44,7 @@ def draw(records: Sequence[Record]) -> Figure:
             panels[0, column].set_title(TITLES[record.settings["name"]].replace(" (", "\n("), fontsize=7.5)
         for axes in panels[:, 0]:
             axes.set_ylabel("regret, %")
-        figure.legend(handles=handles(runs), loc="outside upper center", ncols=4, handlelength=2.8)
+        style.legend(figure, handles(runs), 4)
         return style.finish(figure, (), caption(runs))
 
 

@@ -63,7 +63,7 @@ def draw(records: Sequence[Record]) -> Figure:
         axes[1, 0].set_ylabel("lowest drop rate")
         there = [name for name in LINES if any(name in labels for labels in found.values())]
         handles = [Line2D([], [], linewidth=curves.WIDTH, label=name, **LINES[name]) for name in there]
-        figure.legend(handles=handles, loc="outside upper center", ncols=2, handlelength=2.8)
+        style.legend(figure, handles, 2)
         said = "; ".join(setting_of([one for runs in labels.values() for one in runs]) for labels in found.values())
         caption = (
             f"Figure b6. CV: with the control variate. Thin: seeds; thick: their mean (above), median (below). {said}."

@@ -68,12 +68,15 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
+def legend(figure: Figure, handles: Sequence[Artist], columns: int, **options: Any) -> None:
+    """One legend for all panels, above them."""
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, **{"handlelength": 2.8, **options})
+
+
 def finish(figure: Figure, handles: Sequence[Artist], caption: str) -> Figure:
     """Put the legend, if any, above the panels and the caption, in small type, below them."""
     if handles:
-        figure.legend(
-            handles=handles, loc="outside upper center", ncols=len(handles), handlelength=2.8, columnspacing=1.4
-        )
+        legend(figure, handles, len(handles), columnspacing=1.4)
     text = textwrap.fill(caption, 144)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color="0.25", linespacing=1.35)
     return figure

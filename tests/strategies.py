@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 from jaxtyping import config
 from numpy import ndarray
+from sklearn.linear_model import LogisticRegression
 
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse, Response
@@ -78,6 +79,16 @@ def no_type_checks() -> Iterator[None]:
         yield
     finally:
         config.update("jaxtyping_disable", before)
+
+
+def scikit_learns_weights(X: ndarray, t: ndarray, decay: float, sample_weight: ndarray | None = None) -> ndarray:
+    """Softmax regression's (c, p) under decay ½‖W‖² added to the sum over rows, all classes being seen."""
+    two = len(np.unique(t)) == 2
+    # Of two classes scikit-learn fits the difference u of the two rows, which are ∓u/2: ‖W‖² = ½u².
+    C = (2 if two else 1) / decay
+    fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-12, max_iter=10_000, solver="newton-cg")
+    fit.fit(X, t, sample_weight=sample_weight)
+    return np.concatenate([-fit.coef_, fit.coef_]) / 2 if two else fit.coef_
 
 
 # Sizes, seeds and spectra.

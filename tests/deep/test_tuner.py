@@ -237,7 +237,7 @@ def unchecked(kind: type, *args: Any, **kwargs: Any) -> None:
     inspect.unwrap(kind.__init__)(object.__new__(kind), *args, **kwargs)
 
 
-def counts(**options: Any) -> None:
+def unchecked_tuner(**options: Any) -> None:
     unchecked(Tuner, network(), Hyperparameters([DECAY]), half_square, **options)
 
 
@@ -283,9 +283,9 @@ def detached() -> Tuner:
     ("build", "message"),
     [
         (lambda: tuner(T_train=0), "T_train=0 is not a whole number of inner steps from 1"),
-        (lambda: counts(T_train=2.5), "T_train=2.5 is not a whole number of inner steps from 1"),
+        (lambda: unchecked_tuner(T_train=2.5), "T_train=2.5 is not a whole number of inner steps from 1"),
         (lambda: tuner(T_valid=-1), "T_valid=-1 is not a whole number of outer steps from 0"),
-        (lambda: counts(T_valid=1.0), "T_valid=1.0 is not a whole number of outer steps from 0"),
+        (lambda: unchecked_tuner(T_valid=1.0), "T_valid=1.0 is not a whole number of outer steps from 0"),
         (lambda: tuner(warm_up=-1), "warm_up=-1 is not a whole number of inner steps"),
         (lambda: tuner(tau=float("nan")), "tau=nan is not a finite number"),
         (lambda: tuner(clip=-1.0), r"clip=-1.0 is not a norm above zero"),
@@ -296,7 +296,7 @@ def detached() -> Tuner:
             r"hyper is a list; give Hyperparameters\(\[...\]\)",
         ),
         (
-            lambda: unchecked(Tuner, network(), Hyperparameters([DECAY]), half_square, method="delta-stn"),
+            lambda: unchecked_tuner(method="delta-stn"),
             "method='delta-stn' is no method; give one of reference.updates, such as DELTA_STN",
         ),
         (lambda: tuner(w0=LBFGS), "w0=LBFGS: its step needs a closure"),

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import root_scalar
-from sklearn.linear_model import LogisticRegression
 
 from reference.best_found import adjoint
 from reference.hypernet import FullResponse
@@ -17,7 +16,17 @@ from reference.newton import newton
 from reference.perturbation import quadrature
 from reference.softmax import cross_entropy
 from reference.updates import DELTA_STN, STN, State, inner_step, learned_hypergradient
-from tests.strategies import Case, exactly, generators, logistics, no_type_checks, normal, slope, widths
+from tests.strategies import (
+    Case,
+    exactly,
+    generators,
+    logistics,
+    no_type_checks,
+    normal,
+    scikit_learns_weights,
+    slope,
+    widths,
+)
 
 single = st.just(())
 
@@ -61,12 +70,9 @@ def test_the_best_response_is_scikit_learns(case: Case[Logistic]):
     actual = case.problem.best_response(case.lam)
     for index, problem, lam, _ in case.replicates():
         c, Q = problem.classes, np.array(targets(problem, lam))
-        # Of two classes scikit-learn fits the difference u of the two rows, which are ∓u/2: ‖W‖² = ½u².
-        C = (2 if c == 2 else 1) / decay(problem, lam)
-        fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-12, max_iter=10_000, solver="newton-cg")
         weights = np.maximum(Q, 1e-300)  # scikit-learn wants every class seen
-        fit.fit(np.repeat(problem.X, c, axis=0), np.tile(np.arange(c), len(Q)), sample_weight=weights.ravel())
-        W = np.concatenate([-fit.coef_, fit.coef_]) / 2 if c == 2 else fit.coef_
+        X, t = np.repeat(problem.X, c, axis=0), np.tile(np.arange(c), len(Q))
+        W = scikit_learns_weights(X, t, decay(problem, lam), weights.ravel())
         assert_allclose(actual[index], W.ravel(), rtol=1e-6, atol=1e-6 * np.abs(W).max())
 
 

@@ -18,6 +18,7 @@ from reference.hypernet import FullResponse
 from reference.logistic import Logistic
 from reference.optimum import Optimum
 from reference.updates import CENTERED_STN, DELTA_STN, STN, State
+from tests.strategies import scikit_learns_weights
 from toy import records
 from toy.cli import logistic_main
 from toy.jobs import unfinished
@@ -75,12 +76,7 @@ def test_unknown_data_are_named():
 @pytest.mark.parametrize("name", list(labels.SOURCES))
 def test_on_real_data_the_best_response_is_scikit_learns(name):
     problem, lam = labels.problem(labels.load(name), seed=1, h=1), np.array([1.0])
-    # Of two classes scikit-learn fits the difference u of the two rows, which are ∓u/2: ‖W‖² = ½u².
-    c = problem.classes
-    C = (2 if c == 2 else 1) / np.exp(lam[0])
-    fit = LogisticRegression(C=C, fit_intercept=False, tol=1e-12, max_iter=10_000, solver="newton-cg")
-    fit.fit(problem.X, problem.t)
-    W = np.concatenate([-fit.coef_, fit.coef_]) / 2 if c == 2 else fit.coef_
+    W = scikit_learns_weights(problem.X, problem.t, np.exp(lam[0]))
     assert_allclose(problem.best_response(lam), W.ravel(), atol=1e-7 * np.abs(W).max())
 
 
