@@ -10,6 +10,7 @@ bias      ‖Θ* - ∂r/∂λ‖/‖∂r/∂λ‖          of Eqn. 3.10's own mi
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
@@ -46,7 +47,12 @@ def runs_of(records: Sequence[Record], name: str, sigma: float) -> list[Record]:
 def problem_of(record: Record) -> tuple[Ridge, np.ndarray]:
     """The record's problem, on its own split, and the λ that is held."""
     settings = record.settings
-    return ridge(split(load(settings["data"]["name"]), settings["seed"])), np.log([settings["start"]])
+    return _problem(settings["data"]["name"], settings["seed"]), np.log([settings["start"]])
+
+
+@cache  # of the eight runs on a split, each asks for it several times
+def _problem(data: str, seed: int) -> Ridge:
+    return ridge(split(load(data), seed))
 
 
 def relative(problem: Ridge, lam: np.ndarray, Theta: np.ndarray) -> float:

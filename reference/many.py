@@ -57,7 +57,12 @@ class Many(Regression):
     @cached_property
     def membership(self) -> Float[ndarray, "m h"]:
         """1 where feature j obeys hyperparameter i."""
-        return np.eye(self.h)[list(self.group)]
+        return np.eye(self.h)[self.index]
+
+    @cached_property
+    def index(self) -> Int[ndarray, "m"]:
+        """g as an array: an index that is not made anew at each step of a training run."""
+        return np.array(self.group)
 
     @property
     @abstractmethod
@@ -66,7 +71,7 @@ class Many(Regression):
 
     def weight(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
         """exp(λ_g(j)) d_j, which is its own derivative in λ_g(j)."""
-        return np.exp(lam)[..., list(self.group)] * self.d
+        return np.exp(lam)[..., self.index] * self.d
 
     def K(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m m"]:
         """n ∂²L_T/∂w²."""

@@ -16,6 +16,7 @@ import platform
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -101,8 +102,12 @@ class Writer:
 
 def provenance(*packages: str) -> dict[str, Any]:
     """How a record came about: the command, and the versions of Python and of packages."""
-    versions = {name: version(name) for name in packages}
+    versions = {name: _version(name) for name in packages}
     return {"command": command_line(), "versions": {"python": platform.python_version(), **versions}}
+
+
+_version = cache(version)
+"""Looked up once: each time a package's metadata are read and parsed."""
 
 
 def discard_parts(folder: Path) -> None:

@@ -143,7 +143,8 @@ def _minibatches(
 ) -> Iterator[tuple[Any, Any]]:
     for batch in rows:
         if isinstance(problem, InputDropout):
-            yield problem.masked(batch, next(masks)), problem.masked(batch, next(masks))
+            objective = problem.masked(batch, next(masks))
+            yield objective, replace(objective, uniforms=next(masks))
         else:
             objective = problem.rows(batch)
             yield objective, objective
