@@ -115,7 +115,7 @@ EXPERIMENTS = {
                 "cpu": Size(epochs=80, rows=4000, test_rows=2000, width=0.5),
                 "smoke": Size(epochs=5, warm_up=1, data="digits", width=0.25),
             },
-            {"paper": "5 hours", "cpu": "3 minutes", "smoke": "10 seconds"},
+            {"paper": "5 hours", "cpu": "4 minutes", "smoke": "10 seconds"},
         ),
         Experiment(
             "cifar-alexnet",
@@ -127,7 +127,7 @@ EXPERIMENTS = {
                 "cpu": Size(epochs=30, warm_up=2, rows=5000, test_rows=1000, width=0.25),
                 "smoke": Size(epochs=2, warm_up=0, data="digits", rows=500, test_rows=100, width=0.125),
             },
-            {"paper": "days", "cpu": "5 minutes", "smoke": "20 seconds"},
+            {"paper": "days", "cpu": "4 minutes", "smoke": "20 seconds"},
         ),
         Experiment(
             "cifar-vgg16",
@@ -139,7 +139,7 @@ EXPERIMENTS = {
                 "cpu": Size(epochs=20, warm_up=2, rows=4000, test_rows=1000, width=0.125),
                 "smoke": Size(epochs=2, warm_up=0, data="digits", rows=400, test_rows=100, width=0.0625),
             },
-            {"paper": "weeks", "cpu": "7 minutes", "smoke": "30 seconds"},
+            {"paper": "weeks", "cpu": "5 minutes", "smoke": "30 seconds"},
             tau_of=dict.fromkeys((one.slug for one in (DELTA_STN, *BEYOND)), 1e-4),
         ),
         Experiment(
@@ -152,7 +152,7 @@ EXPERIMENTS = {
                 "cpu": Size(epochs=15, warm_up=1, rows=4000, test_rows=1000, width=0.125),
                 "smoke": Size(epochs=2, warm_up=0, data="digits", rows=300, test_rows=100, width=0.0625),
             },
-            {"paper": "weeks", "cpu": "8 minutes", "smoke": "30 seconds"},
+            {"paper": "weeks", "cpu": "7 minutes", "smoke": "30 seconds"},
             tau=1e-4,
         ),
         Experiment(
@@ -193,7 +193,7 @@ EXPERIMENTS = {
                 "cpu": Size(epochs=50, rows=4000, test_rows=1000, width=0.5),
                 "smoke": Size(epochs=3, warm_up=1, data="digits", width=0.25),
             },
-            {"paper": "5 hours each", "cpu": "2 minutes each", "smoke": "5 seconds each"},
+            {"paper": "5 hours each", "cpu": "3 minutes each", "smoke": "5 seconds each"},
         ),
     )
 }  # fmt: skip
