@@ -10,9 +10,11 @@ the others. The inner gradients see a mini-batch of the training loss; the outer
 """
 
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -148,6 +150,7 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
 
 
 def _linearised(objective: Objective, x: Any) -> Any:
+    _load_forward_mode()
     with forward_ad.dual_level():
         try:
             outputs = objective.predict(x)
@@ -159,6 +162,13 @@ def _linearised(objective: Objective, x: Any) -> Any:
             what = "no output follows the response: either no layer with a response is on the way to it"
             raise UserError(f"{what}, or the outputs are not tensors in tuples, lists and dicts")
         return tree_map(_first_order, outputs)
+
+
+@cache
+def _load_forward_mode() -> None:
+    """The first dual number makes torch load its rules for them, and warn of its own use of torch.jit.script."""
+    with warnings.catch_warnings(action="ignore"), forward_ad.dual_level():
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
 
 
 def _without_forward_mode(error: RuntimeError) -> UserError:

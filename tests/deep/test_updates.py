@@ -1,6 +1,8 @@
 """Algorithms 1 and 2 on a PyTorch model against `reference.updates`, and against other routes where it has no model."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -373,3 +375,14 @@ def test_activation_checkpointing_is_refused(method: Method) -> None:
     loss = Objective(lambda x: checkpoint(model, x, use_reentrant=False), half_square)
     with pytest.raises(UserError, match="checkpointing"):
         updates.joint_gradient(method, net, loss, torch.ones(1, 2, dtype=torch.float64), x, t, 4)
+
+
+def test_the_first_linearised_step_hides_torchs_warning_of_its_own_code() -> None:
+    step = """
+import torch
+from deep import Hyperparameters, Tuner, dropout_rates
+model, t = torch.nn.Sequential(torch.nn.Dropout(0.2), torch.nn.Linear(2, 1)), torch.ones(3, 1)
+Tuner(model, Hyperparameters(dropout_rates(model)), torch.nn.functional.mse_loss).inner_step(torch.ones(3, 2), t)
+"""
+    done = subprocess.run([sys.executable, "-W", "error:`torch.jit", "-c", step], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
