@@ -1,40 +1,59 @@
-"""Figure 15: the best validation loss of STN and Δ-STN at fixed perturbation scales σ, SimpleCNN."""
+"""Figure 15: the best validation loss of STN and Δ-STN at fixed perturbation scales σ, on SimpleCNN and on AlexNet."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import curves, style
 from figures.trained import best, chosen, lacking, replicas, setting_of
 from toy.records import Record
 
-NEEDS = ("sensitivity",)
+PANELS = {"sensitivity": "(a) SimpleCNN", "cifar-alexnet": "(b) AlexNet"}
+NEEDS = tuple(PANELS)
 METHODS = ("STN", "Δ-STN")
 MAKE = "python -m deep sensitivity --method stn delta-stn --sigma 0.25 0.5 1 2"
 
 
 def shown(records: Sequence[Record]) -> list[Record]:
-    """Which records are drawn: those that differ in σ alone."""
-    return chosen(records, NEEDS[0], METHODS, ("sigma",))
+    """Which records are drawn: those that differ in a fixed σ alone."""
+    fixed = [record for record in records if is_fixed(record)]
+    return [record for name in PANELS for record in chosen(fixed, name, METHODS, ("sigma", "sigma_end"))]
+
+
+def is_fixed(record: Record) -> bool:
+    """Whether σ ends where it starts; AlexNet's is learned where it is given no end."""
+    changes = record.settings["changes"]
+    end = changes.get("sigma_end")
+    return record.settings["experiment"] == "sensitivity" if end is None else end == changes.get("sigma")
 
 
 def draw(records: Sequence[Record]) -> Figure:
-    """The picture."""
+    """The picture: a panel for each network that has records."""
     runs = shown(records)
-    points = {name: by_scale(some) for name in METHODS if (some := replicas(runs, name))}
-    scales = sorted({scale for some in points.values() for scale in some})
+    panels = {name: mine for name in PANELS if (mine := [run for run in runs if run.settings["experiment"] == name])}
     with mpl.rc_context(style.RC):
         figure = style.new_figure(2.8)
-        axes = figure.subplots()
-        for name, some in points.items():
-            curves.draw_points(axes, some, name, **style.LINES[name])
-        axes.set(xlabel="perturbation scale σ, fixed", ylabel="best validation loss", xscale="log")
-        axes.set_xticks(scales, [f"{scale:g}" for scale in scales])
-        axes.set_xticks([], minor=True)
-        said = f"{setting_of(runs)}{lacking(runs, METHODS)}"
-        caption = f"Figure 15. SimpleCNN (I.2). Mean over the seeds; bars from the least to the most. {said}."
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (name, mine) in zip(row, panels.items(), strict=True):
+            draw_panel(axes, mine)
+            axes.set_title(PANELS[name])
+        row[0].set_ylabel("best validation loss")
+        said = "; ".join(f"{setting_of(mine)}{lacking(mine, METHODS)}" for mine in panels.values())
+        caption = f"Figure 15. σ fixed (I.2). Mean over the seeds; bars from the least to the most. {said}."
         return style.finish(figure, curves.handles(runs, METHODS), caption)
+
+
+def draw_panel(axes: Axes, records: Sequence[Record]) -> None:
+    """One network's losses against σ."""
+    points = {name: by_scale(some) for name in METHODS if (some := replicas(records, name))}
+    for name, some in points.items():
+        curves.draw_points(axes, some, name, **style.LINES[name])
+    scales = sorted({scale for some in points.values() for scale in some})
+    axes.set(xlabel="perturbation scale σ, fixed", xscale="log")
+    axes.set_xticks(scales, [f"{scale:g}" for scale in scales])
+    axes.set_xticks([], minor=True)
 
 
 def by_scale(records: Sequence[Record]) -> Mapping[float, list[float]]:

@@ -134,6 +134,7 @@ def test_figure_15_has_means_and_ranges_of_the_best_loss_at_each_scale(made):
     # A run that changes nothing is at the experiment's own scale; other changes are another study.
     runs += [made("sensitivity", "stn", [3.0], hyper={"drop_input": 0.1})]
     runs += [made("sensitivity", "stn", [0.1], hyper={"drop_input": 0.1}, T_train=1, T_valid=1)]
+    runs += [made("sensitivity", "stn", [0.1], hyper={"drop_input": 0.1}, sigma=0.5, sigma_end=0.1)]
     (axes,) = fig15.draw(runs).axes
     assert_allclose(drawn(axes, "STN"), [[[0.5, 1, 2], [1.5, 3, 4]]])
     assert_allclose(drawn(axes, "Δ-STN"), [[[0.5], [0.5]]])
@@ -142,6 +143,20 @@ def test_figure_15_has_means_and_ranges_of_the_best_loss_at_each_scale(made):
         [[[x, a], [x, b]] for x, a, b in ((0.5, 1, 2), (1, 3, 3), (2, 4, 4))],
     )
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.5", "1", "2"]
+
+
+def test_figure_15_has_alexnets_runs_at_a_sigma_that_is_held(made):
+    rate = {"hyper": {"drop_input": 0.1}}
+    runs = [made("cifar-alexnet", "stn", [loss], **rate, sigma=s, sigma_end=s) for s, loss in ((0.5, 3.0), (2.0, 4.0))]
+    # Learned, from its own scale or from another, or falling: no point of the figure.
+    runs += [made("cifar-alexnet", "stn", [0.1], **rate, **changes) for changes in ({}, {"sigma": 2.0})]
+    runs += [made("cifar-alexnet", "stn", [0.1], **rate, sigma=2.0, sigma_end=0.5)]
+    figure = fig15.draw([*runs, made("sensitivity", "stn", [1.0], **rate)])
+    left, right = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["(a) SimpleCNN", "(b) AlexNet"]
+    assert_allclose(drawn(left, "STN"), [[[1], [1]]])
+    assert_allclose(drawn(right, "STN"), [[[0.5, 2], [3, 4]]])
+    assert "no records of Δ-STN" in caption(figure)
 
 
 def test_figure_16_has_a_line_for_each_number_of_outer_steps(made):
