@@ -11,13 +11,14 @@ from numpy.testing import assert_allclose
 from reference.estimators.estimator import Estimator
 from reference.estimators.hypernetwork import Hypernetwork
 from reference.estimators.implicit import Cholesky, ConjugateGradient, Neumann, OneStep
-from reference.estimators.price import affordable
+from reference.estimators.price import Inner, affordable
 from reference.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
+from reference.quadratic import QuadraticProblem
 from reference.ridge import Ridge
 from reference.updates import CENTERED_STN, STN
 from tests.reference.estimators.counted import Counted
 from tests.reference.estimators.test_implicit import any_rng, single
-from tests.strategies import Case, no_type_checks, ridges
+from tests.strategies import Case, no_type_checks, quadratics, ridges
 
 PRICES = {"grad_w": 1.0, "valid_grad_w": 1.0, "hess_vec": 2.0, "cross_vec": 2.0}
 COUNTED = [ConjugateGradient(), Neumann(0.01), OneStep(0.01)]
@@ -61,6 +62,15 @@ def test_no_more_than_the_budget_is_spent_and_no_less_than_is_useful(
 def test_cholesky_pays_for_columns_and_operations(case: Case[Ridge]):
     (n, m), found = case.problem.X.shape, Cholesky()(case.problem, case.lam, case.w, 0.0, any_rng)
     assert_allclose(found.price, 2 * m + (m**3 / 3 + 2 * m**2) / (4 * n * m) + 1 + 2)
+
+
+@given(quadratics(single) | ridges(single))
+def test_the_operations_of_a_gradient_cost_a_gradient(case: Case[QuadraticProblem | Ridge]):
+    m, problem = len(case.w), case.problem
+    inner = Inner(problem, m, any_rng)
+    # Two products with X (n, m), or one with H (m, m), of two operations a number.
+    inner.operations(float(4 * problem.n * m if isinstance(problem, Ridge) else 2 * m**2))
+    assert_allclose(inner.price, 1.0)
 
 
 @settings(max_examples=10)
