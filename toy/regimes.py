@@ -111,7 +111,10 @@ def linear_network(seed: int) -> Built:
 
 
 def softmax(seed: int) -> Built:
-    """Softmax regression on scikit-learn's wine: decay 1/n, label smoothing 0.1, and a weight of 1 for each class."""
+    """Softmax regression on scikit-learn's wine: decay 1/n, label smoothing 0.1, and a weight of 1 for each class.
+
+    The split is its own, blind to classes: that of `toy.logistic` keeps their shares.
+    """
     X, t = load_wine(return_X_y=True)
     rows, train = np.random.default_rng(seed).permutation(len(t)), 4 * len(t) // 5
     X, t = X[rows], t[rows]
