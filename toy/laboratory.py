@@ -111,8 +111,8 @@ def compare(estimate: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     """Relative error, cosine and the part of signs that agree.
 
     Example:
-        >>> compare(np.array([3.0, -4.0]), np.array([3.0, 4.0]))
-        {'relative_error': 1.6, 'cosine': -0.28, 'sign': 0.5}
+        >>> compare(np.array([-2.0, 4.0, -4.0]), np.array([1.0, 2.0, 2.0]))  # 7/3, -1/9, 1/3
+        {'relative_error': 2.3333333333333335, 'cosine': -0.1111111111111111, 'sign': 0.3333333333333333}
     """
     if not np.isfinite(estimate).all():
         return {"relative_error": np.inf, "cosine": 0.0, "sign": 0.0}

@@ -133,8 +133,8 @@ def against(estimate: ndarray, exact: ndarray) -> dict[str, float]:
     """Relative error, cosine and the part of the signs that agree.
 
     Example:
-        >>> against(np.array([2.0, -2.0]), np.array([1.0, 1.0]))
-        {'error': 2.23606797749979, 'cosine': 0.0, 'sign': 0.5}
+        >>> against(np.array([-2.0, 4.0, -4.0]), np.array([1.0, 2.0, 2.0]))  # 7/3, -1/9, 1/3
+        {'error': 2.3333333333333335, 'cosine': -0.1111111111111111, 'sign': 0.3333333333333333}
     """
     lengths = np.linalg.norm(estimate) * np.linalg.norm(exact)
     return {

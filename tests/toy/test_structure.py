@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import logit
 
 from reference.many import ManyPenalties, ManyRates
-from reference.rank_one import OneUnit
+from reference.rank_one import OneUnit, excess
 from toy import records, structure
 from toy.datasets import load
 from toy.features import random_features
@@ -82,7 +82,51 @@ def test_any_hypergradient_is_one_units_but_not_by_training(problem):
     assert_allclose(OneUnit(r, g / (r @ r)).adjoint(r), g, rtol=1e-12)
 
 
+def test_of_many_rates_of_steps_the_one_with_the_least_loss_is_kept(problem, monkeypatch):
+    monkeypatch.setattr(structure, "STEPS", 300)
+    lam, sigma = np.full(4, np.log(structure.PENALTY)), np.full(4, structure.SIGMA)
+    r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
+    H, rates = problem.hess_ww(lam, r), structure.RATES
+
+    def left(tried):
+        monkeypatch.setattr(structure, "RATES", tried)
+        return excess(structure.learned(problem, lam, r, Theta, H, 0)["structured"].Theta, Theta, H, sigma)
+
+    alone = [left(np.array([rate])) for rate in rates]
+    finite = [value for value in alone if np.isfinite(value)]
+    assert min(finite) < 0.9 * max(finite)
+    assert len(finite) < len(rates)
+    assert_allclose(left(rates), min(finite), rtol=1e-6)
+
+
+def test_a_row_is_at_penalties_of_50_and_rates_of_a_fifth(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(structure, "GROUPS", {10: (5,)})
+    monkeypatch.setattr(structure, "TRAINED", 0)
+    job = structure.Job(load("diabetes"), 10, tmp_path, seed=1)
+    structure.run(job)
+    history, data = records.read(job.folder(1)).history, random_features(split(load("diabetes"), 1), 10, 1)
+    n, groups = len(data.X), np.repeat(np.arange(5), 2)
+    # Odds of a fifth are a quarter; D = nI.
+    for prefix, penalty in (("", 50.0), ("rate_", n / 4)):
+        K = data.X.T @ data.X + penalty * np.eye(10)
+        r = np.linalg.solve(K, data.X.T @ data.t)
+        Theta = np.column_stack([-penalty * np.linalg.solve(K, r * (groups == i)) for i in range(5)])
+        g_valid = data.X_valid.T @ (data.X_valid @ r - data.t_valid) / len(data.X_valid)
+        U, s, Vh = np.linalg.svd(Theta)
+        off = Theta - s[0] * np.outer(U[:, 0], Vh[0])
+        exact, estimate = Theta.T @ g_valid, (Theta - off).T @ g_valid
+        wanted = {
+            "error": np.linalg.norm(estimate - exact) / np.linalg.norm(exact),
+            "cosine": estimate @ exact / np.linalg.norm(estimate) / np.linalg.norm(exact),
+            "sign": np.mean(estimate * exact > 0),
+            "left": np.trace(off.T @ K @ off) / np.trace(Theta.T @ K @ Theta),
+        }
+        for name, value in wanted.items():
+            assert_allclose(history[f"{prefix}frobenius_{name}"], value, rtol=1e-9)
+
+
 def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
+    assert {job.width: job.trained for job in structure.pending(["diabetes"], tmp_path)} == {100: True, 1000: False}
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
     jobs = structure.pending(["diabetes"], tmp_path / "a")
