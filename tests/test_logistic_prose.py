@@ -18,27 +18,25 @@ from toy.records import Record, read
 
 README = (Path(__file__).parent.parent / "toy" / "README.md").read_text(encoding="utf-8")
 CHAPTER = README.split("\n## Softmax regression")[1].split("\n## ")[0]
-SETS = {"decay": list(labels.SOURCES), "smoothing": list(labels.SOURCES), "weights": ["wine", "breast-cancer"]}
 SEPARATE = ("wine", "breast-cancer")
 UPDATE = 90
 
 
 @cache
 def shown() -> list[Job]:
-    """What the table is of."""
-    methods, sigmas = (STN, DELTA_STN, DELTA_STN_CV_NORMALISED), {"weights": 0.3}
-    return [
-        job
-        for tuned in TUNED
-        for job in jobs(
-            map(labels.load, SETS[tuned]), tuned, methods, range(3), sigmas.get(tuned, SIGMA), archive.COMMITTED
-        )
-    ]
+    """What the table is of: three splits, but one of digits with class weights, which take longest."""
+    methods, lines = (STN, DELTA_STN, DELTA_STN_CV_NORMALISED), []
+    for tuned in TUNED:
+        sigma = 0.3 if tuned == "weights" else SIGMA
+        for name in labels.SOURCES:
+            seeds = range(1 if (tuned, name) == ("weights", "digits") else 3)
+            lines += jobs([labels.load(name)], tuned, methods, seeds, sigma, archive.COMMITTED)
+    return lines
 
 
 @cache
 def runs(tuned: str, data: str, method: Method = DELTA_STN) -> list[Record]:
-    """The three records of a line."""
+    """The records of a line."""
     (job,) = (job for job in shown() if (job.tuned, job.data.name, job.method) == (tuned, data, method))
     return [read(job.folder(seed)) for seed in job.seeds]
 
@@ -64,9 +62,11 @@ def sentences() -> Iterator[str]:
     ours, theirs = (thousandths(excess("smoothing", "digits", method)) for method in (DELTA_STN, STN))
     yield f"and runs past, to {ours}, where STN ends at {theirs}"
     yield f"({against('weights', 'wine')} and {against('weights', 'breast-cancer')})"
+    ours, theirs = (thousandths(excess("weights", "digits", method)) for method in (DELTA_STN, STN))
+    yield f"On digits, one split, STN is nearer ({theirs} against {ours})"
     weighted = [run for data in SEPARATE for run in runs("weights", data, DELTA_STN_CV_NORMALISED)]
     sound = [run.history["excess"] for run in weighted if run.facts["outcome"] == "finished"]
-    yield f"diverges on {len(weighted) - len(sound)} of these {len(weighted)} splits"
+    yield f"diverges on {len(weighted) - len(sound)} of the {len(weighted)} splits"
     yield f"on {sum(history[-1] > history[0] for history in sound)} of the others"
     yield f"{against('decay', 'wine')} on wine, {against('decay', 'breast-cancer')} on breast cancer"
     yield f"{against('decay', 'digits')} on digits"
