@@ -319,14 +319,18 @@ def test_without_torch_the_command_is_one_line_and_status_2(tmp_path: Path) -> N
     assert ends[1][1][-1] == f"ImportError: {needed}"
 
 
-def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path) -> None:
-    refused, helped = start("mnist-mlp --preset cpu --data-home .", tmp_path), start("--help", tmp_path)
+def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = start("mnist-mlp --preset cpu --data-home .", tmp_path)
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    helped = start("--help", tmp_path)
     _, errors = refused.communicate(timeout=60)
     assert refused.returncode == 2
     assert len(errors.splitlines()) == 1
     assert errors.startswith("error: MNIST is not here")
-    text, _ = helped.communicate(timeout=60)
+    text, imported = helped.communicate(timeout=60)
     assert helped.returncode == 0
+    assert "torch" in imported
+    assert "sklearn" not in imported
     for name, one in EXPERIMENTS.items():
         assert name in text
         assert all(time in " ".join(text.split()) for time in one.takes.values())
