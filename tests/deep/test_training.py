@@ -416,6 +416,14 @@ class TestRefusals:
         with pytest.raises(UserError, match="choose 1 or more"):
             fit(tuner(), whole, data(3, 1), 1, batch_size=0, progress=False)
 
+    @methods
+    def test_of_a_last_batch_of_one_example_through_a_batch_norm(self, method):
+        with pytest.raises(
+            UserError, match=r"^a BatchNorm in training [^\n]* choose a batch size that leaves no batch"
+        ):
+            fit(tuner(method), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        fit(tuner(method, norm=False), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+
     def test_of_a_finished_record(self, tmp_path):
         def go():
             return fit(tuner(), data(17, 0), data(11, 1), 1, out=tmp_path, progress=False)
