@@ -121,7 +121,8 @@ class Search:
         given = self.changes.values
         ranges = space(self.experiment.name, job.prepare(progress=False).tuner.hyper.declared, given)
         points = grid(ranges, self.grid) if self.method == GRID else []
-        ledger = Ledger(self.storage or folder / "journal.log", study_name(folder, self._searched()))
+        name = study_name(folder, f"{self.experiment.name} {self.method}", self._searched())
+        ledger = Ledger(self.storage or folder / "journal.log", name)
         ends = [count for count in (self.trials, len(points)) if count]
 
         def values(number: int, before: Sequence[Trial]) -> Mapping[str, float]:

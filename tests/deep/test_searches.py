@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -378,9 +379,36 @@ def test_work_off_does_each_run_once(storage, tmp_path, monkeypatch):
     assert seen == [todo[k].folder for k in (0, 2, 3, 4)]
     assert all(job.is_finished() for job in todo)
     if storage:
-        entries = {entry.notes["run"]: entry.score for entry in Ledger(tmp_path / storage, "runs").trials()}
+        study = ledger.study_name(tmp_path / sweeps.LOCKS, "runs", {})
+        entries = {entry.notes["run"]: entry.score for entry in Ledger(tmp_path / storage, study).trials()}
         best = {job.folder: records.read(job.folder).history["valid_loss"].min() for job in todo}
         assert entries == {str(folder.relative_to(tmp_path)): best[folder] for folder in seen}
+
+
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_a_run_that_is_listed_twice_is_done_once_and_tried_once(storage, tmp_path, monkeypatch):
+    todo, real = jobs(tmp_path, worst=0.2)[:3], Job.run
+    ran: list[Path] = []
+    monkeypatch.setattr(Job, "run", lambda job, *args: ran.append(job.folder) or real(job, *args))
+    with pytest.raises(UserError, match="first of 2 runs that failed"):
+        work_off([*todo, *todo], storage and str(tmp_path / storage), progress=False)
+    assert ran == [job.folder for job in todo]
+    more = replace(todo[0], seed=9)
+    work_off([more, replace(more, device="cpu:0")], storage and str(tmp_path / storage), progress=False)
+    assert ran[3:] == [more.folder]
+
+
+def test_folders_that_share_a_storage_do_not_meet_in_it(tmp_path):
+    """A second worker begins and ends the same run in a folder of its own while the first is at it."""
+    one, storage = jobs(tmp_path / "one")[0], str(tmp_path / "journal")
+
+    @contextmanager
+    def meanwhile(folder: Path):
+        work_off([replace(one, root=tmp_path / "other")], storage, progress=False)
+        yield lambda row: None
+
+    work_off([one], storage, meanwhile, progress=False)
+    assert len(list(tmp_path.rglob("history.csv"))) == 2
 
 
 @pytest.mark.parametrize("storage", [None, "journal"])
