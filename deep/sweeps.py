@@ -24,10 +24,15 @@ PAUSE = 2.0
 """Seconds between looks at whether the others are done."""
 
 
+def unlogged(folder: Path) -> AbstractContextManager[Keep]:
+    """Rows are in the record alone."""
+    return nullcontext(lambda row: None)
+
+
 def work_off(
     jobs: Sequence[Job | Search],
     storage: str | None = None,
-    log: Callable[[Path], AbstractContextManager[Keep]] = lambda folder: nullcontext(lambda row: None),
+    log: Callable[[Path], AbstractContextManager[Keep]] = unlogged,
     progress: bool = True,
 ) -> None:
     """Do the runs that have no record, each once; one that fails does not keep the others from being done.

@@ -226,6 +226,40 @@ def test_the_clock_runs_on_through_trials_and_proposals():
     assert len(list(trial_history.joined(two, histories, most=1.6))) == 2
 
 
+def test_rows_are_told_as_trials_end_and_are_the_records(tmp_path, monkeypatch):
+    told: list[Row] = []
+    seen, real = [], Trials.work
+    monkeypatch.setattr(Trials, "work", lambda *args: seen.append(len(told)) or real(*args))
+    assert timeless(search(tmp_path).run(False, told.append)) == timeless(told)
+    assert seen == [0, 3, 6]
+    again: list[Row] = []
+    more = search(tmp_path, trials=4)
+    assert more.run(False, again.append) == again
+    assert seen == [0, 3, 6, 9]
+
+
+def test_rows_are_told_in_the_order_of_trials_however_they_end(tmp_path):
+    one = search(tmp_path, trials=2)._trials()
+    first, second = one.take(), one.take()
+    assert isinstance(first, Taken)
+    assert isinstance(second, Taken)
+    one.work(second)
+    assert one.ended() == 0
+    one.work(first)
+    assert one.ended() == 2
+    assert one.rows(0, 1) + one.rows(1) == one.rows()
+
+
+def test_of_a_search_that_time_cuts_every_row_is_told_once(tmp_path):
+    lengthy, told = experiment(epochs=50), list[Row]()
+    begun = search(tmp_path, experiment=lengthy, trials=2).run(progress=False)
+    cut = search(tmp_path, experiment=lengthy, trials=None, seconds=begun[-1]["seconds"] + 0.001)
+    rows = cut.run(False, told.append)
+    assert len(begun) < len(rows) < 3 * 51
+    assert timeless(told) == timeless(rows)
+    assert [row["seconds"] for row in told] == pytest.approx([row["seconds"] for row in rows], abs=0.002)  # rounded
+
+
 def test_time_that_is_up_cuts_the_last_trial_which_more_time_goes_on_with(tmp_path):
     lengthy = {"experiment": experiment(epochs=1000), "trials": None}
     short = search(tmp_path, seconds=0.3, **lengthy).run(progress=False)
