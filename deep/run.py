@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from deep import checkpoint, diagnosis, interrupts
 from deep.batches import Batches, examples, overlap
+from deep.contexts import evaluating
 from deep.evaluation import Metric, scores
 from deep.parallel import anywhere, gathered, processes, rank, summed
 from deep.scale import ScaleTo
@@ -153,8 +154,10 @@ class Run:
         row["train_loss"] = total / n if n else math.nan
         row |= scores("valid", tuner, self.valid, self.metrics)
         if not math.isfinite(row["valid_loss"]):
-            x, _ = self.valid.batch(0)
-            raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
+            bad = (x for x, t in self.valid.epoch(0) if not math.isfinite(tuner.evaluate(x, t)[0]))
+            with evaluating(tuner.model):
+                x = next(bad, self.valid.batch(0)[0])  # in another process, where none is
+                raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
         row |= {} if self.test is None else scores("test", tuner, self.test, self.metrics)
         row |= tuner.hyper.values() | {f"sigma {name}": value for name, value in tuner.hyper.scales().items()}
         return row | {"seconds": round(self._seconds, 3)}
