@@ -27,6 +27,7 @@ from deep.batches import Batches, examples, overlap
 from deep.contexts import evaluating
 from deep.evaluation import Metric, scores
 from deep.parallel import anywhere, gathered, processes, rank, summed
+from deep.progress import FORMAT, summary
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.tuner import Tuner
@@ -95,7 +96,7 @@ class Run:
         steps = len(self.train)
         done = (self._epoch - 1) * steps + self._batch
         hidden = not self.progress or rank() > 0
-        with tqdm(total=self.epochs * steps, initial=done, unit="step", disable=hidden) as bar:
+        with tqdm(total=self.epochs * steps, initial=done, bar_format=FORMAT, disable=hidden) as bar:
             if not self.rows:
                 self._end_of_epoch(bar, keep, epoch=0)
                 self._save()
@@ -146,7 +147,8 @@ class Run:
                 one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()
             self._epoch, self._batch, self._sums = epoch + 1, 0, [0.0, 0.0]
         keep(row)
-        bar.set_postfix_str(_summary(row, self.tuner.hyper.names))
+        columns = getattr(bar, "ncols", None)  # a hidden bar has none
+        bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.drop_rates, columns))
 
     def _row(self, epoch: int) -> Row:
         tuner, (total, n) = self.tuner, summed(self._sums, self._device)
@@ -219,8 +221,3 @@ def _settings(scheduler: Scheduler) -> dict[str, str]:
     return {
         name: repr(one) for name, one in values.items() if all(isinstance(leaf, plain) for leaf in tree_leaves(one))
     }
-
-
-def _summary(row: Row, names: Sequence[str]) -> str:
-    values = " ".join(f"{name} {row[name]:.3g}" for name in names[:4])
-    return f"valid {row['valid_loss']:.4f} {values}{' …' if len(names) > 4 else ''}"
