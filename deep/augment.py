@@ -30,14 +30,19 @@ from deep.image_changes import Images, PerExample, affine, brightness, contrast,
 
 CUTOUT = (
     Hyperparameter("cutout_holes", start=1.0, high=4.0, discrete=True),
-    Hyperparameter("cutout_length", start=4.0, high=24.0, discrete=True),
+    Hyperparameter("cutout_length", start=4.0, high=24.0, discrete=True, unit="px"),
 )
 """FashionMNIST's (H.2.2)."""
 
 _HIGH = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
 _HIGH |= {"rotation": 45.0, "shear": 45.0, "scale": 0.5, "translation": 0.5}
 
-AUGMENTATIONS = (*(Hyperparameter(name, start=0.05, high=high) for name, high in _HIGH.items()), *CUTOUT)
+_UNIT = {"rotation": "°", "shear": "°"}
+
+AUGMENTATIONS = (
+    *(Hyperparameter(name, start=0.05, high=high, unit=_UNIT.get(name, "")) for name, high in _HIGH.items()),
+    *CUTOUT,
+)
 """CIFAR-10's ten (H.2.3)."""
 
 COLOUR: dict[str, Callable[[Images, PerExample], Images]] = {

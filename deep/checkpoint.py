@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reference.command import UserError
 
 FILE = "checkpoint.pt"
-VERSION = 3
+VERSION = 4
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 import shutil
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -13,12 +13,12 @@ from pathlib import Path
 import torch.distributed as dist
 
 from deep.baselines import GRID, SEARCHES
+from deep.board import board
 from deep.experiments import EXPERIMENTS, Experiment
 from deep.jobs import BY_SLUG, FIXED, Changes, Job
 from deep.parallel import rank
-from deep.run import Row
 from deep.searches import Search
-from deep.sweeps import work_off
+from deep.sweeps import unlogged, work_off
 from reference.arguments import finite, fraction, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 
@@ -51,7 +51,7 @@ def parser() -> Parser:
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, ...")
     add("--data-home", type=path, metavar="DIR", help="the folder that holds the data")
     add("--fresh", action="store_true", help="forget what is there and run again")
-    add("--log", choices=["tensorboard"], help="write each epoch's row there too, beside the record")
+    add("--log", choices=["tensorboard"], help="rows there too, beside the record: an epoch's, a trial's")
     change = made.add_argument_group("changes", "each is another run with a folder of its own").add_argument
     change("--start", nargs="+", type=positive, metavar="RATE", help="of the drop rates; several: a run each")
     change("--tau", type=finite, metavar="T", help="weight of the entropy")
@@ -169,30 +169,6 @@ def processes(options: Namespace) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-@contextmanager
-def board(folder: Path, kind: str | None) -> Iterator[Callable[[Row], None]]:
-    """What is told each row of a run's history.
-
-    Raises:
-        UserError: TensorBoard is not installed.
-    """
-    if kind is None or rank() > 0:
-        yield lambda row: None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError("--log tensorboard needs the package: pip install '.[tensorboard]'") from None
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # the old rows come again
-    with SummaryWriter(str(folder / "tensorboard")) as writer:
-
-        def keep(row: Row) -> None:
-            for name, value in row.items():
-                writer.add_scalar(name, value, row["epoch"])
-
-        yield keep
-
-
 def main() -> int:
     """Run what is asked for and has no record."""
     options = parser().parse_args()
@@ -203,7 +179,7 @@ def main() -> int:
             for job in wanted:
                 shutil.rmtree(job.folder, ignore_errors=True)
         new = [job for job in wanted if not job.is_finished()]
-        work_off(new, options.storage, lambda folder: board(folder, options.log))
+        work_off(new, options.storage, board if options.log and rank() == 0 else unlogged)
         if rank() == 0:
             print(f"{len(new)} new runs; records are in {options.out / options.experiment}")
     return 0

@@ -26,6 +26,7 @@ class Hyperparameter:
         low, high: both finite, or (0, ∞), or (-∞, ∞).
         discrete: losses read the whole number below s(λ + ε).
         per: whether each example of a batch has an ε of its own, or the batch has one.
+        unit: of the value, such as "px": shown in the progress bar.
 
     Raises:
         UserError: the start is at or outside a bound, the bounds have no transform, or `per` is neither of the two.
@@ -42,6 +43,7 @@ class Hyperparameter:
     high: float = math.inf
     discrete: bool = False
     per: Literal["example", "batch"] = "example"
+    unit: str = ""
 
     def __post_init__(self) -> None:
         if not self.low < self.start < self.high:

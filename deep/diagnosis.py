@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from deep.contexts import frozen_statistics
 from deep.hypernet import Hypernetwork
+from deep.hyperparameters import Pass
 from deep.parallel import processes
 from deep.updates import Objective
 from reference.command import UserError
@@ -23,12 +25,20 @@ class NotFinite(UserError):
 TRY = "lower a learning rate, clip, or narrow a bound"
 
 
-def explain(net: Hypernetwork, objective: Objective, x: Any, step: int) -> str:
-    """One line: what first stopped being finite, looked for in this order, and what to try."""
-    nowhere = "in the loss function itself, or at perturbed weights only"
-    nowhere += ", or in another process" if processes() > 1 else ""  # whose rows are in a batch's statistics too
-    where = weights(net) or _output(net, objective, x) or nowhere
-    return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
+def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbed: Pass | None = None) -> str:
+    """One line: what first stopped being finite, looked for in this order, and what to try.
+
+    Args:
+        perturbed: the pass at ε ≠ 0 that the loss was of, looked at after the current weights.
+    """
+    where = weights(net) or _output(net, objective, x, net.hyper.centre())
+    nowhere = "in the loss function itself"
+    if processes() > 1:  # whose rows are in a batch's statistics too, so that none can look at a pass alone
+        nowhere += ", or at perturbed weights only, or in another process"
+    elif not where and perturbed is not None:
+        there = _value(net, perturbed) or _output(net, objective, x, perturbed)
+        where = f"at perturbed weights {there}" if there else ""
+    return f"the loss is not finite after {step} inner steps: {where or nowhere}; {TRY}"
 
 
 def weights(net: Hypernetwork) -> str:
@@ -37,7 +47,10 @@ def weights(net: Hypernetwork) -> str:
 
 
 def _finite(value: Any) -> bool:
-    return not isinstance(value, Tensor) or not value.is_floating_point() or bool(torch.isfinite(value).all())
+    """A number, and its tangent where it has one."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return True
+    return all(bool(torch.isfinite(part).all()) for part in forward_ad.unpack_dual(value) if part is not None)
 
 
 def _parameter(net: Hypernetwork) -> str:
@@ -57,8 +70,15 @@ def _hyperparameter(net: Hypernetwork) -> str:
     return ""
 
 
-def _output(net: Hypernetwork, objective: Objective, x: Any) -> str:
-    """The first layer whose output is not finite at the current weights."""
+def _value(net: Hypernetwork, at: Pass) -> str:
+    for one, lam in zip(net.hyper.declared, at.lam.T, strict=True):
+        if not _finite(one(lam)):
+            return f"s(λ + ε) of hyperparameter {one.name!r} is not finite"
+    return ""
+
+
+def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass) -> str:
+    """The first layer whose output is not finite in a pass."""
     found: list[str] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -72,7 +92,7 @@ def _output(net: Hypernetwork, objective: Objective, x: Any) -> str:
         return "the inputs are not finite"
     handles = [watch(name, module) for name, module in net.model.named_modules() if not list(module.children())]
     try:
-        with torch.no_grad(), frozen_statistics(net.model):
+        with torch.no_grad(), frozen_statistics(net.model), net.hyper.at(at), forward_ad.dual_level():
             objective.predict(x)
     finally:
         for handle in handles:

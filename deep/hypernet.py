@@ -61,6 +61,7 @@ class Hypernetwork:
         self.w0 = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
+        self.drop_rates = tuple(dropouts)
         self._dropouts = {name: dropout.TunedDropout(module, name, hyper, draws) for name, module in dropouts.items()}
         self._norms = [SharedNorm(module, hyper) for name, module in norms.items() if name not in layers]
         for branch in self:

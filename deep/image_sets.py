@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import fetch_openml
 
 from deep.image_files import CIFAR, IDX, Part, Reader
 from reference.command import UserError
@@ -94,6 +93,8 @@ def download(known: Known) -> tuple[Part, Part]:
     Raises:
         UserError: no network, or something else is in the way.
     """
+    from sklearn.datasets import fetch_openml  # here: it takes a second, and the command's --help needs none of it
+
     try:
         # What it warns of is answered here by an error, or by the checks that follow.
         with warnings.catch_warnings(action="ignore"):

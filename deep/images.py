@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -120,6 +119,8 @@ def _checked(known: Known, where: str, parts: tuple[Part, Part]) -> ImageSet:
 
 def _digits() -> ImageSet:
     """The last 297 for the test: by other writers than the first 1500, mostly. Their 0 to 16 become 0 to 255."""
+    from sklearn.datasets import load_digits  # here, as in image_sets
+
     pixels, t = load_digits(return_X_y=True)
     x = torch.tensor(np.rint(pixels * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
     labels = torch.tensor(t, dtype=torch.int64)

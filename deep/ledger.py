@@ -145,7 +145,7 @@ class Ledger:
         self._storage.set_trial_state_values(trial.key, self._optuna.trial.TrialState.COMPLETE, [score])
 
 
-def study_name(folder: Path, settings: Mapping[str, Any]) -> str:
+def study_name(folder: Path, title: str, settings: Mapping[str, Any]) -> str:
     """The name of the study that belongs to a folder, made up by its first worker: a folder made anew begins anew.
 
     Raises:
@@ -155,9 +155,8 @@ def study_name(folder: Path, settings: Mapping[str, Any]) -> str:
     path = folder / STUDY
     with lock(folder / "lock"):
         if not path.exists():
-            made = f"{settings['experiment']} {settings['method']} {secrets.token_hex(8)}"
             part = folder / f"{STUDY}.part"
-            part.write_text(json.dumps({"study": made, "settings": settings}, indent=2))
+            part.write_text(json.dumps({"study": f"{title} {secrets.token_hex(8)}", "settings": settings}, indent=2))
             part.replace(path)
     known = json.loads(path.read_text())
     if known["settings"] != settings:

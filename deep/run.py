@@ -9,6 +9,7 @@ NAME, sigma NAME          s(λ) in the units of the bounds; σ in those of λ
 seconds                   since the start, time before an interruption included
 """
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,15 @@ from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
 
 from deep import checkpoint, diagnosis, interrupts
 from deep.batches import Batches, examples, overlap
+from deep.contexts import evaluating
 from deep.evaluation import Metric, scores
 from deep.parallel import anywhere, gathered, processes, rank, summed
+from deep.progress import FORMAT, summary
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.tuner import Tuner
@@ -77,6 +81,7 @@ class Run:
         self.rows: list[Row] = []
         self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
         self._begin, self._saved = time.perf_counter(), 0.0
+        self._made = [(type(one).__name__, _settings(one)) for one in self.schedulers]
 
     def go(self, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
         """Run to the end, from the checkpoint where the folder holds one; `keep` sees each row, old ones first.
@@ -91,7 +96,7 @@ class Run:
         steps = len(self.train)
         done = (self._epoch - 1) * steps + self._batch
         hidden = not self.progress or rank() > 0
-        with tqdm(total=self.epochs * steps, initial=done, unit="step", disable=hidden) as bar:
+        with tqdm(total=self.epochs * steps, initial=done, bar_format=FORMAT, disable=hidden) as bar:
             if not self.rows:
                 self._end_of_epoch(bar, keep, epoch=0)
                 self._save()
@@ -142,7 +147,8 @@ class Run:
                 one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()
             self._epoch, self._batch, self._sums = epoch + 1, 0, [0.0, 0.0]
         keep(row)
-        bar.set_postfix_str(_summary(row, self.tuner.hyper.names))
+        columns = getattr(bar, "ncols", None)  # a hidden bar has none
+        bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.drop_rates, columns))
 
     def _row(self, epoch: int) -> Row:
         tuner, (total, n) = self.tuner, summed(self._sums, self._device)
@@ -150,8 +156,10 @@ class Run:
         row["train_loss"] = total / n if n else math.nan
         row |= scores("valid", tuner, self.valid, self.metrics)
         if not math.isfinite(row["valid_loss"]):
-            x, _ = self.valid.batch(0)
-            raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
+            bad = (x for x, t in self.valid.epoch(0) if not math.isfinite(tuner.evaluate(x, t)[0]))
+            with evaluating(tuner.model):
+                x = next(bad, self.valid.batch(0)[0])  # in another process, where none is
+                raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
         row |= {} if self.test is None else scores("test", tuner, self.test, self.metrics)
         row |= tuner.hyper.values() | {f"sigma {name}": value for name, value in tuner.hyper.scales().items()}
         return row | {"seconds": round(self._seconds, 3)}
@@ -199,11 +207,17 @@ class Run:
             "batch sizes": [one.size for one in every],
             "seeds": [one.seed for one in every],
             "metrics": list(self.metrics),
-            "schedulers": [type(one).__name__ for one in self.schedulers],
+            "schedulers": self._made,
             "schedule": None if self.replay is None else self.replay.digest,
         }
 
 
-def _summary(row: Row, names: Sequence[str]) -> str:
-    values = " ".join(f"{name} {row[name]:.3g}" for name in names[:4])
-    return f"valid {row['valid_loss']:.4f} {values}{' …' if len(names) > 4 else ''}"
+def _settings(scheduler: Scheduler) -> dict[str, str]:
+    """What a scheduler was made with, as far as it keeps that by name, in plain values that no step changes."""
+    names = [name for name in inspect.signature(type(scheduler)).parameters if name != "last_epoch"]
+    kept = {name: vars(scheduler).get(name) for name in names}
+    values = {name: dict(one) if isinstance(one, dict) else one for name, one in kept.items()}
+    plain = (int, float, str, bool)
+    return {
+        name: repr(one) for name, one in values.items() if all(isinstance(leaf, plain) for leaf in tree_leaves(one))
+    }

@@ -21,7 +21,7 @@ class ScaleTo:
     """
 
     def __init__(self, hyper: Hyperparameters, end: float, steps: int) -> None:
-        self.hyper = hyper
+        self.hyper, self.end, self.steps = hyper, end, steps
         self.ratios = (end / hyper.sigma.detach()) ** (1 / steps)
 
     def step(self) -> None:

@@ -87,20 +87,24 @@ class Search:
     def run(self, progress: bool = True, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
         """Work until all trials are done, by this worker or by others, and see to it that the record is written.
 
-        `keep` sees each row of the record at the end.
+        `keep` sees each row of the record once its trial and those before have ended.
 
         Raises:
             UserError: several processes in one group, or a folder with another search's trials.
         """
         if processes() > 1:
             raise UserError("a search's trials run in one process each; start several workers instead of torchrun")
-        trials = self._trials()
+        trials, told = self._trials(), 0
         with tqdm(total=trials.most, unit="trial", disable=not progress) as bar:
             while (taken := trials.take()) is not Rest.END:
                 time.sleep(PAUSE) if taken is Rest.WAIT else trials.work(taken)
                 _show(bar, trials.counted())
+                ended = trials.ended()
+                for row in trials.rows(told, ended):
+                    keep(row)
+                told = ended
         rows = self._record(trials)
-        for row in rows:
+        for row in trials.rows(told):
             keep(row)
         return rows
 
@@ -121,7 +125,8 @@ class Search:
         given = self.changes.values
         ranges = space(self.experiment.name, job.prepare(progress=False).tuner.hyper.declared, given)
         points = grid(ranges, self.grid) if self.method == GRID else []
-        ledger = Ledger(self.storage or folder / "journal.log", study_name(folder, self._searched()))
+        name = study_name(folder, f"{self.experiment.name} {self.method}", self._searched())
+        ledger = Ledger(self.storage or folder / "journal.log", name)
         ends = [count for count in (self.trials, len(points)) if count]
 
         def values(number: int, before: Sequence[Trial]) -> Mapping[str, float]:

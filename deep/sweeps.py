@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deep.jobs import Job
-from deep.ledger import Ledger, try_lock
+from deep.ledger import Ledger, study_name, try_lock
 from deep.parallel import processes, rank
 from deep.run import Row
 from deep.searches import Search
@@ -17,22 +17,30 @@ from toy import records
 
 Keep = Callable[[Row], None]
 
+LOCKS = ".locks"
+"""In a folder of records: what workers hold, and which study of a storage is the folder's."""
+
 PAUSE = 2.0
 """Seconds between looks at whether the others are done."""
+
+
+def unlogged(folder: Path) -> AbstractContextManager[Keep]:
+    """Rows are in the record alone."""
+    return nullcontext(lambda row: None)
 
 
 def work_off(
     jobs: Sequence[Job | Search],
     storage: str | None = None,
-    log: Callable[[Path], AbstractContextManager[Keep]] = lambda folder: nullcontext(lambda row: None),
+    log: Callable[[Path], AbstractContextManager[Keep]] = unlogged,
     progress: bool = True,
 ) -> None:
-    """Do the runs that have no record; one that fails does not keep the others from being done.
+    """Do the runs that have no record, each once; one that fails does not keep the others from being done.
 
     With a storage, workers that were started with it take a run each, none twice, and end when all are done; the run
     of a worker that died is gone on with by another. It is an Optuna URL or a journal's path, and lists who began
-    what; whether a run is finished is for its record to say. A search with a storage of its own takes in workers that
-    find nothing else to do.
+    what, for each folder of records apart; whether a run is finished is for its record to say. A search with a storage
+    of its own takes in workers that find nothing else to do.
 
     Args:
         log: folder -> what is told each row while the run of that folder is under way.
@@ -43,7 +51,7 @@ def work_off(
     if storage is not None and processes() > 1:
         raise UserError("a storage shares runs among workers of one process each; leave out torchrun, or the storage")
     errors: list[UserError] = []
-    todo = [job for job in jobs if not job.is_finished()]
+    todo = [job for k, job in enumerate(jobs) if job not in jobs[:k] and not job.is_finished()]
     with tqdm(total=len(todo), unit="run", disable=not progress or len(todo) < 2 or rank() > 0) as bar:
         for turn in _alone(todo) if storage is None else _together(todo, storage):
             try:
@@ -58,23 +66,24 @@ def work_off(
 
 
 def _alone(jobs: Sequence[Job | Search]) -> Iterator[Job | Search]:
-    yield from jobs
+    yield from (job for job in jobs if not job.is_finished())
 
 
 def _together(jobs: Sequence[Job | Search], storage: str) -> Iterator[Job | Search]:
     """The runs that fall to this worker; each is its own until it asks for the next."""
-    ledger, tried = Ledger(storage, "runs"), set[Path]()
+    ledgers = {root: Ledger(storage, study_name(root / LOCKS, "runs", {})) for root in {job.root for job in jobs}}
+    tried = set[Path]()
     while todo := [job for job in jobs if job.folder not in tried and not job.is_finished()]:
         idle = True
         for job in todo:
-            held = try_lock(job.root / ".locks" / job.folder.relative_to(job.root) / "lock")
+            held = try_lock(job.root / LOCKS / job.folder.relative_to(job.root) / "lock")
             if held is None:
                 continue
             with held:
                 if not job.is_finished():
                     idle = False
                     tried.add(job.folder)
-                    yield from _entered(ledger, job)
+                    yield from _entered(ledgers[job.root], job)
         if idle:
             if shared := [job for job in todo if isinstance(job, Search) and job.storage is not None]:
                 tried.add(shared[0].folder)

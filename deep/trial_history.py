@@ -56,9 +56,10 @@ def seconds(rows: Sequence[Row]) -> float:
     return rows[-1]["seconds"] if rows else 0.0
 
 
-def joined(trials: Sequence[Trial], histories: Sequence[Sequence[Row]], most: float | None = None) -> Iterator[Row]:
+def joined(
+    trials: Sequence[Trial], histories: Sequence[Sequence[Row]], most: float | None = None, clock: float = 0.0
+) -> Iterator[Row]:
     """A row for each epoch of each trial, up to the first at which the search's clock has reached `most` seconds."""
-    clock = 0.0
     for trial, rows in zip(trials, histories, strict=True):
         begin = clock = clock + trial.notes["proposal"]
         for row in rows:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,11 +95,18 @@ class Trials:
         """The trials that count, in their order."""
         return self.ledger.trials()[: self.most]
 
-    def rows(self) -> list[Row]:
-        """The search's history."""
+    def ended(self) -> int:
+        """How many have ended of themselves, one after another from the first."""
+        return len(list(takewhile(lambda trial: trial.score is not None, self.counted())))
+
+    def rows(self, first: int = 0, last: int | None = None) -> list[Row]:
+        """The search's history, or its part of some trials."""
         trials = self.counted()
-        histories = [trial_history.so_far(self._place(trial.number)) for trial in trials]
-        return list(trial_history.joined(trials, histories, self.seconds))
+        clock = sum((trial.notes["proposal"] + trial.notes["seconds"] for trial in trials[:first]), 0.0)
+        if self.seconds is not None and clock >= self.seconds:
+            return []
+        histories = [trial_history.so_far(self._place(trial.number)) for trial in trials[first:last]]
+        return list(trial_history.joined(trials[first:last], histories, self.seconds, clock))
 
     def _place(self, number: int) -> Path:
         return self.folder / f"{number:04d}"

@@ -11,7 +11,7 @@ T_train    T_train, T_valid   inner steps, and how many outer steps follow them
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from deep.checkpoint import own_buffers, refuse_another, set_own_buffers
 from deep.contexts import evaluating
 from deep.draws import Draws
 from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters
+from deep.hyperparameters import Hyperparameters, Pass
 from deep.parallel import Share, added, anywhere, follow_first, gathered, rank, refuse_strangers
 from deep.updates import Evaluation, Objective
 from reference.command import InputWarning, UserError
@@ -39,6 +39,9 @@ WEIGHTS: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9)
 """H.2.1's and H.2.2's optimiser of w0 and Θ."""
 OUTER: OptimizerFactory = partial(RMSprop, lr=0.01)
 """H.2's optimiser of λ, and so of σ."""
+
+STATE = ("signature", "model", "own buffers", "branches", "lam", "raw_sigma", "optimisers", "generator", "steps")
+"""The parts of a state."""
 
 
 class Tuner:
@@ -156,8 +159,9 @@ class Tuner:
     def _train(self, x: Any, t: Any, n: int) -> Evaluation:
         watch = nullcontext() if self._watched or self.method is None else diagnosis.watching(self.net)
         if self.method is None:
-            seen = updates.w0_gradient(self.net, self.training, x, t, n, self._normal(n) if self.noise else None)
-            self._check(seen, self.training, x)
+            z = self._normal(n) if self.noise else None
+            seen = updates.w0_gradient(self.net, self.training, x, t, n, z)
+            self._check(seen, self.training, x, z)
             self._step("w0", self.net.w0, seen.gradients)
         elif self.method.control_variate:
             seen = self._control_variate_step(watch, self._normal(n), x, t, n)
@@ -166,13 +170,15 @@ class Tuner:
                 seen = updates.w0_gradient(self.net, self.training, x, t, n)
             self._check(seen, self.training, x)
             self._step("w0", self.net.w0, seen.gradients)
-            response = updates.response_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
-            self._check(response, self.training, x)
+            z = self._normal(n)
+            response = updates.response_gradient(self.method, self.net, self.training, z, x, t, n)
+            self._check(response, self.training, x, z)
             self._step_response(response.gradients)
         else:
+            z = self._normal(n)
             with watch:
-                seen = updates.joint_gradient(self.method, self.net, self.training, self._normal(n), x, t, n)
-            self._check(seen, self.training, x)
+                seen = updates.joint_gradient(self.method, self.net, self.training, z, x, t, n)
+            self._check(seen, self.training, x, z)
             count = len(self.net.w0)
             self._step("w0", self.net.w0, seen.gradients[:count])
             self._step_response(seen.gradients[count:])
@@ -192,8 +198,9 @@ class Tuner:
         if self.method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
         n = self._begin(x)
-        seen = updates.outer_gradients(self.method, self.net, self.validation, self._normal(n), x, t, n, self.tau)
-        self._check(seen, self.validation, x)
+        z = self._normal(n)
+        seen = updates.outer_gradients(self.method, self.net, self.validation, z, x, t, n, self.tau)
+        self._check(seen, self.validation, x, z)
         self._step("lam", [self.hyper.lam], seen.gradients[:1])
         if "sigma" in self.optimisers:
             self._step("sigma", [self.hyper.raw_sigma], seen.gradients[1:])
@@ -233,8 +240,8 @@ class Tuner:
         Raises:
             UserError: the state is of another, or of no Tuner.
         """
-        if "signature" not in state:
-            raise UserError("this is no state of a Tuner: it has no signature; give what state_dict has returned")
+        if lacking := [part for part in STATE if part not in state]:
+            raise UserError(f"this is no state of a Tuner: it has no {lacking[0]!r}; give what state_dict has returned")
         refuse_another(state["signature"], self.signature())
         self.model.load_state_dict(state["model"])
         set_own_buffers(self.model, state["own buffers"][rank()])
@@ -293,9 +300,9 @@ class Tuner:
         assert self.method is not None
         with watch, self.draws.repeated():
             seen = updates.differential_gradient(self.method, self.net, self.training, z, x, t, n)
-        self._check(seen, self.training, x)
+        self._check(seen, self.training, x, z)
         response = updates.response_gradient(self.method, self.net, self.training, z, x, t, n)
-        self._check(response, self.training, x)
+        self._check(response, self.training, x, z)
         g0, mean_zero = seen.gradients[: len(self.net.w0)], seen.gradients[len(self.net.w0) :]
         self._step("w0", self.net.w0, g0)
         self._step_response([g - term for g, term in zip(response.gradients, mean_zero, strict=True)])
@@ -305,13 +312,22 @@ class Tuner:
         normalised = self.method is not None and self.method.normalised
         self._step("Theta", self.net.Theta, self.net.per_variance(gradients) if normalised else gradients)
 
-    def _check(self, seen: Evaluation, objective: Objective, x: Any) -> None:
+    def _check(self, seen: Evaluation, objective: Objective, x: Any, z: Tensor | None = None) -> None:
         finite = bool(torch.isfinite(seen.loss))
-        if anywhere(not finite, self.hyper.lam.device):
-            elsewhere = "the loss is not finite in another process"
-            raise diagnosis.NotFinite(
-                elsewhere if finite else diagnosis.explain(self.net, objective, x, self.inner_steps)
-            )
+        if not anywhere(not finite, self.hyper.lam.device):
+            return
+        if finite:
+            raise diagnosis.NotFinite("the loss is not finite in another process")
+        at = None if z is None else self._perturbed(objective, z, examples(x))
+        with evaluating(self.model) if objective is self.validation else nullcontext():
+            raise diagnosis.NotFinite(diagnosis.explain(self.net, objective, x, self.inner_steps, at))
+
+    def _perturbed(self, objective: Objective, z: Tensor, n: int) -> Pass:
+        """The pass that has been at ε = σz, as far as its loss goes."""
+        if self.method is None:
+            return Pass(self.hyper.lam + self.hyper.sigma * z, None, n)
+        linearised = self.method.linearised and objective is self.training
+        return replace(updates.perturbed(self.method, self.net, z, n), linearised=linearised)
 
 
 def _shapes(module: nn.Module) -> dict[str, Any]:

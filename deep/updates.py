@@ -141,7 +141,12 @@ def outer_gradients(
 def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
     """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
     with net.hyper.at(at), objective.autocast():
-        outputs = _linearised(objective, x) if at.linearised else objective.predict(x)
+        try:
+            outputs = _linearised(objective, x) if at.linearised else objective.predict(x)
+        except ValueError as error:
+            if "more than 1 value per channel" in str(error):
+                raise _alone() from error
+            raise
         loss = objective.loss(outputs, t)
     if not isinstance(loss, Tensor) or loss.ndim:
         what = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
@@ -174,6 +179,11 @@ def _load_forward_mode() -> None:
 def _without_forward_mode(error: RuntimeError) -> UserError:
     what = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
     return UserError(f"{what}; replace the function, or choose a method without linearisation")
+
+
+def _alone() -> UserError:
+    what = "a BatchNorm in training has no statistics of a single example"
+    return UserError(f"{what}; choose a batch size that leaves no batch of one, or leave the last example out")
 
 
 def _first_order(y: Any) -> Any:

@@ -1,11 +1,13 @@
 """`python -m deep` as a person meets it: what it runs, and how it refuses."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from deep.jobs import Job
 from deep.problems import Size
 from deep.tuner import Tuner
 from figures.archive import COMMITTED
-from reference.command import UserError
+from reference.command import UserError, run
 from reference.updates import DELTA_STN_CV_NORMALISED, METHODS
 from tests.deep.small import killed_at
 from toy import records
@@ -235,6 +237,38 @@ def test_rows_reach_tensorboard(tiny: pytest.MonkeyPatch) -> None:
         assert [one.value for one in events.Scalars(name)] == pytest.approx(record.history[name], rel=1e-6)
 
 
+def test_trials_reach_tensorboard_each_in_a_folder_of_its_own(tiny: pytest.MonkeyPatch) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    call(tiny, "mnist-mlp --preset smoke --method random-search --trials 3 --log tensorboard")
+    (record,) = records.find(Path("out"))
+    folders = sorted((record.folder / "tensorboard").iterdir())
+    assert [folder.name for folder in folders] == ["trial-0000", "trial-0001", "trial-0002"]
+    for k, folder in enumerate(folders):
+        events = accumulator.EventAccumulator(str(folder))
+        events.Reload()
+        own = record.history["trial"] == k
+        for name in ("valid_loss", "drop_input"):
+            assert [one.value for one in events.Scalars(name)] == pytest.approx(record.history[name][own], rel=1e-6)
+            assert [one.step for one in events.Scalars(name)] == [0, 1]
+
+
+def test_a_full_disk_is_one_line_though_rows_go_to_tensorboard(
+    tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    tiny.setattr(warnings, "showwarning", warnings.showwarning)  # which `run` replaces
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # no file may have a byte
+    try:
+        with pytest.raises(SystemExit) as end:
+            run(lambda: call(tiny, "mnist-mlp --preset smoke --log tensorboard"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert end.value.code == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line]
+    assert said == ["error: File too large; free or choose another place and run again"]
+
+
 REFUSALS = {
     "no-such": "unknown experiment 'no-such'; choose from mnist-mlp",
     "mnist-mlp --method sgd": "unknown method 'sgd'; choose from stn",
@@ -319,14 +353,18 @@ def test_without_torch_the_command_is_one_line_and_status_2(tmp_path: Path) -> N
     assert ends[1][1][-1] == f"ImportError: {needed}"
 
 
-def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path) -> None:
-    refused, helped = start("mnist-mlp --preset cpu --data-home .", tmp_path), start("--help", tmp_path)
+def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = start("mnist-mlp --preset cpu --data-home .", tmp_path)
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    helped = start("--help", tmp_path)
     _, errors = refused.communicate(timeout=60)
     assert refused.returncode == 2
     assert len(errors.splitlines()) == 1
     assert errors.startswith("error: MNIST is not here")
-    text, _ = helped.communicate(timeout=60)
+    text, imported = helped.communicate(timeout=60)
     assert helped.returncode == 0
+    assert "torch" in imported
+    assert "sklearn" not in imported
     for name, one in EXPERIMENTS.items():
         assert name in text
         assert all(time in " ".join(text.split()) for time in one.takes.values())

@@ -6,12 +6,17 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
+from deep.batches import Batches
+from deep.declared import Hyperparameter
+from deep.diagnosis import NotFinite
 from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameters
+from deep.run import Run
 from deep.tuner import Tuner
 from reference.command import UserError
-from reference.updates import METHODS, Method
+from reference.updates import DELTA_STN_CV, METHODS, Method
 from tests.deep.strategies import half_square
 
 
@@ -59,3 +64,55 @@ def test_looking_for_the_cause_moves_no_statistics() -> None:
     with pytest.raises(UserError):
         one.inner_step(X, T)
     assert one.model[1].num_batches_tracked == 1  # type: ignore[operator]
+
+
+ROWS = torch.linspace(-1, 1, 40).reshape(20, 2)
+PERTURBED = (*METHODS[1:], DELTA_STN_CV)
+"""Those whose current weights do not have the response in them."""
+
+
+def overflowing(one: Tuner) -> Tuner:
+    """The first layer's response is finite, and too large for a product with ε."""
+    for _, branch in list(one.net.named())[:1]:
+        for parameter in branch.parameters():
+            parameter.detach().fill_(1e30)
+    return one
+
+
+def said(step: Callable[[], object]) -> str:
+    with pytest.raises(NotFinite) as caught:
+        step()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("method", PERTURBED, ids=lambda method: method.name)
+def test_a_layer_that_is_not_finite_at_perturbed_weights_alone_is_named(method: Method) -> None:
+    for step in ("inner_step", "outer_step"):
+        one = overflowing(tuner(method))
+        there = said(lambda one=one, step=step: getattr(one, step)(ROWS, torch.ones(20, 1)))
+        assert "steps: at perturbed weights layer '0' puts out numbers that are not finite; lower" in there
+
+
+@pytest.mark.parametrize("method", [*METHODS, None], ids=lambda method: method.name if method else "noise")
+def test_a_hyperparameter_that_is_not_finite_at_lam_and_eps_alone_is_named(method: Method | None) -> None:
+    model = nn.Linear(2, 1)
+    hyper = Hyperparameters([Hyperparameter("decay", start=1.0)], sigma=10.0)
+
+    def penalised(y: Tensor, t: Tensor) -> Tensor:
+        return half_square(y, t) + (1e-38 * hyper["decay"]).mean()
+
+    one = Tuner(model, hyper, penalised, half_square, method=method, noise=method is None)
+    hyper.lam.detach().fill_(85.0)  # exp(λ) is a float32 to 88.7
+    there = said(lambda: one.inner_step(ROWS, torch.ones(20, 1)))
+    assert "at perturbed weights s(λ + ε) of hyperparameter 'decay' is not finite; lower" in there
+
+
+def test_what_evaluation_alone_meets_is_looked_for_in_evaluation_and_in_every_batch() -> None:
+    """A running variance, and a row, that training does not see."""
+    one = tuner(METHODS[2])
+    one.model[1].running_var.fill_(math.nan)  # type: ignore[union-attr, operator]
+    assert "layer '1' puts out" in said(lambda: one.outer_step(ROWS, torch.ones(20, 1)))
+    valid = TensorDataset(torch.cat([ROWS, ROWS[:1] / 0]), torch.ones(21, 1))
+    run = Run(tuner(METHODS[2]), Batches(TensorDataset(X, T), 3, 0), Batches(valid, 1, 1), progress=False)
+    assert "the inputs are not finite" in said(run.go)

@@ -314,7 +314,7 @@ def test_openml_is_asked_where_it_is_asked_for(name: str, monkeypatch: pytest.Mo
         rows = np.concatenate([x.reshape(len(x), -1) for x, _ in parts]).astype(float)
         return {"data": rows, "target": np.concatenate([t for _, t in parts]).astype(str)}
 
-    monkeypatch.setattr(image_sets, "fetch_openml", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     check(load(name, "openml"), parts)
     assert asked["data_id"] == {"mnist": 554, "fashion-mnist": 40996, "cifar-10": 40927}[name]
 
@@ -323,7 +323,7 @@ def test_without_a_network_openml_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     def fetch(**arguments: Any) -> None:
         raise OSError("name resolution\nfailed")
 
-    monkeypatch.setattr(image_sets, "fetch_openml", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     with pytest.raises(UserError, match=r"no network, or OpenML does not give MNIST \(name resolution failed\)"):
         load("mnist", "openml")
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -225,6 +226,40 @@ def test_the_clock_runs_on_through_trials_and_proposals():
     assert len(list(trial_history.joined(two, histories, most=1.6))) == 2
 
 
+def test_rows_are_told_as_trials_end_and_are_the_records(tmp_path, monkeypatch):
+    told: list[Row] = []
+    seen, real = [], Trials.work
+    monkeypatch.setattr(Trials, "work", lambda *args: seen.append(len(told)) or real(*args))
+    assert timeless(search(tmp_path).run(False, told.append)) == timeless(told)
+    assert seen == [0, 3, 6]
+    again: list[Row] = []
+    more = search(tmp_path, trials=4)
+    assert more.run(False, again.append) == again
+    assert seen == [0, 3, 6, 9]
+
+
+def test_rows_are_told_in_the_order_of_trials_however_they_end(tmp_path):
+    one = search(tmp_path, trials=2)._trials()
+    first, second = one.take(), one.take()
+    assert isinstance(first, Taken)
+    assert isinstance(second, Taken)
+    one.work(second)
+    assert one.ended() == 0
+    one.work(first)
+    assert one.ended() == 2
+    assert one.rows(0, 1) + one.rows(1) == one.rows()
+
+
+def test_of_a_search_that_time_cuts_every_row_is_told_once(tmp_path):
+    lengthy, told = experiment(epochs=50), list[Row]()
+    begun = search(tmp_path, experiment=lengthy, trials=2).run(progress=False)
+    cut = search(tmp_path, experiment=lengthy, trials=None, seconds=begun[-1]["seconds"] + 0.001)
+    rows = cut.run(False, told.append)
+    assert len(begun) < len(rows) < 3 * 51
+    assert timeless(told) == timeless(rows)
+    assert [row["seconds"] for row in told] == pytest.approx([row["seconds"] for row in rows], abs=0.002)  # rounded
+
+
 def test_time_that_is_up_cuts_the_last_trial_which_more_time_goes_on_with(tmp_path):
     lengthy = {"experiment": experiment(epochs=1000), "trials": None}
     short = search(tmp_path, seconds=0.3, **lengthy).run(progress=False)
@@ -378,9 +413,36 @@ def test_work_off_does_each_run_once(storage, tmp_path, monkeypatch):
     assert seen == [todo[k].folder for k in (0, 2, 3, 4)]
     assert all(job.is_finished() for job in todo)
     if storage:
-        entries = {entry.notes["run"]: entry.score for entry in Ledger(tmp_path / storage, "runs").trials()}
+        study = ledger.study_name(tmp_path / sweeps.LOCKS, "runs", {})
+        entries = {entry.notes["run"]: entry.score for entry in Ledger(tmp_path / storage, study).trials()}
         best = {job.folder: records.read(job.folder).history["valid_loss"].min() for job in todo}
         assert entries == {str(folder.relative_to(tmp_path)): best[folder] for folder in seen}
+
+
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_a_run_that_is_listed_twice_is_done_once_and_tried_once(storage, tmp_path, monkeypatch):
+    todo, real = jobs(tmp_path, worst=0.2)[:3], Job.run
+    ran: list[Path] = []
+    monkeypatch.setattr(Job, "run", lambda job, *args: ran.append(job.folder) or real(job, *args))
+    with pytest.raises(UserError, match="first of 2 runs that failed"):
+        work_off([*todo, *todo], storage and str(tmp_path / storage), progress=False)
+    assert ran == [job.folder for job in todo]
+    more = replace(todo[0], seed=9)
+    work_off([more, replace(more, device="cpu:0")], storage and str(tmp_path / storage), progress=False)
+    assert ran[3:] == [more.folder]
+
+
+def test_folders_that_share_a_storage_do_not_meet_in_it(tmp_path):
+    """A second worker begins and ends the same run in a folder of its own while the first is at it."""
+    one, storage = jobs(tmp_path / "one")[0], str(tmp_path / "journal")
+
+    @contextmanager
+    def meanwhile(folder: Path):
+        work_off([replace(one, root=tmp_path / "other")], storage, progress=False)
+        yield lambda row: None
+
+    work_off([one], storage, meanwhile, progress=False)
+    assert len(list(tmp_path.rglob("history.csv"))) == 2
 
 
 @pytest.mark.parametrize("storage", [None, "journal"])

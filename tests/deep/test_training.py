@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,13 +17,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, ReduceLROnPlateau
 from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
 from deep.batches import Batches
 from deep.evaluation import scores
+from deep.run import Scheduler
+from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.training import fit, record
+from deep.tuner import Tuner
 from reference.command import UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
 from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner
@@ -254,6 +259,37 @@ class TestCheckpointOfAnotherRun:
         assert other.rows == []
 
 
+def of_w0(kind: Any, *args: Any, **kwargs: Any) -> Callable[[Tuner], Scheduler]:
+    return lambda one: kind(one.optimisers["w0"], *args, **kwargs)
+
+
+SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
+    "MultiStepLR": [of_w0(MultiStepLR, [1, 2]), of_w0(MultiStepLR, [1]), of_w0(MultiStepLR, [1, 2], 0.5)],
+    "ReduceLROnPlateau": [of_w0(ReduceLROnPlateau, patience=0, threshold=0.9), of_w0(ReduceLROnPlateau, patience=0)],
+    "CosineAnnealingLR": [of_w0(CosineAnnealingLR, 3), of_w0(CosineAnnealingLR, 4)],
+    "ScaleTo": [lambda one: ScaleTo(one.hyper, 0.1, 3), lambda one: ScaleTo(one.hyper, 0.2, 3)],
+    "LambdaLR": [of_w0(LambdaLR, lambda epoch: 0.5**epoch)],  # functions cannot be compared
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_settings_of_them(tmp_path, name):
+    same, *others = SCHEDULERS[name]
+
+    def go(out: Path, scheduler: Callable[[Tuner], Scheduler]) -> None:
+        one = tuner()
+        record(run(one, out, schedulers=[scheduler(one)]), {})
+
+    with killed_at(25, updates, "evaluate"):  # in the second epoch
+        go(tmp_path, same)
+    for other in others:
+        with pytest.raises(UserError, match="another run: its schedulers differ"):
+            go(tmp_path, other)
+    go(tmp_path, same)
+    go(tmp_path / "straight", same)
+    assert history(tmp_path) == history(tmp_path / "straight")
+
+
 class TestALossThatIsNotFinite:
     @methods
     def test_stops_the_run_and_keeps_the_last_good_checkpoint(self, method, tmp_path):
@@ -415,6 +451,14 @@ class TestRefusals:
                 fit(tuner(), train, valid, 1, progress=False)
         with pytest.raises(UserError, match="choose 1 or more"):
             fit(tuner(), whole, data(3, 1), 1, batch_size=0, progress=False)
+
+    @methods
+    def test_of_a_last_batch_of_one_example_through_a_batch_norm(self, method):
+        with pytest.raises(
+            UserError, match=r"^a BatchNorm in training [^\n]* choose a batch size that leaves no batch"
+        ):
+            fit(tuner(method), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        fit(tuner(method, norm=False), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
 
     def test_of_a_finished_record(self, tmp_path):
         def go():

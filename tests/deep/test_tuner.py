@@ -273,6 +273,17 @@ def test_a_hyperparameter_that_the_first_step_does_not_read_is_named_once(method
         Tuner(one.detach(), hyper, penalised, half_square, method=method).inner_step(*batch(0))
 
 
+def test_a_state_that_lacks_a_part_is_one_line_and_moves_nothing() -> None:
+    one, other = tuner(), tuner()
+    go(other, 0, 6)
+    before, state = bits(one), other.state_dict()
+    for part in state:
+        lacking = {name: value for name, value in state.items() if name != part}
+        with pytest.raises(UserError, match=f"^this is no state of a Tuner: it has no '{part}'; give what [^\n]*$"):
+            one.load_state_dict(lacking)
+        assert same(bits(one), before)
+
+
 def detached() -> Tuner:
     one = tuner()
     one.detach()
