@@ -1,12 +1,13 @@
 """Where a loss that is not finite came from, and whether a weight is used where its response does not reach."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -44,6 +45,14 @@ def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbe
 def weights(net: Hypernetwork) -> str:
     """What of w0, Θ, λ and σ is not finite; empty where everything is."""
     return _parameter(net) or _hyperparameter(net)
+
+
+def stuck(outer: Iterable[Optimizer]) -> bool:
+    """Whether an optimiser of λ or σ holds a number that is not finite, such as a mean square that has overflowed.
+
+    RMSprop then divides by infinity: λ stands still from there on, and the loss need not show it.
+    """
+    return not all(map(_finite, tree_leaves([list(one.state.values()) for one in outer])))
 
 
 def _finite(value: Any) -> bool:

@@ -12,6 +12,7 @@ seconds                   since the start, time before an interruption included
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ from deep.progress import FORMAT, summary
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.tuner import Tuner
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 
 Row = dict[str, Any]
 Scheduler = LRScheduler | ReduceLROnPlateau | ScaleTo
@@ -142,6 +143,9 @@ class Run:
             self.tuner.hyper.set(self.replay.at(epoch))
         row = self._row(epoch)
         self.rows.append(row)
+        if diagnosis.stuck(one for name, one in self.tuner.optimisers.items() if name in ("lam", "sigma")):
+            what = "hyperparameters move no more, for their gradients' squares have overflowed: Θ has probably diverged"
+            warnings.warn(f"{what}; {diagnosis.TRY}", InputWarning, stacklevel=2)
         if epoch:
             for one in self.schedulers:
                 one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()

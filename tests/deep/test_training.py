@@ -28,7 +28,7 @@ from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.training import fit, record
 from deep.tuner import Tuner
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
 from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner
 from toy import records
@@ -511,3 +511,12 @@ def test_checkpoints_are_written_at_the_start_at_the_end_and_when_time_is_up(tmp
     saved.clear()
     run(tuner(), tmp_path).go()
     assert saved == [(1, 0), *((e, b) for e in (1, 2, 3) for b in (1, 2, 3, 4)), (4, 0)]
+
+
+def test_a_gradient_whose_square_overflows_is_warned_of_as_lam_stands_still_from_there_on():
+    one = tuner()
+    one.validation = replace(one.validation, loss=lambda y, t: F.cross_entropy(y, t) * 1e25)
+    with pytest.warns(InputWarning, match="hyperparameters move no more"):
+        rows = run(one).go()
+    assert len({row["mask"] for row in rows}) == 1
+    assert rows[-1]["outer_steps"] > 0
