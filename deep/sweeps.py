@@ -51,9 +51,9 @@ def work_off(
     if storage is not None and processes() > 1:
         raise UserError("a storage shares runs among workers of one process each; leave out torchrun, or the storage")
     errors: list[UserError] = []
-    todo = [job for k, job in enumerate(jobs) if job not in jobs[:k] and not job.is_finished()]
+    todo = [job for job in {job.folder: job for job in jobs}.values() if not job.is_finished()]
     with tqdm(total=len(todo), unit="run", disable=not progress or len(todo) < 2 or rank() > 0) as bar:
-        for turn in _alone(todo) if storage is None else _together(todo, storage):
+        for turn in todo if storage is None else _together(todo, storage):
             try:
                 with log(turn.folder) as keep:
                     turn.run(progress, keep)
@@ -63,10 +63,6 @@ def work_off(
     if errors:
         others = f" (the first of {len(errors)} runs that failed)" if errors[1:] else ""
         raise UserError(f"{errors[0]}{others}")
-
-
-def _alone(jobs: Sequence[Job | Search]) -> Iterator[Job | Search]:
-    yield from (job for job in jobs if not job.is_finished())
 
 
 def _together(jobs: Sequence[Job | Search], storage: str) -> Iterator[Job | Search]:

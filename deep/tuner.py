@@ -40,9 +40,6 @@ WEIGHTS: OptimizerFactory = partial(SGD, lr=0.01, momentum=0.9)
 OUTER: OptimizerFactory = partial(RMSprop, lr=0.01)
 """H.2's optimiser of λ, and so of σ."""
 
-STATE = ("signature", "model", "own buffers", "branches", "lam", "raw_sigma", "optimisers", "generator", "steps")
-"""The parts of a state."""
-
 
 class Tuner:
     """Tunes the hyperparameters of a model while it trains; `inner_step` and `outer_step` drop into any loop.
@@ -240,7 +237,7 @@ class Tuner:
         Raises:
             UserError: the state is of another, or of no Tuner.
         """
-        if lacking := [part for part in STATE if part not in state]:
+        if lacking := [part for part in self.state_dict() if part not in state]:
             raise UserError(f"this is no state of a Tuner: it has no {lacking[0]!r}; give what state_dict has returned")
         refuse_another(state["signature"], self.signature())
         self.model.load_state_dict(state["model"])

@@ -16,10 +16,16 @@ METHODS = ("STN", "Δ-STN")
 MAKE = "python -m deep sensitivity --method stn delta-stn --sigma 0.25 0.5 1 2"
 
 
-def shown(records: Sequence[Record]) -> list[Record]:
-    """Which records are drawn: those that differ in a fixed σ alone."""
+def panels(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Experiment -> its records that differ in a fixed σ alone, where there are any."""
     fixed = [record for record in records if is_fixed(record)]
-    return [record for name in PANELS for record in chosen(fixed, name, METHODS, ("sigma", "sigma_end"))]
+    found = {name: chosen(fixed, name, METHODS, ("sigma", "sigma_end")) for name in PANELS}
+    return {name: runs for name, runs in found.items() if runs}
+
+
+def shown(records: Sequence[Record]) -> list[Record]:
+    """Which records are drawn."""
+    return [record for runs in panels(records).values() for record in runs]
 
 
 def is_fixed(record: Record) -> bool:
@@ -31,18 +37,17 @@ def is_fixed(record: Record) -> bool:
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture: a panel for each network that has records."""
-    runs = shown(records)
-    panels = {name: mine for name in PANELS if (mine := [run for run in runs if run.settings["experiment"] == name])}
+    found = panels(records)
     with mpl.rc_context(style.RC):
         figure = style.new_figure(2.8)
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (name, mine) in zip(row, panels.items(), strict=True):
-            draw_panel(axes, mine)
+        row = figure.subplots(1, len(found), squeeze=False)[0]
+        for axes, (name, runs) in zip(row, found.items(), strict=True):
+            draw_panel(axes, runs)
             axes.set_title(PANELS[name])
         row[0].set_ylabel("best validation loss")
-        said = "; ".join(f"{setting_of(mine)}{lacking(mine, METHODS)}" for mine in panels.values())
+        said = "; ".join(f"{setting_of(runs)}{lacking(runs, METHODS)}" for runs in found.values())
         caption = f"Figure 15. σ fixed (I.2). Mean over the seeds; bars from the least to the most. {said}."
-        return style.finish(figure, curves.handles(runs, METHODS), caption)
+        return style.finish(figure, curves.handles(shown(records), METHODS), caption)
 
 
 def draw_panel(axes: Axes, records: Sequence[Record]) -> None:

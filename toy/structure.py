@@ -29,6 +29,7 @@ from reference.updates import DELTA_STN, perturbed_gradient
 from toy import records
 from toy.datasets import Dataset, load
 from toy.features import random_features
+from toy.laboratory import compare
 from toy.split import split
 
 EXPERIMENT = "structure"
@@ -124,24 +125,9 @@ def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tupl
     if seed is not None:
         found |= learned(problem, lam, r, Theta, H, seed)
     for name, response in found.items():
-        for measure, value in against(response.adjoint(g_valid), g).items():
-            yield f"{name}_{measure}", value
+        for measure, value in compare(response.adjoint(g_valid), g).items():
+            yield f"{name}_{measure.removeprefix('relative_')}", value
         yield f"{name}_left", float(excess(response.Theta, Theta, H, sigma)) / whole
-
-
-def against(estimate: ndarray, exact: ndarray) -> dict[str, float]:
-    """Relative error, cosine and the part of the signs that agree.
-
-    Example:
-        >>> against(np.array([-2.0, 4.0, -4.0]), np.array([1.0, 2.0, 2.0]))  # 7/3, -1/9, 1/3
-        {'error': 2.3333333333333335, 'cosine': -0.1111111111111111, 'sign': 0.3333333333333333}
-    """
-    lengths = np.linalg.norm(estimate) * np.linalg.norm(exact)
-    return {
-        "error": float(np.linalg.norm(estimate - exact) / np.linalg.norm(exact)),
-        "cosine": float(estimate @ exact / lengths) if lengths > 0 else 0.0,
-        "sign": float(np.mean(np.sign(estimate) == np.sign(exact))),
-    }
 
 
 def learned(
