@@ -29,7 +29,7 @@ from scipy.special import expit
 
 from reference.best_found import adjoint, best_found
 from reference.newton import NotConverged, newton
-from reference.objective import Scalars
+from reference.objective import Scalars, minibatch
 from reference.optimum import Optimum
 from reference.problem import Problem
 from reference.softmax import cross_entropy, cross_entropy_gradient, cross_entropy_hessian
@@ -102,10 +102,8 @@ class Logistic(Problem):
 
     def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
         """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
-        if rows.ndim == 1:
-            return replace(self, X=self.X[..., rows, :], t=self.t[..., rows])
-        replicate = np.arange(len(rows))[:, None]
-        return replace(self, X=self.X[replicate, rows], t=self.t[replicate, rows])
+        X, t = minibatch(self.X, self.t, rows)
+        return replace(self, X=X, t=t)
 
     def decay(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... 1"]:
         """e^{λ_1} / divisor, its own derivative in λ_1."""

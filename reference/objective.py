@@ -10,13 +10,25 @@ v        v        (..., k)    outputs
 from abc import ABC, abstractmethod
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from reference.networks import Identity, Network
 
 Scalars = Float[ndarray, "..."] | np.floating
 """One number for each replicate; NumPy gives a bare scalar where there is no leading axis."""
+
+
+def minibatch(
+    X: Float[ndarray, "... n m"], t: Shaped[ndarray, "... n"], rows: Int[ndarray, "... b"]
+) -> tuple[Float[ndarray, "... b m"], Shaped[ndarray, "... b"]]:
+    """X and t cut to rows 0 ≤ i < n: the same ones for every replicate (b,), or for each its own (R, b)."""
+    if rows.ndim == 1:
+        return X[..., rows, :], t[..., rows]
+    R, n, m = X.shape
+    # Taken from all replicates at once: this is where small problems spend their time.
+    among_all = n * np.arange(R)[:, None] + rows
+    return X.reshape(R * n, m).take(among_all, axis=0), t.reshape(R * n).take(among_all)
 
 
 class TrainingObjective(ABC):

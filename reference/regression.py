@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from reference.objective import Scalars
+from reference.objective import Scalars, minibatch
 from reference.problem import Problem
 
 Self = TypeVar("Self", bound="Regression")
@@ -58,10 +58,8 @@ class Regression(Problem):
 
     def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
         """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
-        if rows.ndim == 1:
-            return replace(self, X=self.X[..., rows, :], t=self.t[..., rows])
-        replicate = np.arange(len(rows))[:, None]
-        return replace(self, X=self.X[replicate, rows], t=self.t[replicate, rows])
+        X, t = minibatch(self.X, self.t, rows)
+        return replace(self, X=X, t=t)
 
     def valid_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.3."""
