@@ -6,8 +6,9 @@ v       v        (..., m)    slopes: predictions are Xv
 c       c        (..., m)    bounds on the slopes
 lam     λ        (..., 1)    the penalty itself (s is the identity, as in appendix G), undivided
 
-The losses are quadratic in (λ, v) for a fixed λ ± ε, so whatever separates a method's Θ from the exact Jacobian
-comes from the curvature of w ↦ v alone. The best response is w = artanh(v*(λ)/c), v* ridge's.
+The training loss is quadratic in v. To Theorem 3's quadratic in (λ, v) it adds a multiple of ε‖Δv‖²,
+odd in ε and so of mean 0 where Δv is linear in ε: at w0 = r(λ) whatever separates Θ's resting place from the exact
+Jacobian comes from the curvature of w ↦ v alone. The best response is w = artanh(v*(λ)/c), v* ridge's.
 """
 
 from dataclasses import dataclass

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from reference.perturbation import quadrature
 from reference.ridge import Ridge
 from reference.saturating import SaturatingSlopes, Saturation
 from reference.transforms import Linear
+from reference.updates import DELTA_STN, perturbed_gradient
 from tests.strategies import Case, differences, exactly, generators, leads, normal, regressions, rows, sizes
 
 # Slopes are smooth in log λ: near 0 an even grid misses the peaks of nearly dependent features.
@@ -92,6 +94,27 @@ def test_at_the_best_response_the_hessian_is_gauss_newtons_and_elsewhere_that_of
     terms = problem.f.slope(r) * problem.Xt
     assert_allclose(problem.hess_ww(lam, r), *exactly(problem.gauss_newton(lam, r), terms))
     assert_allclose(problem.hess_ww(lam, case.w), *differences(lambda w: problem.grad_w(lam, w), case.w))
+
+
+@given(cases(leads=st.just(())), st.floats(0.05, 3.0), st.booleans())
+def test_delta_stn_rests_where_ridge_does_in_v_at_every_scale(
+    case: Case[SaturatingSlopes], scale: float, at_rest: bool
+):
+    # L_T is cubic in (λ, v), but E[ε³] = 0. Only at w0 = r(λ) is this the exact Jacobian: Theorem 3 has any w0.
+    problem, lam, sigma = case.problem, case.lam, np.array([scale])
+    w0 = problem.best_response(lam) if at_rest else case.w
+    slopes, n_over_divisor = problem.f.slope(w0)[:, None], problem.n / problem.divisor
+    Theta = -n_over_divisor * np.linalg.solve(problem.K(lam), problem.f(w0)[:, None]) / slopes
+    steps = [
+        weight * np.outer(perturbed_gradient(DELTA_STN, problem, lam + eps, w0, Theta @ eps), eps)
+        for eps, weight in zip(*quadrature(sigma, 4), strict=True)
+    ]
+    assert_allclose(np.sum(steps, axis=0), *exactly(0 * Theta, np.sum(np.abs(steps), axis=0)))
+    if at_rest:
+        assert_allclose(Theta, *exactly(problem.best_response_jacobian(lam)))
+    else:
+        off = np.abs(Theta - problem.best_response_jacobian(lam))
+        assert off.max() > 1e-3 * np.abs(Theta).max()
 
 
 @given(cases(leads=st.just(())))
