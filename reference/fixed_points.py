@@ -8,13 +8,14 @@
     Theta     Θ                       (..., m, 1) learned Jacobian, in the centred form of Eqn. 3.1
 
 The penalty s is exp (H.1) or the identity (G). Its moments are all that is needed, since E[s'] = E[εs]/σ² (Stein).
+A penalty λ itself can be so low that there is no unique minimum: a ValueError.
 """
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.ridge import Ridge
+from reference.ridge import Ridge, penalised
 from reference.transforms import Exp, Linear
 
 
@@ -41,10 +42,6 @@ def penalty_moments(
     return a, variance * a, (variance + variance**2) * a
 
 
-def _shifted(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
-    return A + weight[..., None] * np.eye(A.shape[-1])
-
-
 def response_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
@@ -57,7 +54,7 @@ def response_minimiser(
         array([[-1.]])
     """
     _, m1, m2 = penalty_moments(ridge, lam, sigma)
-    return -np.linalg.solve(_shifted(ridge.A, m2 / sigma**2), (m1 / sigma**2 * w0)[..., None])
+    return -np.linalg.solve(penalised(ridge.A, m2 / sigma**2), (m1 / sigma**2 * w0)[..., None])
 
 
 def perturbed_best_response(
@@ -65,7 +62,7 @@ def perturbed_best_response(
 ) -> Float[ndarray, "... m"]:
     """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
     m0, _, _ = penalty_moments(ridge, lam, sigma)
-    return np.linalg.solve(_shifted(ridge.A, m0), ridge.Xt[..., None])[..., 0]
+    return np.linalg.solve(penalised(ridge.A, m0), ridge.Xt[..., None])[..., 0]
 
 
 def appendix_d_response(
@@ -80,7 +77,7 @@ def appendix_d_response(
         array([[-1.5]])
     """
     m0, m1, _ = penalty_moments(ridge, lam, sigma)
-    return -np.linalg.solve(_shifted(ridge.A, m0), (m1 / sigma**2 * w0)[..., None])
+    return -np.linalg.solve(penalised(ridge.A, m0), (m1 / sigma**2 * w0)[..., None])
 
 
 def joint_hessian(
@@ -88,8 +85,9 @@ def joint_hessian(
 ) -> Float[ndarray, "... two_m two_m"]:
     """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 I, m1 I], [m1 I, σ²A + m2 I]]."""
     m0, m1, m2 = penalty_moments(ridge, lam, sigma)
+    eye = np.eye(ridge.X.shape[-1])
     upper, corner, lower = np.broadcast_arrays(
-        _shifted(ridge.A, m0), _shifted(np.zeros_like(ridge.A), m1), _shifted(sigma[..., None] ** 2 * ridge.A, m2)
+        ridge.A + m0[..., None] * eye, m1[..., None] * eye, sigma[..., None] ** 2 * ridge.A + m2[..., None] * eye
     )
     rows = [np.concatenate(pair, axis=-1) for pair in ((upper, corner), (corner, lower))]
     return np.concatenate(rows, axis=-2)
@@ -103,11 +101,13 @@ def joint_minimiser(
     Raises:
         ValueError: the expected objective has no unique minimum (only where λ is the penalty itself).
     """
-    H = joint_hessian(ridge, lam, sigma)
+    # In the unknowns (w0; σΘ): in (w0; Θ) the lower half, σ² times as large, is lost in rounding where σ is tiny.
+    units = np.repeat(np.concatenate([np.ones_like(sigma), 1 / sigma], axis=-1), ridge.X.shape[-1], axis=-1)
+    H = units[..., :, None] * joint_hessian(ridge, lam, sigma) * units[..., None, :]
     if np.linalg.eigvalsh(H)[..., 0].min() <= 0:
         raise ValueError("the expected objective is not strictly convex in (w0, Θ): no minimum, or no unique one")
     right = np.concatenate([ridge.Xt, np.zeros_like(ridge.Xt)], axis=-1)
-    w0, Theta = np.split(np.linalg.solve(H, right[..., None]), 2, axis=-2)
+    w0, Theta = np.split(units[..., None] * np.linalg.solve(H, right[..., None]), 2, axis=-2)
     return w0[..., 0], Theta
 
 

@@ -19,6 +19,21 @@ from reference.regression import Regression
 from reference.transforms import Exp, Linear, Transform
 
 
+def penalised(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
+    """A + weight·I, positive definite.
+
+    Raises:
+        ValueError: it is not: the weight is at or below minus A's least eigenvalue, which is 0 where features depend
+            on one another.
+    """
+    if weight.min() <= 0:
+        k = np.linalg.eigvalsh(A)
+        rounding = k.shape[-1] * np.finfo(k.dtype).eps * k[..., -1]
+        if (weight[..., 0] + k[..., 0] <= rounding).any():
+            raise ValueError("XᵀX + penalty·I is not positive definite: no minimum, or no unique one")
+    return A + weight[..., None] * np.eye(A.shape[-1])
+
+
 @dataclass(frozen=True)
 class Ridge(Regression):
     """Ridge regression, one penalty for all weights.
@@ -40,15 +55,8 @@ class Ridge(Regression):
     s: Transform = Exp()
 
     def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
-        """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I.
-
-        Raises:
-            ValueError: K is not positive definite (a penalty below minus A's least eigenvalue: no minimum).
-        """
-        weight = self.n / self.divisor * self.s(lam)
-        if weight.min() < 0 and (weight[..., 0] + np.linalg.eigvalsh(self.A)[..., 0]).min() <= 0:
-            raise ValueError("the penalty is negative and XᵀX + penalty·I not positive definite: no minimum")
-        return self.A + weight[..., None] * np.eye(self.X.shape[-1])
+        """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I; a penalty λ itself that is too low raises `penalised`'s ValueError."""
+        return penalised(self.A, self.n / self.divisor * self.s(lam))
 
     def best_output(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
         """v*(λ) = K⁻¹ Xᵀt, whatever network stands before the loss."""

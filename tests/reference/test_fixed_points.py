@@ -141,6 +141,16 @@ def test_joint_minimiser_is_stationary(case: Case[Ridge], scale: float) -> None:
     assert_allclose(found, *exactly(0 * found, terms(ridge, lam, w0, Theta)))
 
 
+def test_joint_minimiser_of_a_tiny_scale_is_the_exact_answer_where_features_outnumber_rows() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, t = 30 * rng.normal(size=(5, 8)), rng.normal(size=5)
+        ridge, lam, sigma = Ridge(X, t, X, t, divisor=5.0), rng.uniform(-3, 3, 1), 10.0 ** rng.uniform(-10, -8, 1)
+        w0, Theta = fixed_points.joint_minimiser(ridge, lam, sigma)
+        for found, exact in ((w0, ridge.best_response(lam)), (Theta, ridge.best_response_jacobian(lam))):
+            assert_allclose(found, *exactly(exact, w0))
+
+
 @given(ridges(alone), scales)
 def test_joint_hessian_column_by_column(case: Case[Ridge], scale: float) -> None:
     ridge, lam, sigma, m = case.problem, case.lam, np.array([scale]), len(case.w)
@@ -225,6 +235,26 @@ def test_scale_minimiser_against_a_numerical_one(rng: np.random.Generator, h: in
 def test_a_scale_without_a_minimiser_is_refused(theta: float, tau: float) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         fixed_points.scale_minimiser(np.array([[theta]]), np.ones((1, 1)), tau)
+
+
+# Penalties without a minimum.
+
+
+@pytest.mark.parametrize("penalty", [0.0, -0.1, -1.0])
+def test_dependent_features_without_a_positive_penalty_are_refused_by_every_form(penalty: float) -> None:
+    X, t, lam, sigma = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]), np.arange(3.0), np.array([penalty]), np.ones(1)
+    ridge = Ridge(X, t, X, t, divisor=1.0, s=Linear())
+    forms: list[Callable[[], object]] = [
+        lambda: ridge.best_response(lam),
+        lambda: fixed_points.response_minimiser(ridge, lam, np.ones(2), sigma),
+        lambda: fixed_points.perturbed_best_response(ridge, lam, sigma),
+        lambda: fixed_points.appendix_d_response(ridge, lam, np.ones(2), sigma),
+        lambda: fixed_points.joint_minimiser(ridge, lam, sigma),
+        lambda: fixed_points.appendix_g_minimiser(ridge, lam, sigma),
+    ]
+    for form in forms:
+        with pytest.raises(ValueError, match="unique"):
+            form()
 
 
 # Replicates.
