@@ -117,16 +117,17 @@ def eqn_3_14_gradient(rng: Generator) -> float:
     "(m_i + 1)m_{i+1}(h + 1) of a full Θ and w0 once (m_i + 1)(h - 1) > 2h.",
     BOUND,
     correction="both counts are called significantly smaller than the full Jacobian's; the bias's never is "
-    "(2 + h > h), and with one hyperparameter the weights' is not either (2m_i + 1 > m_i)",
+    "(2 + h > h), and the weights' only where (m_i - 1)(h - 2) > 2, so not with one or two hyperparameters",
 )
 def eqn_3_14_counts(rng: Generator) -> Measured:
     wrong = 0
-    for m_in, m_out, h in product(range(1, 5), repeat=3):
+    for m_in, m_out, h in product(range(1, 6), repeat=3):
         response = layer(rng, m_in, m_out, h)
         weights = 2 * response.W_response.size + response.U.size  # W_general is as large as W_response
         bias = 2 * response.b_response.size + response.V.size
         saves = weights + bias < response.Theta.size + response.Theta.shape[0]
         wrong += dense_parameters(m_in, m_out, h) != (weights, bias)
         wrong += saves != ((m_in + 1) * (h - 1) > 2 * h)
+        wrong += (weights < m_out * m_in * h) != ((m_in - 1) * (h - 2) > 2)
     few, many = (sum(dense_parameters(1200, 1200, h)) / (1201 * 1200 * (h + 1)) for h in (1, 26))
     return float(wrong), f"of a full one with 1200 inputs and units: {few:.4g} at h = 1, {many:.2g} at 26"
