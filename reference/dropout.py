@@ -56,7 +56,11 @@ class InputDropout(Regression):
         return a[..., None] ** 2 * self.A + c[..., None] * self.D[..., None] * np.eye(self.X.shape[-1])
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """r(λ) = K⁻¹ a Xᵀt."""
+        """r(λ) = K⁻¹ a Xᵀt.
+
+        Raises:
+            numpy.linalg.LinAlgError: a feature is 0 in every training row: neither data nor dropout see its weight.
+        """
         a, _, _, _ = self.scale(lam)
         return np.linalg.solve(self.K(lam), (a * self.Xt)[..., None])[..., 0]
 

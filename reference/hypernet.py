@@ -42,7 +42,7 @@ class Response(ABC):
         """
 
     def minus(self, alpha: float | Float[ndarray, "..."], gradient: "Response") -> "Response":
-        """The response after a step of gradient descent of size alpha, field by field."""
+        """The response after a step of gradient descent of size alpha, field by field (an array broadcasts to each)."""
         steps = [getattr(self, f.name) - alpha * getattr(gradient, f.name) for f in fields(self)]  # type: ignore[arg-type]
         return type(self)(*steps)
 

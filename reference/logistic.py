@@ -2,7 +2,7 @@
 
     name      symbol           shape        meaning
     lam       λ                (..., h)     (λ_1), (λ_1, λ_2) or (λ_1, λ_2, one for each class); unconstrained
-    decay     e^{λ_1}          (..., 1)     weight decay; divided by n it is scikit-learn's 1/C
+    decay     e^{λ_1}          (..., 1)     weight decay; where the divisor is n, scikit-learn's 1/C
     smooth    1/(1+e^{-λ_2})   (..., 1)     label smoothing, in (0, 1); 0 where h = 1
     c_k       e^{λ_{2+k}}      (..., c)     class weights; 1 where h < 2 + c
     w         W                (..., m)     W (c, p), one row for each class, flattened: m = cp

@@ -160,6 +160,8 @@ class ManyPenalties(Many):
 class ManyRates(Many):
     """Input dropout at a rate p_i for each group of features, λ_i = logit p_i, with inverted scaling; in expectation.
 
+    A feature that is 0 in every training row has no best weight, and K is singular: numpy.linalg.LinAlgError.
+
     Example, rates 1/2 and 2/3, whose odds p/q are 1 and 2, so that K = diag(1 + 1, 1 + 2):
         >>> eye, t = np.eye(2), np.array([2.0, 6.0])
         >>> ManyRates(eye, t, eye, t, group=(0, 1)).best_response(np.log([1.0, 2.0])).round(9)

@@ -4,6 +4,8 @@ name   symbol   shape           name   symbol   shape
 A      A        (..., m, m)     d      d        (..., m)
 B      B        (..., m, h)     e      e        (..., h)
 C      C        (..., h, h)     c      c        (...)
+
+A and C are symmetric.
 """
 
 from dataclasses import dataclass

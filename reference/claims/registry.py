@@ -18,7 +18,7 @@ EXACT = 1e-10
 """Exact algebra in float64 on matrices of condition number below 1e3, some hundred operations long."""
 
 DIFFERENCE = 1e-6
-"""Central differences with step eps^⅓ = 6e-6: errors of 4e-11 times third derivatives and of eps/step = 4e-11."""
+"""Central differences with step eps^⅓ = 6e-6: errors of 6e-12 times third derivatives and of eps/step = 4e-11."""
 
 SLOPE = 0.05
 """An order of convergence, measured between steps of 1e-4 and 5e-5, where the next order is 1e-4 of it."""
