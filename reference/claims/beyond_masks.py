@@ -84,4 +84,4 @@ def common_uniforms(rng: Generator) -> Measured:
     inside = np.all(share >= 1 - EXACT) and np.all(share <= 1 + expit(lam) + EXACT)
     miss = abs(order(remainder) - 1)
     gain = np.sum(problem.grad_w(lam, w) ** 2 + V) / np.sum(C)
-    return max(miss, float(not inside)), f"less than the paper's below σ = {gain:.2g} here, g not being 0"
+    return max(miss, float(not inside)), f"to leading order below the paper's for σ under {gain:.2g}, g not being 0"
