@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import expit
 
-from reference.objective import Scalars, TrainingObjective
+from reference.objective import Scalars, TrainingObjective, minibatch
 from reference.regression import Regression
 
 
@@ -94,8 +94,8 @@ class InputDropout(Regression):
 
     def masked(self, rows: Int[ndarray, "... b"], uniforms: Float[ndarray, "... b m"]) -> "MaskedRegression":
         """Eqn. H.2 itself on a mini-batch; the masks are `uniforms >= p`, so that they move with λ."""
-        batch = self.rows(rows)
-        return MaskedRegression(batch.X, batch.t, uniforms, self.inverted)
+        X, t = minibatch(self.X, self.t, rows)
+        return MaskedRegression(X, t, uniforms, self.inverted)
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,17 @@ def row_batches(generators: Streams, n: int, size: int) -> Iterator[Int[ndarray,
 
 def normals(generators: Streams, h: int) -> Iterator[Float[ndarray, "R h"]]:
     """Standard normal vectors for ever."""
-    return _blocks(generators, lambda generator: generator.standard_normal((BLOCK, h)))
+    return _blocks(generators, np.random.Generator.standard_normal, (h,))
 
 
 def uniforms(generators: Streams, rows: int, columns: int) -> Iterator[Float[ndarray, "R b m"]]:
     """Matrices of uniforms on [0, 1) for ever."""
-    return _blocks(generators, lambda generator: generator.random((BLOCK, rows, columns)))
+    return _blocks(generators, np.random.Generator.random, (rows, columns))
 
 
-def _blocks(generators: Streams, draw: Callable[[np.random.Generator], ndarray]) -> Iterator[ndarray]:
+def _blocks(generators: Streams, fill: Callable[..., ndarray], shape: tuple[int, ...]) -> Iterator[ndarray]:
     while True:
-        yield from np.stack([draw(generator) for generator in generators], axis=1)
+        block = np.empty((len(generators), BLOCK, *shape))
+        for generator, part in zip(generators, block, strict=True):
+            fill(generator, out=part)
+        yield from block.swapaxes(0, 1)
