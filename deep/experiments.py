@@ -17,8 +17,7 @@ from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 from deep.image_problems import alexnet, dropout_schedule, mlp, resnet18, simple_cnn, vgg16
 from deep.problems import Problem, Size
 from deep.run import Scheduler
-from deep.text import folder
-from deep.text_problems import language_model
+from deep.text_problems import identity, language_model
 from deep.tuner import OptimizerFactory, Tuner
 from reference.updates import BEYOND, DELTA_STN
 
@@ -169,7 +168,7 @@ EXPERIMENTS = {
                 "smoke": Size(epochs=1, warm_up=0, data="persuasion", rows=6000, width=0.05, batch=10, stream=20),
             },
             {"paper": "weeks", "cpu": "10 minutes", "smoke": "30 seconds"},
-            identity=lambda data_home: folder(data_home).digest,
+            identity=identity,
         ),
         Experiment(
             "mnist-dropout-schedule",

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Corpus:
     valid: Int64[Tensor, "_"]
     test: Int64[Tensor, "_"]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """8 hex digits that another text does not have."""
         return digest(self.vocabulary, (self.train, self.valid, self.test))

@@ -8,7 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deep import text
 from deep.batches import Batches
+from deep.experiments import EXPERIMENTS
+from deep.jobs import Changes, Job
 from deep.text import NOVEL, PENN_TREEBANK, Streams, folder, novel, words
 from reference.command import UserError
 
@@ -69,6 +72,25 @@ def test_a_folder_gives_lines_with_ends_and_unknown_words(tmp_path: Path) -> Non
         [0, 4, 2],
         [3, 2],
     )
+
+
+def test_a_text_is_read_and_digested_once_however_many_runs_are_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def count(name: str) -> None:
+        real = getattr(text, name)
+        monkeypatch.setattr(text, name, lambda *args: done.append(name) or real(*args))
+
+    for name in ("_read", "digest"):
+        count(name)
+    written(tmp_path, train="a b\n" * 20, valid="a b\n" * 20, test="a b\n" * 20)
+    for method in ("stn", "delta-stn"):
+        job = Job(EXPERIMENTS["ptb-lstm"], "smoke", method, 0, tmp_path, Changes(rows=40), data_home=tmp_path)
+        assert len(job.settings()["data"]) == 8
+        job.prepare(progress=False)
+    assert (done.count("_read"), done.count("digest")) == (3, 1)  # a file for each part
 
 
 def test_files_that_claim_to_be_the_penn_treebank_are_counted(tmp_path: Path) -> None:
