@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -11,10 +11,11 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from deep.batches import examples
 from deep.contexts import frozen_statistics
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Pass
-from deep.parallel import processes
+from deep.parallel import gathered
 from deep.updates import Objective
 from reference.command import UserError
 
@@ -29,17 +30,35 @@ TRY = "lower a learning rate, clip, or narrow a bound"
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbed: Pass | None = None) -> str:
     """One line: what first stopped being finite, looked for in this order, and what to try.
 
+    Of several processes each must ask: all take each look together, and say the same.
+
     Args:
         perturbed: the pass at ε ≠ 0 that the loss was of, looked at after the current weights.
     """
-    where = weights(net) or _output(net, objective, x, net.hyper.centre())
-    nowhere = "in the loss function itself"
-    if processes() > 1:  # whose rows are in a batch's statistics too, so that none can look at a pass alone
-        nowhere += ", or at perturbed weights only, or in another process"
-    elif not where and perturbed is not None:
-        there = _value(net, perturbed) or _output(net, objective, x, perturbed)
-        where = f"at perturbed weights {there}" if there else ""
-    return f"the loss is not finite after {step} inner steps: {where or nowhere}; {TRY}"
+    where = "in the loss function itself"
+    for look in _looks(net, objective, x, perturbed):
+        if found := [one for one in gathered(look) if one.what]:
+            where = min(found).what
+            break
+    return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
+
+
+class Look(NamedTuple):
+    """What is not finite, empty where everything is; and how many layers of the pass were."""
+
+    before: int
+    what: str
+
+
+def _looks(net: Hypernetwork, objective: Objective, x: Any, perturbed: Pass | None) -> Iterator[Look]:
+    """One after another, each taken only when all before it have found nothing in any process."""
+    yield Look(0, weights(net))
+    yield Look(0, "" if all(map(_finite, tree_leaves(x))) else "the inputs are not finite")
+    yield _output(net, objective, x, net.hyper.centre(examples(x)))
+    if perturbed is not None:
+        there = "at perturbed weights "
+        yield Look(0, _value(net, perturbed, there))
+        yield _output(net, objective, x, perturbed, there)
 
 
 def weights(net: Hypernetwork) -> str:
@@ -79,34 +98,39 @@ def _hyperparameter(net: Hypernetwork) -> str:
     return ""
 
 
-def _value(net: Hypernetwork, at: Pass) -> str:
+def _value(net: Hypernetwork, at: Pass, there: str) -> str:
     for one, lam in zip(net.hyper.declared, at.lam.T, strict=True):
         if not _finite(one(lam)):
-            return f"s(λ + ε) of hyperparameter {one.name!r} is not finite"
+            return f"{there}s(λ + ε) of hyperparameter {one.name!r} is not finite"
     return ""
 
 
-def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass) -> str:
+def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: str = "") -> Look:
     """The first layer whose output is not finite in a pass."""
-    found: list[str] = []
+    looks: list[Look] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if not all(map(_finite, tree_leaves(output))):
-                found.append(name)
+            finite = all(map(_finite, tree_leaves(output)))
+            what = "" if finite else f"{there}layer {name!r} puts out numbers that are not finite"
+            looks.append(Look(len(looks), what))
 
         return module.register_forward_hook(hook)
 
-    if not all(map(_finite, tree_leaves(x))):
-        return "the inputs are not finite"
     handles = [watch(name, module) for name, module in net.model.named_modules() if not list(module.children())]
     try:
-        with torch.no_grad(), frozen_statistics(net.model), net.hyper.at(at), forward_ad.dual_level():
+        with (
+            torch.no_grad(),
+            frozen_statistics(net.model),
+            net.hyper.at(at),
+            forward_ad.dual_level(),
+            objective.autocast(),
+        ):
             objective.predict(x)
     finally:
         for handle in handles:
             handle.remove()
-    return f"layer {found[0]!r} puts out numbers that are not finite" if found else ""
+    return next((look for look in looks if look.what), Look(0, ""))
 
 
 @contextmanager

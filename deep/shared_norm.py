@@ -114,7 +114,7 @@ class SharedNorm:
 
 
 def _together(hyper: Hyperparameters) -> bool:
-    """Whether the others are on their rows too; not so outside a step, as when one process looks into a failure."""
+    """Whether the others are on their rows too; not so outside a step."""
     return processes() > 1 and hyper.now.n is not None
 
 

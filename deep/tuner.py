@@ -310,11 +310,8 @@ class Tuner:
         self._step("Theta", self.net.Theta, self.net.per_variance(gradients) if normalised else gradients)
 
     def _check(self, seen: Evaluation, objective: Objective, x: Any, z: Tensor | None = None) -> None:
-        finite = bool(torch.isfinite(seen.loss))
-        if not anywhere(not finite, self.hyper.lam.device):
+        if not anywhere(not torch.isfinite(seen.loss), self.hyper.lam.device):
             return
-        if finite:
-            raise diagnosis.NotFinite("the loss is not finite in another process")
         at = None if z is None else self._perturbed(objective, z, examples(x))
         with evaluating(self.model) if objective is self.validation else nullcontext():
             raise diagnosis.NotFinite(diagnosis.explain(self.net, objective, x, self.inner_steps, at))

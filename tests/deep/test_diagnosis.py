@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -20,9 +21,9 @@ from reference.updates import DELTA_STN_CV, METHODS, Method
 from tests.deep.strategies import half_square
 
 
-def tuner(method: Method, loss: Callable[[Tensor, Tensor], Tensor] = half_square) -> Tuner:
+def tuner(method: Method, loss: Callable[[Tensor, Tensor], Tensor] = half_square, **options: Any) -> Tuner:
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout(0.2), nn.Linear(3, 1))
-    return Tuner(model, Hyperparameters(dropout_rates(model)), loss, half_square, method=method)
+    return Tuner(model, Hyperparameters(dropout_rates(model)), loss, half_square, method=method, **options)
 
 
 def spoil(parameter: Tensor) -> None:
@@ -57,6 +58,13 @@ def test_the_first_thing_that_is_not_finite_is_named(
 def test_a_loss_that_divides_by_zero_is_the_losses_own() -> None:
     with pytest.raises(UserError, match="in the loss function itself"):
         tuner(METHODS[0], lambda y, t: half_square(y, t) / 0).inner_step(X, T)
+
+
+def test_what_a_lower_precision_alone_cannot_hold_is_looked_for_in_it() -> None:
+    one = tuner(METHODS[-1], autocast=lambda: torch.autocast("cpu", torch.float16))
+    one.net.w0[0].detach().fill_(3e4)
+    with pytest.raises(UserError, match="layer '0' puts out numbers that are not finite"):
+        one.inner_step(X, T)
 
 
 def test_looking_for_the_cause_moves_no_statistics() -> None:

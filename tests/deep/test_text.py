@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep import text
+import deep.text
 from deep.batches import Batches
 from deep.experiments import EXPERIMENTS
 from deep.jobs import Changes, Job
@@ -80,8 +80,8 @@ def test_a_text_is_read_and_digested_once_however_many_runs_are_on_it(
     done: list[str] = []
 
     def count(name: str) -> None:
-        real = getattr(text, name)
-        monkeypatch.setattr(text, name, lambda *args: done.append(name) or real(*args))
+        real = getattr(deep.text, name)
+        monkeypatch.setattr(deep.text, name, lambda *args: done.append(name) or real(*args))
 
     for name in ("_read", "digest"):
         count(name)

@@ -145,6 +145,14 @@ def refused(rank: int, root: Path) -> Found:
         one = alike(method=DELTA_STN, norm=norm)
         run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
 
+    def perturbed(norm: bool, far: float) -> None:
+        one = alike(method=DELTA_STN, norm=norm)
+        for parameter in next(iter(one.net)).parameters():
+            parameter.detach().fill_(1e75)  # a response is a product of two, whose square is a number still
+        x, t = data(8, 0).tensors
+        x[-1] *= far  # the last process's
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+
     def empty() -> None:
         alike(norm=False).inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())
 
@@ -157,7 +165,8 @@ def refused(rank: int, root: Path) -> Found:
         "norm": lambda: Hypernetwork(nn.Sequential(OwnNorm(2)), two(), draws(), respond=False),
         "statistics": lambda: Hypernetwork(nn.BatchNorm1d(2, track_running_stats=False), two(), draws()),
         "small": lambda: run(alike(norm=False), size=16), "poisoned": lambda: poisoned(False),
-        "poisoned statistics": lambda: poisoned(True), "empty": empty, "finished": finished,
+        "poisoned statistics": lambda: poisoned(True), "perturbed": lambda: perturbed(False, 1e200),
+        "perturbed statistics": lambda: perturbed(True, 1e150), "empty": empty, "finished": finished,
     }  # fmt: skip
     for name, case in cases.items():
         try:
