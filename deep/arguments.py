@@ -8,10 +8,16 @@ from collections.abc import Mapping
 from inspect import Parameter, signature
 from numbers import Integral
 
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from deep.batches import Batches
+from deep.contexts import evaluating
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
+from deep.updates import Objective, alone, evaluate
 from reference.command import UserError
 from reference.updates import METHODS, Method
 
@@ -60,3 +66,26 @@ def refuse_closures(optimisers: Mapping[str, Optimizer]) -> None:
         if closure is not None and closure.default is Parameter.empty:
             what = f"{name}={type(one).__name__}: its step needs a closure, and a Tuner gives it gradients"
             raise UserError(f"{what}; choose an optimizer that steps without one, such as SGD or Adam")
+
+
+def refuse_alone(net: Hypernetwork, objective: Objective, batches: Batches) -> None:
+    """A last batch of one example, where a BatchNorm in training would have one value of each channel.
+
+    What it would have is seen in evaluation mode, where no pass moves anything.
+    """
+    norms = [module for module in net.model.modules() if isinstance(module, _BatchNorm) and module.training]
+    if batches.last != 1 or not norms:
+        return
+
+    def hook(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            raise alone()
+
+    handles = [module.register_forward_pre_hook(hook) for module in norms]
+    x, t = batches.batch(len(batches) - 1)
+    try:
+        with torch.no_grad(), evaluating(net.model):
+            evaluate(net, objective, x, t, net.hyper.centre(1))
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -53,13 +53,18 @@ class Batches:
             raise UserError("a dataset is empty; give training and validation at least one example each")
         if self.size is not None and self.size < 1:
             raise UserError(f"a batch of {self.size} examples; choose 1 or more")
-        if self.size is not None:
-            _shared(min(self.size, self.examples - (len(self) - 1) * self.size))
+        if self.last is not None:
+            _shared(self.last)
 
     @property
     def examples(self) -> int:
         """Items of the dataset."""
         return len(cast(Sized, self.dataset))
+
+    @property
+    def last(self) -> int | None:
+        """Examples in an epoch's last batch, than which none is smaller; None where an item's size is its own."""
+        return None if self.size is None else self.examples - (len(self) - 1) * self.size
 
     @cached_property
     def digest(self) -> str | None:

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
 
 from deep import checkpoint, diagnosis, interrupts
+from deep.arguments import refuse_alone
 from deep.batches import Batches, examples, overlap
 from deep.contexts import evaluating
 from deep.evaluation import Metric, scores
@@ -88,9 +89,12 @@ class Run:
         """Run to the end, from the checkpoint where the folder holds one; `keep` sees each row, old ones first.
 
         Raises:
-            UserError: a loss that is not finite, or a checkpoint that cannot be read, written, or is of another run.
+            UserError: a loss that is not finite, a BatchNorm whose last batch is a single example, or a checkpoint that
+                cannot be read, written, or is of another run.
         """
         self.tuner.model.train()
+        if self.epochs:
+            refuse_alone(self.tuner.net, self.tuner.validation, self.train)
         self._restore()
         for row in self.rows:
             keep(row)

@@ -145,7 +145,7 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
             outputs = _linearised(objective, x) if at.linearised else objective.predict(x)
         except ValueError as error:
             if "more than 1 value per channel" in str(error):
-                raise _alone() from error
+                raise alone() from error
             raise
         loss = objective.loss(outputs, t)
     if not isinstance(loss, Tensor) or loss.ndim:
@@ -181,7 +181,8 @@ def _without_forward_mode(error: RuntimeError) -> UserError:
     return UserError(f"{what}; replace the function, or choose a method without linearisation")
 
 
-def _alone() -> UserError:
+def alone() -> UserError:
+    """Why a batch of one is refused."""
     what = "a BatchNorm in training has no statistics of a single example"
     return UserError(f"{what}; choose a batch size that leaves no batch of one, or leave the last example out")
 

@@ -17,12 +17,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, ReduceLROnPlateau
 from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
 from deep.batches import Batches
+from deep.declared import Hyperparameter
 from deep.evaluation import scores
+from deep.hyperparameters import Hyperparameters
 from deep.run import Scheduler
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
@@ -453,12 +456,23 @@ class TestRefusals:
             fit(tuner(), whole, data(3, 1), 1, batch_size=0, progress=False)
 
     @methods
-    def test_of_a_last_batch_of_one_example_through_a_batch_norm(self, method):
+    def test_of_a_last_batch_of_one_example_through_a_batch_norm_before_the_first_step(self, method):
+        one = tuner(method)
         with pytest.raises(
             UserError, match=r"^a BatchNorm in training [^\n]* choose a batch size that leaves no batch"
         ):
-            fit(tuner(method), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+            fit(one, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        assert one.inner_steps == 0
         fit(tuner(method, norm=False), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+
+    def test_but_not_where_one_example_has_several_values_of_each_channel(self):
+        model = nn.Sequential(
+            nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.Flatten(), nn.Linear(6, 3)
+        )
+        one = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
+        with pytest.warns(InputWarning, match="nothing has read 'decay'"):
+            fit(one, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        assert one.inner_steps == 5
 
     def test_of_a_finished_record(self, tmp_path):
         def go():
