@@ -29,8 +29,9 @@ class ScaleTo:
         self.hyper.multiply_scale(self.ratios.to(self.hyper.raw_sigma))
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: σ itself is a tuner's."""
-        return {}
+        """The ratios; σ itself is a tuner's."""
+        return {"ratios": self.ratios}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to load."""
+        """Go on at the ratios of a run whose σ has moved since."""
+        self.ratios = state["ratios"]
