@@ -9,7 +9,6 @@ NAME, sigma NAME          s(λ) in the units of the bounds; σ in those of λ
 seconds                   since the start, time before an interruption included
 """
 
-import inspect
 import math
 import time
 import warnings
@@ -20,7 +19,6 @@ from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
 
 from deep import checkpoint, diagnosis, interrupts
@@ -28,6 +26,7 @@ from deep.arguments import refuse_alone
 from deep.batches import Batches, examples, overlap
 from deep.contexts import evaluating
 from deep.evaluation import Metric, scores
+from deep.made import told
 from deep.parallel import anywhere, gathered, processes, rank, summed
 from deep.progress import FORMAT, summary
 from deep.scale import ScaleTo
@@ -83,7 +82,7 @@ class Run:
         self.rows: list[Row] = []
         self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
         self._begin, self._saved = time.perf_counter(), 0.0
-        self._made = [(type(one).__name__, _settings(one)) for one in self.schedulers]
+        self._made = [told(one) for one in self.schedulers]
 
     def go(self, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
         """Run to the end, from the checkpoint where the folder holds one; `keep` sees each row, old ones first.
@@ -218,14 +217,3 @@ class Run:
             "schedulers": self._made,
             "schedule": None if self.replay is None else self.replay.digest,
         }
-
-
-def _settings(scheduler: Scheduler) -> dict[str, str]:
-    """What a scheduler was made with, as far as it keeps that by name, in plain values that no step changes."""
-    names = [name for name in inspect.signature(type(scheduler)).parameters if name != "last_epoch"]
-    kept = {name: vars(scheduler).get(name) for name in names}
-    values = {name: dict(one) if isinstance(one, dict) else one for name, one in kept.items()}
-    plain = (int, float, str, bool)
-    return {
-        name: repr(one) for name, one in values.items() if all(isinstance(leaf, plain) for leaf in tree_leaves(one))
-    }

@@ -1,12 +1,14 @@
 """A run repeats, goes on after anything that stops it, counts as Algorithm 1 says, and ends whole or not at all."""
 
 import math
+import operator
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +20,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    CosineAnnealingLR,
+    LambdaLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
@@ -266,12 +277,43 @@ def of_w0(kind: Any, *args: Any, **kwargs: Any) -> Callable[[Tuner], Scheduler]:
     return lambda one: kind(one.optimisers["w0"], *args, **kwargs)
 
 
+def powers(ratio: float) -> Callable[[int], float]:
+    return lambda epoch: ratio**epoch
+
+
+def inverse_powers(ratio: float) -> Callable[[int], float]:
+    return lambda epoch: ratio**-epoch
+
+
+def in_turn(gamma: float, milestone: int) -> Callable[[Tuner], Scheduler]:
+    def made(one: Tuner) -> Scheduler:
+        w0 = one.optimisers["w0"]
+        return SequentialLR(w0, [StepLR(w0, 1, 0.9), StepLR(w0, 1, gamma)], [milestone])
+
+    return made
+
+
+def chained(gamma: float) -> Callable[[Tuner], Scheduler]:
+    return lambda one: ChainedScheduler([StepLR(one.optimisers["w0"], 1, factor) for factor in (0.9, gamma)])
+
+
 SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
     "MultiStepLR": [of_w0(MultiStepLR, [1, 2]), of_w0(MultiStepLR, [1]), of_w0(MultiStepLR, [1, 2], 0.5)],
     "ReduceLROnPlateau": [of_w0(ReduceLROnPlateau, patience=0, threshold=0.9), of_w0(ReduceLROnPlateau, patience=0)],
     "CosineAnnealingLR": [of_w0(CosineAnnealingLR, 3), of_w0(CosineAnnealingLR, 4)],
     "ScaleTo": [lambda one: ScaleTo(one.hyper, 0.1, 3), lambda one: ScaleTo(one.hyper, 0.2, 3)],
-    "LambdaLR": [of_w0(LambdaLR, lambda epoch: 0.5**epoch)],  # functions cannot be compared
+    "LambdaLR": [of_w0(LambdaLR, lambda epoch: 0.5**epoch), of_w0(LambdaLR, lambda epoch: 0.6**epoch)],
+    "LambdaLR's code": [of_w0(LambdaLR, powers(0.5)), of_w0(LambdaLR, inverse_powers(0.5))],
+    "LambdaLR's names": [
+        of_w0(LambdaLR, lambda epoch: math.cos(epoch)),
+        of_w0(LambdaLR, lambda epoch: math.exp(epoch)),
+    ],
+    "LambdaLR's closure": [of_w0(LambdaLR, powers(ratio)) for ratio in (0.5, 0.6)],
+    "LambdaLR's default": [of_w0(LambdaLR, lambda epoch, ratio=ratio: ratio**epoch) for ratio in (0.5, 0.6)],
+    "LambdaLR's partial": [of_w0(LambdaLR, partial(operator.pow, ratio)) for ratio in (0.5, 0.6)],
+    "OneCycleLR": [of_w0(OneCycleLR, 0.1, 9), of_w0(OneCycleLR, 0.2, 9, div_factor=50.0)],
+    "SequentialLR": [in_turn(0.5, 1), in_turn(0.6, 1), in_turn(0.5, 2)],
+    "ChainedScheduler": [chained(0.5), chained(0.6)],
 }
 
 
@@ -290,6 +332,18 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
             go(tmp_path, other)
     go(tmp_path, same)
     go(tmp_path / "straight", same)
+    assert history(tmp_path) == history(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_checkpoint_goes_on_with_schedulers_made_anew_on_optimizers_that_have_moved(tmp_path, name):
+    """As when a notebook's cell that was interrupted is run once more."""
+    scheduler, one = SCHEDULERS[name][0], tuner()
+    with killed_at(25, updates, "evaluate"):
+        record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
+    record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
+    other = tuner()
+    record(run(other, tmp_path / "straight", schedulers=[scheduler(other)]), {})
     assert history(tmp_path) == history(tmp_path / "straight")
 
 
