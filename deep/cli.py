@@ -155,7 +155,7 @@ def _job(options: Namespace, experiment: Experiment, method: str, changes: Chang
 
 
 @contextmanager
-def processes(options: Namespace) -> Iterator[None]:
+def process_group(options: Namespace) -> Iterator[None]:
     """The process group, where `torchrun` has started several."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -172,7 +172,7 @@ def processes(options: Namespace) -> Iterator[None]:
 def main() -> int:
     """Run what is asked for and has no record."""
     options = parser().parse_args()
-    with processes(options):
+    with process_group(options):
         wanted = jobs(options)
         writable(options.out)
         if options.fresh:

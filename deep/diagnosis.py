@@ -1,14 +1,12 @@
-"""Where a loss that is not finite came from, and whether a weight is used where its response does not reach."""
+"""Where a loss that is not finite came from."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from deep.batches import examples
@@ -131,56 +129,3 @@ def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: st
         for handle in handles:
             handle.remove()
     return next((look for look in looks if look.what), Look(0, ""))
-
-
-@contextmanager
-def watching(net: Hypernetwork) -> Iterator[None]:
-    """Inside the block no weight that responds may be used but by its own layer, or by `squared_norm`.
-
-    Anything else, such as a tied weight or a penalty written out, would see w0 where the layer has w0 + Δw.
-
-    Raises:
-        UserError: one is.
-    """
-    watch = _Watch(net)
-    own = [(branch.layer, branch.layer.forward) for branch in net]
-    for layer, forward in own:
-        layer.forward = watch.allowing(forward)
-    net.squared_norm = watch.allowing(net.squared_norm)
-    try:
-        with watch:
-            yield
-    finally:
-        del net.squared_norm
-        for layer, forward in own:
-            layer.forward = forward
-
-
-class _Watch(TorchFunctionMode):
-    def __init__(self, net: Hypernetwork) -> None:
-        super().__init__()
-        named = [(name or type(branch.layer).__name__, branch.layer) for name, branch in net.named()]
-        self.owner = {id(parameter): name for name, layer in named for parameter in layer.parameters(recurse=False)}
-        self.allowed = 0
-
-    def allowing(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def allowed(*args: Any, **kwargs: Any) -> Any:
-            self.allowed += 1
-            try:
-                return call(*args, **kwargs)
-            finally:
-                self.allowed -= 1
-
-        return allowed
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if self.allowed or not isinstance(result, Tensor) or not result.requires_grad:
-            return result
-        for leaf in tree_leaves((args, kwargs)):
-            if id(leaf) in self.owner:
-                what = (
-                    f"a weight of layer {self.owner[id(leaf)]!r} is used outside that layer, where its response is not"
-                )
-                raise UserError(f"{what}; for a penalty call squared_norm, else leave it out (without_response)")
-        return result

@@ -24,5 +24,5 @@ def scores(name: str, tuner: Tuner, batches: Batches, metrics: Mapping[str, Metr
         values = [1.0, float(loss), *(float(metric(outputs, t)) for metric in metrics.values())]
         n = next((leaf.numel() for leaf in tree_leaves(t) if isinstance(leaf, Tensor)), examples(x))
         sums = [total + n * value for total, value in zip(sums, values, strict=True)]
-    every, *totals = summed(sums, tuner.hyper.lam.device)
+    every, *totals = summed(sums, tuner.device)
     return {f"{name}_{what}": total / every for what, total in zip(("loss", *metrics), totals, strict=True)}

@@ -182,11 +182,6 @@ class Hyperparameters:
         finally:
             self._closed = False
 
-    def to(self, like: Tensor) -> None:
-        """Move λ and σ to the device and the precision of `like`, in place."""
-        for parameter in (self.lam, self.raw_sigma):
-            parameter.data = parameter.data.to(like)
-
 
 def _raw(sigma: float) -> float:
     """softplus⁻¹(σ)."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
@@ -110,17 +109,13 @@ class Run:
                     self._end_of_epoch(bar, keep, self._epoch)
                 self._save()
                 # After the last step nobody has asked; what follows this run must not begin.
-                if anywhere(interrupted(), self._device):
+                if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
         return self.rows
 
     @property
     def _stopped(self) -> bool:
-        return self._epoch > 1 and self._batch == 0 and anywhere(self.stop(), self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        return self.tuner.hyper.lam.device
+        return self._epoch > 1 and self._batch == 0 and anywhere(self.stop(), self.tuner.device)
 
     @property
     def _seconds(self) -> float:
@@ -136,9 +131,9 @@ class Run:
             self._batch += 1
             bar.update()
             # One question to all processes at each step, the second only after a yes.
-            if anywhere(interrupted() or self._seconds - self._saved > self.checkpoint_seconds, self._device):
+            if anywhere(interrupted() or self._seconds - self._saved > self.checkpoint_seconds, self.tuner.device):
                 self._save()
-                if anywhere(interrupted(), self._device):
+                if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
 
     def _end_of_epoch(self, bar: "tqdm[Any]", keep: Callable[[Row], None], epoch: int) -> None:
@@ -158,7 +153,7 @@ class Run:
         bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.drop_rates, columns))
 
     def _row(self, epoch: int) -> Row:
-        tuner, (total, n) = self.tuner, summed(self._sums, self._device)
+        tuner, (total, n) = self.tuner, summed(self._sums, self.tuner.device)
         row: Row = {"epoch": epoch, "inner_steps": tuner.inner_steps, "outer_steps": tuner.outer_steps}
         row["train_loss"] = total / n if n else math.nan
         row |= scores("valid", tuner, self.valid, self.metrics)
@@ -190,7 +185,7 @@ class Run:
             checkpoint.save(self.folder, state)
 
     def _restore(self) -> None:
-        state = None if self.folder is None else checkpoint.load(self.folder, self._device)
+        state = None if self.folder is None else checkpoint.load(self.folder, self.tuner.device)
         if state is None:
             return
         checkpoint.refuse_another(state["signature"], self._signature())

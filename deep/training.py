@@ -52,15 +52,14 @@ def fit(
     """
     refuse_count("epochs", epochs, "epochs")
     refuse_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
-    device = tuner.hyper.lam.device
-    batches = Batches(train, batch_size, seed, device=device)
+    batches = Batches(train, batch_size, seed, device=tuner.device)
     if warm_up is not None:
         tuner.warm_up = warm_up * len(batches)
     run = Run(
         tuner,
         batches,
-        Batches(valid, batch_size, seed + 1, device=device),
-        None if test is None else Batches(test, batch_size, seed, shuffle=False, device=device),
+        Batches(valid, batch_size, seed + 1, device=tuner.device),
+        None if test is None else Batches(test, batch_size, seed, shuffle=False, device=tuner.device),
         epochs=epochs,
         metrics=metrics or {},
         schedulers=schedulers,

@@ -29,6 +29,7 @@ from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.parallel import Share, added, anywhere, follow_first, gathered, rank, refuse_strangers
 from deep.updates import Evaluation, Objective
+from deep.watch import watching
 from reference.command import InputWarning, UserError
 from reference.updates import DELTA_STN, Method
 
@@ -120,6 +121,11 @@ class Tuner:
         self.inner_steps = self.outer_steps = 0
         self._watched = False
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model was at the last step, or at the start."""
+        return self.hyper.lam.device
+
     def inner_step(self, x: Any, t: Any) -> Evaluation:
         """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
 
@@ -154,7 +160,7 @@ class Tuner:
         return seen
 
     def _train(self, x: Any, t: Any, n: int) -> Evaluation:
-        watch = nullcontext() if self._watched or self.method is None else diagnosis.watching(self.net)
+        watch = nullcontext() if self._watched or self.method is None else watching(self.net)
         if self.method is None:
             z = self._normal(n) if self.noise else None
             seen = updates.w0_gradient(self.net, self.training, x, t, n, z)
@@ -271,7 +277,7 @@ class Tuner:
         self.net.refuse_detached()
         self.net.follow()
         n = examples(x)
-        self.draws.share = share = Share.of(n, self.hyper.lam.device)
+        self.draws.share = share = Share.of(n, self.device)
         if 0 in (share.counts or (n,)):
             raise UserError("a batch without examples: its inputs hold no tensor with rows on the first axis")
         return n
@@ -310,7 +316,7 @@ class Tuner:
         self._step("Theta", self.net.Theta, self.net.per_variance(gradients) if normalised else gradients)
 
     def _check(self, seen: Evaluation, objective: Objective, x: Any, z: Tensor | None = None) -> None:
-        if not anywhere(not torch.isfinite(seen.loss), self.hyper.lam.device):
+        if not anywhere(not torch.isfinite(seen.loss), self.device):
             return
         at = None if z is None else self._perturbed(objective, z, examples(x))
         with evaluating(self.model) if objective is self.validation else nullcontext():

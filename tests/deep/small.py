@@ -74,8 +74,7 @@ def tuner(
 
 def run(one: Tuner, folder: Path | None = None, *, seed: int = 0, size: int = 5, **kwargs: Any) -> Run:
     """Three epochs of four batches, the last of them smaller; with a checkpoint after every batch."""
-    device = one.hyper.lam.device
-    train, valid = (Batches(data(n, k), size, seed + k, device=device) for k, n in enumerate((17, 11)))
+    train, valid = (Batches(data(n, k), size, seed + k, device=one.device) for k, n in enumerate((17, 11)))
     often = {"checkpoint_seconds": 0.0, "progress": False}
     options: dict[str, Any] = {"train": train, "valid": valid, "epochs": 3, "folder": folder, **often, **kwargs}
     return Run(one, **options)
