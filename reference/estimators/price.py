@@ -112,4 +112,5 @@ def affordable(budget: float, fixed: float, each: float) -> int:
         >>> affordable(10.0, 3.0, 2.0), affordable(1.0, 0.1, 0.3), affordable(1.0, 3.0, 2.0)
         (3, 3, 0)
     """
-    return max(0, int((budget - fixed) / each * (1 + 4 * np.finfo(float).eps)))
+    rounding = 4 * np.finfo(float).eps
+    return max(0, int((budget - fixed + rounding * budget) / each * (1 + rounding)))

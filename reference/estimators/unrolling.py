@@ -39,7 +39,7 @@ class Unrolling(Estimator):
         every = affordable(budget, 1.0, step + derivative)
         if self.last is None or every < self.last:
             return every, every
-        return affordable(budget, 1.0 + self.last * derivative, step), self.last
+        return self.last + affordable(budget, 1.0 + self.last * (step + derivative), step), self.last
 
     def descend(
         self, inner: Inner, lam: Float[ndarray, "h"], w: Float[ndarray, "m"], steps: int

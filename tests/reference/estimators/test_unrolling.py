@@ -102,3 +102,10 @@ def test_a_budget_buys_steps_that_are_differentiated_or_once_those_are_paid_for_
         (0, 0), (0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (6, 3),
     ]  # fmt: skip
     assert ReverseUnrolling(0.1).steps(13.5, 1.0, 2.0) == (4, 4)
+
+
+@given(st.integers(1, 2000), st.integers(1, 1000), st.integers(1, 20))
+def test_the_budget_of_the_last_steps_buys_them_all_whatever_the_rounding(rows: int, h: int, last: int):
+    step, derivative = 1 / rows, 2 * h / rows
+    for total in (1.0 + last * (step + derivative), 1.0 + last * step + last * derivative):
+        assert ForwardUnrolling(0.1, last=last).steps(total, step, derivative) == (last, last)
