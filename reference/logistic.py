@@ -2,12 +2,13 @@
 
     name      symbol           shape        meaning
     lam       λ                (..., h)     (λ_1), (λ_1, λ_2) or (λ_1, λ_2, one for each class); unconstrained
+    c         -                ()           classes; labels t_i are 0, ..., c - 1
     decay     e^{λ_1}          (..., 1)     weight decay; where the divisor is n, scikit-learn's 1/C
     smooth    1/(1+e^{-λ_2})   (..., 1)     label smoothing, in (0, 1); 0 where h = 1
-    c_k       e^{λ_{2+k}}      (..., c)     class weights; 1 where h < 2 + c
-    w         W                (..., m)     W (c, p), one row for each class, flattened: m = cp
-    p         p                (..., n, c)  softmax of the logits X Wᵀ
-    q         q                (..., n, c)  (1 - smooth) one-hot label + smooth / c
+    c_k       e^{λ_{3+k}}      (..., c)     weight of class k = 0, ..., c - 1; 1 where h < 2 + c
+    w         W                (..., m)     W (c, p), a row for each class and a column for each of p inputs: m = cp
+    p         p_ik             (..., n, c)  softmax of the logits X Wᵀ
+    q         q_ik             (..., n, c)  (1 - smooth) one-hot label + smooth / c
     Q         c_{t_i} q_ik     (..., n, c)  the targets as the loss sees them: row i sums to its class weight
 
 Beyond the paper: the loss of its deep experiments, with a best response to rounding. The network is the

@@ -33,6 +33,9 @@ Self = TypeVar("Self", bound="Many")
 class Many(Regression):
     """Linear regression whose penalty is diagonal, with one hyperparameter for each group of features.
 
+    Where features depend on one another, a λ so far below `bounds` that exp(λ) is lost beside A leaves their weights to
+    rounding, unnoticed.
+
     Args:
         group: g(j) of every feature j, as integers 0, ..., h - 1; all of them occur.
 

@@ -1,5 +1,7 @@
 """argmin_w L(w) for a smooth, strictly convex L, by damped Newton steps w ← w - s H(w)⁻¹ g(w), to g's rounding.
 
+Falls of the loss are measured relative to it, so that its least value must not be 0; cross entropy's is positive.
+
 name     symbol     shape        meaning
 loss     L          (...)        leading axes are replicates, each with a step size of its own
 grad     g          (..., m)

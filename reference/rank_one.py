@@ -7,10 +7,10 @@ Theta    Θ*            (..., m, h)  the exact best-response Jacobian
 H        ∂²L_T/∂w²     (..., m, m)  positive definite
 sigma    σ             (..., h)     perturbation scale
 
-For L_T quadratic in (λ, w), Eqn. 3.10 is ½ tr(Σ (Θ - Θ*)ᵀ H (Θ - Θ*)) and a constant, for any w0 (Theorem 3's
-gradient, C.25, is its gradient); for others to leading order in σ, at w0 = r(λ). Of all ruᵀ its least is a truncated
-singular value decomposition in that metric: that of Lᵀ Θ* Σ^½ with H = LLᵀ. In the plain (Frobenius) norm it is that of
-Θ* itself (Eckart and Young).
+For L_T quadratic in (λ, w), Eqn. 3.10 is ½ tr(Σ (Θ - Θ*)ᵀ H (Θ - Θ*)) and a constant, Σ = diag(σ²), for any w0
+(Theorem 3's gradient, C.25, is its gradient); for others to leading order in σ, at w0 = r(λ). Of all ruᵀ its least is a
+truncated singular value decomposition in that metric: that of Lᵀ Θ* Σ^½ with H = LLᵀ. In the plain (Frobenius) norm it
+is that of Θ* itself (Eckart and Young).
 """
 
 from dataclasses import dataclass

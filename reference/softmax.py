@@ -1,10 +1,10 @@
 """-(1/n) Σ_i Σ_k Q_ik log p_ik, cross entropy of linear logits, with its gradient and Hessian in the weights.
 
 name     symbol     shape         meaning
-X        X          (..., n, p)   inputs
+X        X          (..., n, p)   n rows of p inputs
 Q        Q          (..., n, c)   targets; a row's sum is its weight: 1, or its class's
 w        W          (..., m)      W (c, p), one row for each class, flattened: m = cp
-p        p          (..., n, c)   softmax of the logits X Wᵀ
+p        p_ik       (..., n, c)   softmax of the logits X Wᵀ
 """
 
 import numpy as np

@@ -21,6 +21,7 @@ from reference.estimators.hypernetwork import CarriedOver, Hypernetwork
 from reference.estimators.implicit import Cholesky, ConjugateGradient, Neumann, OneStep
 from reference.estimators.price import Inner
 from reference.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
+from reference.networks import Identity
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED, STN
 from toy.regimes import Instance, Regime
 
@@ -44,9 +45,9 @@ RANK = 1e-14
 
 
 def hessian(instance: Instance) -> np.ndarray:
-    """∂²L_T/∂w² at r(λ), where the gradient in the outputs vanishes or the network is the identity."""
+    """∂²L_T/∂w² at r(λ): where the network is the identity ∂²L_T/∂v², without its products with J_vw = I."""
     problem, lam, w = instance.problem, instance.lam, instance.w
-    if len(w) == problem.f(w).shape[-1]:
+    if isinstance(problem.f, Identity):
         return problem.train_hess_vv(lam, w)
     return problem.hess_ww(lam, w)
 

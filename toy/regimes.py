@@ -3,7 +3,7 @@
 name       symbol      meaning
 m, h, n    m, h, n     weights, hyperparameters, training rows; validation has n/4
 kappa      κ           condition number of H = ∂²L_T/∂w² where the spectrum is constructed
-p          e^λ/n       the penalty, H's least eigenvalue but for what the data add: half of it
+p          e^λ/n       the penalty where the spectrum is constructed: half of H's least eigenvalue 1/κ
 batch      b           rows of a mini-batch, all if None
 newton     -           Newton steps to r(λ); one where the loss is quadratic
 
@@ -145,9 +145,7 @@ def regimes(m: int, h: int, large: tuple[int, int], most: tuple[float, float]) -
         Regime("condition-1e2", "condition 1e2", spectral(m, h, 1e2, rows), whole),
         Regime("condition-1e4", "condition 1e4", spectral(m, h, 1e4, rows), whole),
         Regime("condition-1e8", "condition 1e8", spectral(m, h, 1e8, rows), whole),
-        Regime(
-            "large", f"{large[0]} weights, {large[1]} penalties", spectral(*large, 1e2, 5 * large[0] // 4), whole[:4]
-        ),
+        Regime("large", f"{large[0]} weights, {large[1]} penalties", spectral(*large, 1e2, 5 * large[0] // 4), whole),
         Regime("linear-network", "linear network (concrete)", linear_network, whole),
         Regime("softmax", "softmax regression (wine)", softmax, whole, newton=NEWTON),
         Regime("all-rows", "all rows (concrete)", penalty_for_each, whole),

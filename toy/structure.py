@@ -133,11 +133,11 @@ def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tupl
 def learned(
     problem: Many, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
 ) -> dict[str, OneUnit | FullResponse]:
-    """Both responses after `STEPS` of Δ-STN's own steps on Eqn. 3.10, at the largest rate that every ε bears."""
+    """Both responses after `STEPS` of Δ-STN's own steps on Eqn. 3.10; of one unit, at the rate that left least."""
     m, h = Theta.shape
     rng, problem = np.random.default_rng(seed), compressed(problem)
     noise = SIGMA * rng.standard_normal((STEPS, h))
-    # The step's curvature is at most λ_max(H)‖ε‖², and ‖ε‖² rarely more than twice its mean σ²h.
+    # A quarter of 2/((h+2)σ²λ_max(H)), above which the full response's mean square grows (reference/README.md).
     alpha = 0.5 / (SIGMA**2 * (h + 2) * np.linalg.eigvalsh(H)[-1])
     full = descend(problem, lam, r, FullResponse(np.zeros((m, h))), noise, alpha)
     # As layers start: W_response of variance 1/m, and U = 0. The rates run side by side along a leading axis.

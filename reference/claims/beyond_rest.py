@@ -53,8 +53,8 @@ def moved(rng: Generator) -> Measured:
 
 @claim(
     "beyond 8",
-    "Divided by σ_j², column j's mean step contracts Θ - Θ* by I - αA, w0's own rate, for every σ; undivided by "
-    "I - ασ_j²A.",
+    "For C.9, divided by σ_j², column j's mean step contracts Θ - Θ* by I - αA, w0's own rate, for every σ; undivided "
+    "by I - ασ_j²A.",
     EXACT,
 )
 def contraction(rng: Generator) -> float:

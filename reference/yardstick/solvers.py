@@ -5,7 +5,7 @@ mu, Q       H = Q diag(μ) Qᵀ    (k,), (m, k)     spectrum of H without its ze
 b           Qᵀ ∂L_V/∂w          (k,)
 alpha       α                   ()               step size
 
-In H's own directions every such solver multiplies b by a function of μ, so thousands of them cost one product with B.
+In H's own directions every such solver multiplies b by a function of μ, so hundreds of them cost one product with B.
 """
 
 from collections.abc import Iterator
