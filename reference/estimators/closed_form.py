@@ -10,8 +10,9 @@ sigma     σ         ()        scale of the smoothing
     EvolutionStrategies    mean over pairs of (F(λ + σz) - F(λ - σz)) z / 2σ, whose expectation is ∇_λ E[F(λ + σz)]
 
 What a solution costs: XᵀX once (nm² operations); for each λ a factorisation and a solution (m³/3 + 2m²). Where r(λ) is
-found by Newton's method, H moves: each step takes a gradient, forms H (nm² at most) and factorises it. All rows are
-used, whatever the mini-batch, and not the weights given.
+found by Newton's method, H moves: each step takes a gradient, forms H (nm² at most) and factorises it; what a line
+search looks at besides is not counted. m is the number of weights: a linear network, whose r(λ) is ridge's in its few
+outputs, is charged for more than is used. All rows are used, whatever the mini-batch, and not the weights given.
 """
 
 from collections.abc import Callable
