@@ -57,8 +57,9 @@ class Optimisation:
             return [MultiStepLR(one, [max(1, round(after * epochs))], factor) for one in optimisers]
         if self.plateau is not None:
             patience, factor = self.plateau
-            # torch counts the epochs without improvement that it bears, the paper those after which it acts
-            return [ReduceLROnPlateau(one, factor=factor, patience=patience - 1) for one in optimisers]
+            # torch counts the epochs without improvement that it bears, the paper those after which it acts; and an
+            # improvement below torch's own threshold is one all the same
+            return [ReduceLROnPlateau(one, factor=factor, patience=patience - 1, threshold=0.0) for one in optimisers]
         return []
 
     def stop(self, tuner: Tuner) -> bool:

@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deep import Tuner
 from deep.batches import Batches
+from deep.dropout import dropout_rates
 from deep.evaluation import scores
+from deep.experiments import EXPERIMENTS
 from deep.hyperparameters import Hyperparameters, Pass
 from deep.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
 from deep.sequence_dropout import VariationalDropout
@@ -286,3 +289,24 @@ def test_a_detached_model_drops_at_the_tuned_rates_in_every_place() -> None:
     )
     close(torch.tensor([place.p for place in places]), torch.full((5,), rate), rtol=1e-6)
     assert torch.isfinite(valid_loss(model(text()), text(seed=1).tokens))
+
+
+def test_h3s_learning_rate_is_a_quarter_after_five_epochs_without_improvement_however_small() -> None:
+    """And the ninth quarter of 30 is the first below 0.0003, where training stops."""
+    optimisation = EXPERIMENTS["ptb-lstm"].optimisation
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(1, 1))
+    one = Tuner(model, Hyperparameters(dropout_rates(model)), nn.functional.mse_loss, w0=optimisation.weights())
+    (group,), schedulers = one.optimisers["w0"].param_groups, optimisation.schedulers(one, epochs=1000)
+
+    def after(losses: list[float]) -> float:
+        for loss in losses:
+            for scheduler in schedulers:
+                assert isinstance(scheduler, ReduceLROnPlateau)
+                scheduler.step(loss)
+        return group["lr"]
+
+    assert after([5.0 - 1e-5 * epoch for epoch in range(20)]) == 30.0
+    assert after([5.0] * 4) == 30.0
+    assert after([5.0]) == 7.5
+    assert (after([5.0] * 5 * 7), optimisation.stop(one)) == (30 / 4**8, False)
+    assert (after([5.0] * 5), optimisation.stop(one)) == (30 / 4**9, True)
