@@ -85,4 +85,4 @@ class Augmentation:
 
     def _noise(self, name: str, x: Tensor, draws: Draws) -> PerExample:
         """Uniform in [-s, s]."""
-        return self._strength(name, x) * (2 * draws.uniform((len(x),), x) - 1)
+        return self._strength(name, x) * (2 * draws.uniform((len(x),), x) - 1).to(x)

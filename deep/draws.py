@@ -3,7 +3,7 @@
     name             meaning
     z                ε/σ, standard normal, (n, h) or (1, h)
     uniform          what masks of examples are made of: its first axis is the batch's
-    common_uniform   what masks of weights are made of: the batch has one
+    common_uniform   what masks of weights are made of: the batch has one; both in float32 at least
 
 With several processes each draws for all of them and keeps its rows, so that they follow one process exactly. What is
 common to all examples is the same in every process, and only who draws can know which of the two it is.
@@ -46,7 +46,9 @@ class Draws:
 
     def common_uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniforms on [0, 1) for all examples of the batch together."""
-        return torch.rand(tuple(shape), generator=self.generator, device=like.device, dtype=like.dtype)
+        # bfloat16 has only 256 of them, by which a rate of 0.001 would drop three in a thousand.
+        wide = torch.promote_types(like.dtype, torch.float32)
+        return torch.rand(tuple(shape), generator=self.generator, device=like.device, dtype=wide)
 
     @contextmanager
     def repeated(self) -> Iterator[None]:

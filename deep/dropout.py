@@ -54,8 +54,8 @@ def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
 
     Linear in x, so a tangent is masked like x itself.
     """
-    rate = rate.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    mask = (uniforms >= rate) / (1 - rate)
+    rate = rate.to(uniforms.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    mask = ((uniforms >= rate) / (1 - rate)).to(x.dtype)
     x, dx = forward_ad.unpack_dual(x)
     return x * mask if dx is None else forward_ad.make_dual(x * mask, dx * mask)
 

@@ -41,6 +41,17 @@ def test_shares_of_uniforms_make_the_whole(counts, features):
     assert not torch.equal(*wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_small_rate_is_itself_in_every_precision(dtype: torch.dtype) -> None:
+    """Of bfloat16's 256 uniforms none is between 0 and 0.0039."""
+    hyper, ones = Hyperparameters([Hyperparameter("drop", start=1e-3, high=0.95)]), torch.ones(100, 1000, dtype=dtype)
+    with hyper.at(hyper.centre(100)):
+        y = TunedDropout(nn.Dropout(), "drop", hyper, draws(Share())).forward(ones)
+    assert y.dtype == dtype
+    dropped = int((y == 0).sum())
+    assert abs(dropped - 100) < 6 * 100**0.5
+
+
 @given(counts=counts, rank=st.integers(0, 4), features=st.integers(1, 4))
 def test_a_mask_of_weights_is_everyones_though_it_has_as_many_rows_as_a_process_has_examples(counts, rank, features):
     """As DropConnect's may by chance; a mask of examples of the same shape is cut from the whole batch's."""
