@@ -162,12 +162,14 @@ def _branch(name: str, layer: nn.Module, hyper: Hyperparameters) -> Branch:
 
 def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]:
     """The layers that get a response, by name."""
-    names = dict(model.named_modules())
-    if unknown := [name for name in without if name not in names]:
+    names, every = dict(model.named_modules()), dict(model.named_modules(remove_duplicate=False))
+    if unknown := [name for name in without if name not in every]:
         raise UserError(f"the model has no module {unknown[0]!r} to leave without a response")
+    # By identity, since a module that is shared goes by several names.
+    left = {id(module) for name in without for module in (every[name].modules() if name else [model])}
     if any(getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod") for module in names.values()):
         raise UserError("the model is compiled; give it as it was before, and compile what `detach` returns")
-    own = {name: _trainable(module) for name, module in names.items() if not _within(name, without)}
+    own = {name: _trainable(module) for name, module in names.items() if id(module) not in left}
     _refuse_unknown({name: names[name] for name, parameters in own.items() if parameters})
     layers: dict[str, nn.Module] = {}
     seen: dict[int, str] = {}

@@ -205,6 +205,13 @@ def test_one_name_to_leave_out_is_a_name_and_not_its_letters() -> None:
     assert [name for name, _ in attach(model, without_response="body").named()] == ["b"]
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_shared_layer_is_left_out_by_either_of_its_names(name: str) -> None:
+    shared = nn.Linear(2, 2)
+    model = nn.Sequential(OrderedDict(a=shared, c=nn.Linear(2, 2), b=shared))
+    assert [one for one, _ in attach(model, without_response=name).named()] == ["c"]
+
+
 @pytest.mark.parametrize("respond", [True, False])
 def test_attaching_twice_is_refused(respond: bool) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
