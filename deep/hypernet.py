@@ -95,14 +95,21 @@ class Hypernetwork:
         U = {id(one) for name, one in self.branches.named_parameters() if name.endswith(".U")}
         variance = self.hyper.sigma.detach().square()
         mean = variance.mean()
-        return [g / (variance if id(one) in U else mean) for one, g in zip(self.Theta, gradients, strict=True)]
+        divided = [g / (variance if id(one) in U else mean) for one, g in zip(self.Theta, gradients, strict=True)]
+        return [one.to(g) for one, g in zip(divided, gradients, strict=True)]
 
     def follow(self) -> None:
-        """Move responses, λ and σ to where the model now is."""
+        """Move each response to where its layer now is, and λ and σ to where the model is, in float32 at least.
+
+        A step of 0.01 on λ = -3 is lost in bfloat16, and λ's squared gradient in float16.
+        """
+        for branch in self:
+            like = next(branch.layer.parameters(recurse=False))
+            for parameter in branch.parameters():
+                _move(parameter, like.device, like.dtype)
         like = next(iter(self.w0), self.hyper.lam)
-        for parameter in [*self.Theta, self.hyper.lam, self.hyper.raw_sigma]:
-            if parameter.device != like.device or parameter.dtype != like.dtype:
-                parameter.data = parameter.data.to(like)
+        for parameter in (self.hyper.lam, self.hyper.raw_sigma):
+            _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32))
 
     def squared_norm(self) -> Float[Tensor, "n"]:
         """‖w‖² of all weights in the pass under way, for each example: for a penalty that λ scales.
@@ -145,6 +152,11 @@ class Hypernetwork:
         """
         if not self.attached:
             raise UserError("the model is detached; make a new Tuner on it to tune further")
+
+
+def _move(parameter: nn.Parameter, device: torch.device, dtype: torch.dtype) -> None:
+    if parameter.device != device or parameter.dtype != dtype:
+        parameter.data = parameter.data.to(device, dtype)
 
 
 def key(name: str) -> str:

@@ -44,14 +44,14 @@ class RowResponse(nn.Module):
 
     def scale(self, c: Float[Tensor, "n h"], dims: int = 2) -> Float[Tensor, "n ..."]:
         """Uc as (n, rows), with axes of length 1 after the rows up to `dims`."""
-        scale = F.linear(c, self.U)
+        scale = F.linear(c.to(self.U), self.U)
         return scale.reshape(*scale.shape, *[1] * (dims - 2))
 
     def delta(self, c: Float[Tensor, "h"]) -> Tensor:
         """Δw of the parameter's own shape, for one c."""
         shape = [1] * self.response.ndim
         shape[self.axis] = -1
-        return (self.U @ c).reshape(shape) * self.response
+        return (self.U @ c.to(self.U)).reshape(shape) * self.response
 
     def squared_norm(self, general: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
         """‖w + Δw‖² for each c, without forming any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows."""

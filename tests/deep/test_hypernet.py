@@ -70,6 +70,18 @@ def test_the_response_follows_the_model(dtype: torch.dtype) -> None:
         assert net.model(x().to(dtype)).dtype == dtype
 
 
+def test_each_response_follows_its_own_layer_and_lam_keeps_float32() -> None:
+    """A model in lower precision keeps some layers, as its norms, in float32."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net = attach(model, two())
+    model[0].bfloat16()
+    model[1].float()
+    net.follow()
+    first, second = net
+    assert {p.dtype for p in first.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in (*second.parameters(), net.hyper.lam, net.hyper.raw_sigma)} == {torch.float32}
+
+
 def test_squared_norm_is_of_all_weights_that_train() -> None:
     """Layers with a response at w0 + Δw, others as they are, frozen ones not at all."""
     model = network()
