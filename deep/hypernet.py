@@ -58,7 +58,7 @@ class Hypernetwork:
                 raise UserError(
                     f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
                 )
-        self.w0 = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.w0 = _all_trainable(model)
         self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
         self.drop_rates = tuple(dropouts)
@@ -144,6 +144,17 @@ class Hypernetwork:
             del norm.layer.forward
         return self.model
 
+    def refuse_changed(self) -> None:
+        """What trains is settled when the responses are attached: a step is on those very parameters.
+
+        Raises:
+            UserError: one was frozen, unfrozen or replaced since.
+        """
+        now = {id(parameter) for parameter in _all_trainable(self.model)}
+        if now != {id(parameter) for parameter in self.w0}:
+            what = "parameters of the model were frozen, unfrozen or replaced after the Tuner was made"
+            raise UserError(f"{what}; detach it, and make a new Tuner on the model as it is now")
+
     def refuse_detached(self) -> None:
         """Nothing is left to step once the responses are gone.
 
@@ -197,6 +208,10 @@ def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]
     if not layers:
         raise UserError("no layer with parameters that can respond: there is nothing for the hyperparameters to move")
     return layers
+
+
+def _all_trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def _trainable(module: nn.Module) -> list[nn.Parameter]:

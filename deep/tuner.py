@@ -141,7 +141,7 @@ class Tuner:
             The pass that w0's step saw: loss, outputs and gradients.
 
         Raises:
-            UserError: the loss is not finite, or the model is detached.
+            UserError: the loss is not finite, the model is detached, or other parameters train than at its making.
         """
         n = self._begin(x)
         seen = self._train(x, t, n) if self._watched else self._first(x, t, n)
@@ -196,7 +196,7 @@ class Tuner:
         """One step on λ and σ on a validation batch, in evaluation mode.
 
         Raises:
-            UserError: the loss is not finite, the run is plain, or the model is detached.
+            UserError: as `inner_step`, or the run is plain.
         """
         if self.method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
@@ -275,6 +275,7 @@ class Tuner:
 
     def _begin(self, x: Any) -> int:
         self.net.refuse_detached()
+        self.net.refuse_changed()
         self.net.follow()
         n = examples(x)
         self.draws.share = share = Share.of(n, self.device)

@@ -2,13 +2,14 @@
 
 import copy
 import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, SGD, Adam, AdamW
+from torch.optim import LBFGS, SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
 from deep.declared import Hyperparameter
@@ -202,6 +203,45 @@ def test_the_model_may_change_its_precision_before_it_steps(method: Method) -> N
     one.inner_step(x.double(), t.double())
     one.outer_step(x.double(), t.double())
     assert {p.dtype for p in (*one.net.Theta, one.hyper.lam)} == {torch.float64}
+
+
+@all_methods
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_every_step_of_lam_counts(method: Method, dtype: torch.dtype) -> None:
+    """At 0.3 bfloat16 loses a step of 1e-4, and float16 an RMSprop's squares, of which it makes infinity."""
+    one = tuner(method, lam=partial(RMSprop, lr=1e-4), sigma=partial(RMSprop, lr=1e-4))
+    one.model.to(dtype)
+    x, t = (part.to(dtype) for part in batch(0))
+    before = one.hyper.lam.detach().float().clone()
+    one.inner_step(x, t)
+    one.outer_step(x, t)
+    # RMSprop's first step is lr/√(1 - 0.99) whatever the gradient.
+    close((one.hyper.lam - before).abs(), 1e-3 * torch.ones(len(one.hyper)), 1e-2)
+
+
+def _unfreeze(model: nn.Sequential) -> None:
+    model[-1].requires_grad_(True)
+
+
+def _freeze(model: nn.Sequential) -> None:
+    model[0].requires_grad_(False)
+
+
+def _replace(model: nn.Sequential) -> None:
+    model[-1] = nn.Linear(3, 1)
+
+
+@pytest.mark.parametrize("change", [_freeze, _unfreeze, _replace])
+@pytest.mark.parametrize("method", [None, DELTA_STN])
+def test_what_trains_may_not_change_under_a_tuner(
+    method: Method | None, change: Callable[[nn.Sequential], None]
+) -> None:
+    """A layer frozen since has no gradient, and one unfrozen or put in would stay where it is, in silence."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), nn.Linear(3, 1).requires_grad_(change is not _unfreeze))
+    one = Tuner(model, Hyperparameters(dropout_rates(model)), half_square, method=method)
+    change(model)
+    with pytest.raises(UserError, match="frozen, unfrozen or replaced"):
+        one.inner_step(torch.ones(4, 2), torch.ones(4, 1))
 
 
 class Tied(nn.Module):
