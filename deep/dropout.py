@@ -62,12 +62,25 @@ def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TunedDropout:
-    """What stands in for a dropout module's own `forward` while it is attached; an object, so that models copy."""
+    """What stands in for a dropout module's own `forward` while it is attached; an object, so that models copy.
+
+    Raises:
+        UserError: that `forward` is not PyTorch's, and nothing says what it drops together.
+    """
 
     module: _DropoutNd
     name: str
     hyper: Hyperparameters
     draws: Draws
+
+    def __post_init__(self) -> None:
+        kind = type(self.module)
+        own = kind.forward not in {one.forward for one in (nn.Dropout, *CHANNELS)}
+        if own and not hasattr(kind, "mask_shape"):
+            what = f"dropout {self.name!r}: a {kind.__name__} has a forward of its own, for which masks would stand in"
+            raise UserError(
+                f"{what}; give it a mask_shape(x), the shape of what is dropped together, or do not tune it"
+            )
 
     def forward(self, input: Tensor) -> Tensor:
         """The input, dropped at the rate of the pass under way.

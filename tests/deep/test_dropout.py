@@ -30,6 +30,17 @@ def test_each_example_is_dropped_at_its_own_rate(seed: int, n: int, rest: list[i
     close(drop(x, p, u), torch.stack(wanted))
 
 
+def test_a_dropout_that_drops_in_a_way_of_its_own_is_not_taken_for_one_of_single_numbers() -> None:
+    class Rows(nn.Dropout):
+        def forward(self, input: Tensor) -> Tensor:
+            return input * nn.functional.dropout(input.new_ones(len(input), 1), self.p, self.training)
+
+    with pytest.raises(UserError, match="dropout '0': a Rows has a forward of its own"):
+        tuned(Rows(0.5))
+    Rows.mask_shape = lambda self, x: (len(x), 1)  # type: ignore[attr-defined]
+    tuned(Rows(0.5))
+
+
 @given(torch_seeds)
 def test_a_tangent_is_masked_like_its_primal(seed: int) -> None:
     torch.manual_seed(seed)
