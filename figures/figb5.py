@@ -75,5 +75,6 @@ def caption(records: Sequence[Record]) -> str:
         f"Figure b5. Median over {' or '.join(map(str, splits))} splits of L_V(r(λ))/L_V(r(λ*)) - 1 at the λ that a "
         "user would take then: the best so far of a search or of L-BFGS, the current one of STN and its kin. Squares: "
         f"grids of growing size, a search each, one penalty for all. {FLOOR:g} % stands for all that is less; a line "
-        "that ends early has diverged in half of the splits. λ*: the best that anything here has found."
+        "ends with the longest of its runs, or where half of them have diverged. λ*: exact for ridge; with more "
+        "hyperparameters the best that anything here, or descents from three random starts, has found."
     )

@@ -44,6 +44,16 @@ def test_lines_are_medians_over_the_splits_in_per_cent(tmp_path):
     assert_allclose(line(price, LBFGS), [[5.0, 6.0], [10.25, 0.25]])
 
 
+def test_a_line_ends_with_the_longest_of_its_runs(tmp_path):
+    figure = draw([made(tmp_path)])
+    x, y = line(figure.axes[0], "STN")
+    assert x.max() == 0.4
+    assert np.isnan(y[-1])  # one of two has diverged
+    assert "a line ends with the longest of its runs, or where half of them have" in " ".join(
+        figure.get_supxlabel().split()
+    )
+
+
 def test_what_is_below_the_floor_is_on_it_and_what_diverged_is_nowhere(tmp_path):
     rows = [(LBFGS, 0, 0.1, 1.0, 0.1), (LBFGS, 0, 0.2, 2.0, 1e-9), (LBFGS, 0, 0.3, 3.0, float("inf"))]
     _, y = line(draw([made(tmp_path, history=rows)]).axes[0], LBFGS)
