@@ -1,7 +1,7 @@
 """Figure b6, beyond the paper: deep runs with the control variate: best validation loss against price, and the rates.
 
-(a), (b) the lowest validation loss so far, against plain SGD steps' worth of work; (c), (d) the lowest of the drop
-rates, which tells a run that falls into the trap of deep/README.md from one that does not.
+Above, the lowest validation loss so far, against plain SGD steps' worth of work; below, the lowest of the drop rates,
+which tells a run that falls into the trap of deep/README.md from one that does not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,10 +65,16 @@ def draw(records: Sequence[Record]) -> Figure:
         handles = [Line2D([], [], linewidth=curves.WIDTH, label=name, **LINES[name]) for name in there]
         style.legend(figure, handles, 2)
         said = "; ".join(setting_of([one for runs in labels.values() for one in runs]) for labels in found.values())
+        said += "".join(f"; no runs of “{name}” on {TITLES[one]}" for one, name in lacking(found, there))
         caption = (
             f"Figure b6. CV: with the control variate. Thin: seeds; thick: their mean (above), median (below). {said}."
         )
         return style.finish(figure, [], caption)
+
+
+def lacking(found: Mapping[str, Mapping[str, Sequence[Record]]], names: Sequence[str]) -> list[tuple[str, str]]:
+    """Experiments and the lines of the legend that their panels lack."""
+    return [(experiment, name) for experiment, labels in found.items() for name in names if name not in labels]
 
 
 def draw_best(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:

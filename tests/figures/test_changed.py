@@ -92,3 +92,9 @@ def test_the_figure_has_the_best_so_far_against_price_and_the_lowest_rate_agains
     np.testing.assert_allclose(lines[f"{changed}: mean"], [[0, 3], [108, 2], [216, 1]])
     np.testing.assert_allclose(lines["STN: median"], [[0, 0.05], [1, 0.01], [2, 0.1]])
     assert style.encode(figb6.draw(runs), "svg") == style.encode(figb6.draw(runs), "svg")
+
+
+def test_the_figure_says_which_line_a_panel_lacks(tmp_path):
+    runs = [made(tmp_path, "stn"), made(tmp_path, "delta-stn"), made(tmp_path, "stn", experiment="fmnist-cnn")]
+    said = " ".join(figb6.draw(runs).get_supxlabel().split())
+    assert said.endswith("1 seed; no runs of “Δ-STN” on FashionMNIST, SimpleCNN.")
