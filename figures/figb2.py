@@ -1,6 +1,6 @@
 """Figure b2, beyond the paper: figures 3 and 7 with the control variate, at σ = 1 and at σ = 0.3.
 
-From H.1's own starts; Θ's step is divided by σ², which at σ = 1 changes nothing.
+From H.1's own starts; with the control variate Θ's step is divided by σ², which at σ = 1 changes nothing.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COMPARISON = trajectories.Comparison(
 RUNS = tuple(VARIANTS[name] for name in COMPARISON.methods)
 CAPTION = (
     "Figure b2. As figures 3 and 7, with the control variate (CV). Above: weight decay; below: input dropout. "
-    "Where σ is not given it is 1."
+    "Where σ is not given it is 1; with CV Θ's step is divided by σ²."
 )
 
 

@@ -83,5 +83,5 @@ def caption(records: Sequence[Record]) -> str:
         f"{' (thick) and '.join(map(str, widths))} random features{' (thin)' if len(widths) > 1 else ''}; nothing is "
         f"trained for rates{f', nor with {widths[-1]} features' if len(widths) > 1 else ''}. "
         f"Trained by Δ-STN: {training['steps']} steps, σ = {training['sigma']:g}, the best of "
-        f"{len(structure.RATES)} step sizes for the unit. Grey: signs at random."
+        f"{len(structure.RATES)} step sizes for the unit. Grey, level: signs at random."
     )
