@@ -1,4 +1,4 @@
-"""Panels of figures 5, 6, 15 and 16: the best validation loss so far, and its last value against a setting.
+"""Panels of figures 5, 6, 15, 16, b1 and b6: the best validation loss so far, and a last value against a setting.
 
 A thin line for each seed, a thick one for their mean; where only last values are shown, their mean and range.
 """

@@ -1,4 +1,4 @@
-"""How every picture looks: one column of a page wide, one colour and line for each method everywhere, readable in grey.
+"""How every picture looks: a page's column wide, a colour and line for each of the paper's methods, readable in grey.
 
 name      meaning
 LINES     method's or variant's name -> its colour (Okabe and Ito's palette, told apart by the colour-blind) and dashes

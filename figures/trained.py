@@ -97,7 +97,7 @@ def mean(curves: Sequence[Curve]) -> Curve:
 
 
 def setting_of(records: Sequence[Record]) -> str:
-    """'mnist-mlp: preset cpu, not the paper's setting: 5000 rows, width 0.33, 150 epochs; 3 seeds'."""
+    """'mnist-mlp: preset cpu, not the paper's setting: 5000 rows, width 0.33 of the paper's, 150 epochs; 3 seeds'."""
     settings = records[0].settings
     size, preset = settings["size"], settings["preset"]
     said = [f"on {size['data']}"] if size["data"] else []
