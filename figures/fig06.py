@@ -6,12 +6,11 @@ A search's time runs on from trial to trial; its best is over all of them so far
 from collections.abc import Sequence
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from figures import curves, schedules, style
 from figures.schedules import Panel
-from figures.trained import BAYESIAN, RANDOM, chosen, lacking, replicas, setting_of, so_far
+from figures.trained import BAYESIAN, RANDOM, chosen, lacking, replicas, setting_of
 from toy.records import Record
 
 NEEDS = ("cifar-alexnet",)
@@ -44,7 +43,7 @@ def draw(records: Sequence[Record]) -> Figure:
         for axes, panel in zip(others, PANELS, strict=False):
             schedules.draw_panel(axes, tuned, panel)
         first.legend(handles=curves.handles(runs, METHODS), ncols=2, **schedules.PLACE)
-        caption = f"Figure 6. AlexNet (H.2.3). {setting_of(runs)}{lacking(runs, METHODS)}. {machine(runs)}{same(runs)}"
+        caption = f"Figure 6. AlexNet (H.2.3). {setting_of(runs)}{lacking(runs, METHODS)}. {machine(runs)}"
         return style.finish(figure, [], caption)
 
 
@@ -54,13 +53,3 @@ def machine(records: Sequence[Record]) -> str:
     if len(places) == 1:
         return f"Times on {places[0]}, evaluations included."
     return f"Times are of different devices and do not compare: {', '.join(places)}."
-
-
-def same(records: Sequence[Record]) -> str:
-    """Whether the two searches' best losses so far are the same, so that one's line hides the other's."""
-    random, bayesian = (
-        [np.unique(so_far(run, "seconds")[1]).tolist() for run in replicas(records, name)]
-        for name in (RANDOM, BAYESIAN)
-    )
-    hidden = f" {RANDOM.capitalize()} and {BAYESIAN} found the same losses: one line hides the other."
-    return hidden if random and random == bayesian else ""

@@ -125,15 +125,6 @@ def test_figure_6_says_where_times_do_not_compare(made):
     assert "Times are of different devices and do not compare: cpu, cuda." in caption(fig06.draw(runs))
 
 
-def test_figure_6_says_which_line_hides_another(made):
-    runs = [*alexnet(made), search(made, "random-search", [5, 3, 4, 2], seconds=[1, 2, 3, 4])]
-    other = search(made, "bayesian-optimisation", [5, 3, 6, 2.5], seconds=[1, 3, 5, 7])
-    assert "found the same losses" not in caption(fig06.draw([*runs, other]))
-    same = search(made, "bayesian-optimisation", [5, 3, 6, 2], seconds=[1, 3, 5, 7])
-    said = "Random search and Bayesian optimisation found the same losses: one line hides the other."
-    assert caption(fig06.draw([*runs, same])).endswith(said)
-
-
 def test_figure_15_has_means_and_ranges_of_the_best_loss_at_each_scale(made):
     losses = {("stn", 0.5, 0): 1.0, ("stn", 0.5, 1): 2.0, ("stn", 2.0, 0): 4.0, ("delta-stn", 0.5, 0): 0.5}
     runs = [
