@@ -89,7 +89,8 @@ def encode(figure: Figure, kind: str) -> bytes:
         # A data set's name may hold letters that the font lacks: boxes stand for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         # The first layout changes which ticks there is room for, and so how wide their labels are; the second knows.
-        figure.draw_without_rendering()
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
         figure.savefig(content, format=kind, metadata=_NO_DATE[kind])
     return content.getvalue()
 
