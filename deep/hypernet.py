@@ -58,7 +58,7 @@ class Hypernetwork:
                 raise UserError(
                     f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
                 )
-        self.w0 = _all_trainable(model)
+        self.w0 = _trainable(model, recurse=True)
         self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
         self.drop_rates = tuple(dropouts)
@@ -150,7 +150,7 @@ class Hypernetwork:
         Raises:
             UserError: one was frozen, unfrozen or replaced since.
         """
-        now = {id(parameter) for parameter in _all_trainable(self.model)}
+        now = {id(parameter) for parameter in _trainable(self.model, recurse=True)}
         if now != {id(parameter) for parameter in self.w0}:
             what = "parameters of the model were frozen, unfrozen or replaced after the Tuner was made"
             raise UserError(f"{what}; detach it, and make a new Tuner on the model as it is now")
@@ -210,12 +210,8 @@ def _treated(model: nn.Module, without: tuple[str, ...]) -> dict[str, nn.Module]
     return layers
 
 
-def _all_trainable(model: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def _trainable(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+def _trainable(module: nn.Module, recurse: bool = False) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters(recurse) if parameter.requires_grad]
 
 
 def _within(name: str, others: Iterable[str]) -> bool:

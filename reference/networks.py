@@ -5,7 +5,8 @@ w, dw       w, Δw                 (..., m)
 v, g        v, ∂L/∂v              (..., k)
 jvp         J_vw Δw               (..., k)      forward mode
 vjp         J_vwᵀ g               (..., m)      reverse mode
-curvature   Σ_i g_i ∂²v_i/∂w²     (..., m, m)   what a Gauss-Newton matrix leaves out
+pull_back   J_vwᵀ H J_vw          (..., m, m)   a Gauss-Newton matrix, from H = ∂²L/∂v²
+curvature   Σ_i g_i ∂²v_i/∂w²     (..., m, m)   what it leaves out
 """
 
 from abc import ABC, abstractmethod
@@ -30,6 +31,11 @@ class Network(ABC):
     @abstractmethod
     def vjp(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"]) -> Float[ndarray, "... m"]:
         """J_vwᵀ g: the gradient in the weights of a loss whose gradient in the outputs is g."""
+
+    def pull_back(self, w: Float[ndarray, "... m"], H: Float[ndarray, "... k k"]) -> Float[ndarray, "... m m"]:
+        """J_vwᵀ H J_vw: the second derivative in the weights where the network is linear, of a loss whose own is H."""
+        J = self.jacobian(w)
+        return J.mT @ H @ J
 
     @abstractmethod
     def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... k"]) -> Float[ndarray, "... m m"]:
@@ -58,6 +64,9 @@ class Identity(Network):
 
     def vjp(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
         return g
+
+    def pull_back(self, w: Float[ndarray, "... m"], H: Float[ndarray, "... m m"]) -> Float[ndarray, "... m m"]:
+        return np.broadcast_to(H, (*np.broadcast_shapes(w.shape[:-1], H.shape[:-2]), *H.shape[-2:]))
 
     def curvature(self, w: Float[ndarray, "... m"], g: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
         return np.zeros((*w.shape, w.shape[-1]))

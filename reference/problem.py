@@ -59,8 +59,7 @@ class Problem(TrainingObjective):
 
     def gauss_newton(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
         """Eqn. 3.2: G_w = J_vwᵀ H_v J_vw."""
-        J = self.f.jacobian(w)
-        return J.mT @ self.train_hess_vv(lam, self.f(w)) @ J
+        return self.f.pull_back(w, self.train_hess_vv(lam, self.f(w)))
 
     def hess_ww(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Float[ndarray, "... m m"]:
         """∂²L_T/∂w² = G_w + Σ_i (∂L_T/∂v_i) ∂²v_i/∂w²."""

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from reference.estimators.estimator import Estimator
 from toy import records
 from toy.jobs import unfinished
-from toy.lineup import RANK, SIGMA, SMALL_SIGMA, estimators, hessian
+from toy.lineup import RANK, SIGMA, SMALL_SIGMA, estimators
 from toy.regimes import FULL, SMALL, Instance, Regime
 
 SIZES = {"small": SMALL, "full": FULL}
@@ -74,7 +74,7 @@ def run(job: Job) -> str:
 
 def _write(job: Job, seed: int) -> None:
     instance = job.regime.instance(seed)
-    spectrum = np.linalg.eigvalsh(hessian(instance))
+    spectrum = np.linalg.eigvalsh(instance.problem.hess_ww(instance.lam, instance.w))
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
         writer.facts |= {
             "m": len(instance.w),

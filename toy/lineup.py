@@ -21,7 +21,6 @@ from reference.estimators.hypernetwork import CarriedOver, Hypernetwork
 from reference.estimators.implicit import Cholesky, ConjugateGradient, Neumann, OneStep
 from reference.estimators.price import Inner
 from reference.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
-from reference.networks import Identity
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED, STN
 from toy.regimes import Instance, Regime
 
@@ -42,14 +41,6 @@ DIFFERENCES = 10**11
 """Operations beyond which central differences are left out."""
 RANK = 1e-14
 """An eigenvalue below this part of the largest is 0 to rounding, and H singular."""
-
-
-def hessian(instance: Instance) -> np.ndarray:
-    """∂²L_T/∂w² at r(λ): where the network is the identity ∂²L_T/∂v², without its products with J_vw = I."""
-    problem, lam, w = instance.problem, instance.lam, instance.w
-    if isinstance(problem.f, Identity):
-        return problem.train_hess_vv(lam, w)
-    return problem.hess_ww(lam, w)
 
 
 def estimators(instance: Instance, spectrum: np.ndarray, regime: Regime) -> Iterator[Entry]:

@@ -119,8 +119,7 @@ def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tupl
     """The columns of a row, every λ_i = `at`; of trained responses too where there is a seed for them."""
     lam, sigma = np.full(problem.h, at), np.full(problem.h, SIGMA)
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
-    # Of a linear model ∂²L_T/∂w² is that in its outputs: products with J_vw = I would take a third of the time.
-    H, g, g_valid = problem.train_hess_vv(lam, r), problem.hypergradient(lam), problem.valid_grad_w(lam, r)
+    H, g, g_valid = problem.hess_ww(lam, r), problem.hypergradient(lam), problem.valid_grad_w(lam, r)
     found: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
     whole = float(excess(np.zeros_like(Theta), Theta, H, sigma))
     if seed is not None:

@@ -38,6 +38,16 @@ def test_jvp_and_vjp_are_adjoint(network, rng, lead):
     assert_allclose(forward, *exactly(backward, np.abs(f.vjp(w, g)) * np.abs(dw)))
 
 
+@given(networks(), generators(), leads, st.booleans())
+def test_a_hessian_in_the_outputs_is_pulled_back_by_products_with_the_jacobian(network, rng, lead, shared):
+    f, m, k = network
+    w, H = normal(rng, *lead, m), normal(rng, *(() if shared else lead), k, k)
+    J, found = np.broadcast_to(f.jacobian(w), (*lead, k, m)), f.pull_back(w, H)
+    terms = np.abs(J).mT @ np.abs(H) @ np.abs(J)
+    assert found.shape == (*lead, m, m)
+    assert_allclose(found, *exactly(np.einsum("...ki,...kl,...lj->...ij", J, H, J), terms))
+
+
 @given(networks(), generators(), leads)
 def test_curvature_is_the_slope_of_vjp_and_symmetric(network, rng, lead):
     f, m, k = network
