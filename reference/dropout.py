@@ -109,7 +109,7 @@ class MaskedRegression(TrainingObjective):
 
     def inputs(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... b m"]:
         """R ⊙ X, divided by q with inverted scaling; one rate for all columns (h = 1), or one for each (h = m)."""
-        kept = np.where(self.uniforms >= expit(lam)[..., None, :], self.X, 0.0)
+        kept = self.X * (self.uniforms >= expit(lam)[..., None, :])
         return kept / expit(-lam)[..., None, :] if self.inverted else kept
 
     def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:

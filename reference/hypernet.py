@@ -12,7 +12,7 @@ A response answers three questions: Δw = Θc (`apply`), the gradient in its own
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -43,8 +43,8 @@ class Response(ABC):
 
     def minus(self, alpha: float | Float[ndarray, "..."], gradient: "Response") -> "Response":
         """The response after a step of gradient descent of size alpha, field by field (an array broadcasts to each)."""
-        steps = [getattr(self, f.name) - alpha * getattr(gradient, f.name) for f in fields(self)]  # type: ignore[arg-type]
-        return type(self)(*steps)
+        steps = {name: value - alpha * getattr(gradient, name) for name, value in vars(self).items()}
+        return type(self)(**steps)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class ManyPenalties(Many):
 
     divisor: float
 
-    @property
+    @cached_property
     def d(self) -> Float[ndarray, "... m"]:
         return np.full(self.X.shape[-1], self.n / self.divisor)
 

@@ -125,13 +125,14 @@ def inner_step(
     """
     if method.control_variate:
         return _control_variate_step(state, method, eps, train, alpha1)
+    w0, c = state.w0, response_input(method, state.lam, eps)
     if method.unperturbed:
-        state = replace(state, w0=state.w0 - alpha1 * train.grad_w(state.lam, state.w0))
-    c = response_input(method, state.lam, eps)
-    g = perturbed_gradient(method, train_perturbed, state.lam + eps, state.w0, state.response.apply(c))
+        w0 = w0 - alpha1 * train.grad_w(state.lam, w0)
+    g = perturbed_gradient(method, train_perturbed, state.lam + eps, w0, state.response.apply(c))
     response = _response_step(method, state, c, g, alpha1)
-    w0 = state.w0 if method.unperturbed else state.w0 - alpha1 * g
-    return replace(state, w0=w0, response=response)
+    if not method.unperturbed:
+        w0 = w0 - alpha1 * g
+    return State(state.lam, state.sigma, w0, response)
 
 
 def _control_variate_step(
@@ -141,7 +142,7 @@ def _control_variate_step(
     g0 = train.grad_w(state.lam, state.w0)
     g = perturbed_gradient(method, train, state.lam + eps, state.w0, state.response.apply(eps)) - g0
     response = _response_step(method, state, eps, g, alpha1)
-    return replace(state, w0=state.w0 - alpha1 * g0, response=response)
+    return State(state.lam, state.sigma, state.w0 - alpha1 * g0, response)
 
 
 def _response_step(

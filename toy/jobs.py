@@ -130,3 +130,11 @@ def unfinished(jobs: Iterable[J]) -> Iterator[J]:
         missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), any_job.settings(seed))]
         if missing:
             yield replace(any_job, seeds=tuple(missing))
+
+
+def alike(jobs: Iterable[Job]) -> list[list[Job]]:
+    """In groups: jobs that differ in their method, σ and start alone, and so see the same rows, noise and masks."""
+    groups: dict[Any, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.experiment, digest(job.dataset), job.seeds, job.root), []).append(job)
+    return list(groups.values())

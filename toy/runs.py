@@ -1,4 +1,4 @@
-"""From jobs to records: many jobs over processes, and one job from its start to the files of its seeds.
+"""From jobs to records: many jobs over processes, and jobs that see the same draws from their start to their files.
 
 name        shape     meaning
 seeds       (R,)      replicates that run together along a leading axis
@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import tee, zip_longest
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar, cast
 
@@ -30,7 +31,7 @@ from toy import records
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.exact import exact_columns, exact_facts
 from toy.experiments import ToyProblem
-from toy.jobs import Job, Task
+from toy.jobs import Job, Task, alike
 from toy.split import split, stack
 from toy.train import Schedule, train
 
@@ -44,19 +45,26 @@ def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str
     """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured.
 
     Args:
-        work: what runs one of them and returns its title; `run` if None.
+        work: what runs one of them and returns its title; if None they are toy jobs, and `run` takes several.
 
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
+    todo: Sequence[Any] = jobs if work else _together(cast(Sequence[Job], jobs), processes)
     try:
-        with completed(work or run, jobs, processes, unit="run", doing="running experiments") as titles:
+        with completed(work or run, todo, processes, unit="run", doing="running experiments") as titles:
             for title in titles:
                 titles.set_description(f"done: {title}")
     except BaseException:
         for folder in (job.folder(seed) for job in jobs for seed in job.seeds):
             records.discard_parts(folder)
         raise
+
+
+def _together(jobs: Sequence[Job], processes: int) -> Sequence[Sequence[Job]]:
+    """What a process does at a time: jobs that see the same draws, or one alone where there are processes to spare."""
+    groups = alike(jobs)
+    return groups if len(groups) >= effective_n_jobs(processes) else [[job] for job in jobs]
 
 
 @contextmanager
@@ -106,36 +114,57 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def run(job: Job) -> str:
-    """Train all seeds of a job side by side and write their records; returns the job's title."""
+def run(jobs: Sequence[Job]) -> str:
+    """Train jobs that are `alike`, and their seeds, side by side and write their records; returns what to call them."""
     # One thread: sums over rows would otherwise depend on how many threads share them.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        trajectory = list(_train(job))
-        for index, seed in enumerate(job.seeds):
-            _write(job, seed, index, trajectory)
-    return job.title
+        trained = _train(jobs)
+        for index, seed in enumerate(jobs[0].seeds):
+            _write(seed, [(job, _of_one(trajectory, index)) for job, trajectory in trained])
+    others = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+    return jobs[0].title + others
 
 
-def _train(job: Job) -> Iterator[tuple[int, float, State]]:
-    splits = stack([split(job.dataset, seed) for seed in job.seeds])
-    problem = job.experiment.problem(splits)
+def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
+    """Every job and its trajectory; mini-batches and noise are drawn once for all of them."""
+    one = jobs[0]
+    problem = one.experiment.problem(stack([split(one.dataset, seed) for seed in one.seeds]))
     _, n, m = problem.X.shape
-    _, row_streams, normal_streams, uniform_streams = streams(job.seeds)
-    size = job.experiment.batch(len(job.dataset.X), n)
-    rows, state = row_batches(row_streams, n, size), _start(job, m)
-    minibatches = _minibatches(problem, rows, uniforms(uniform_streams, size, m))
+    _, row_streams, normal_streams, uniform_streams = streams(one.seeds)
+    size = one.experiment.batch(len(one.dataset.X), n)
+    minibatches = _minibatches(problem, row_batches(row_streams, n, size), uniforms(uniform_streams, size, m))
+    groups = [[job for job in jobs if job.method == method] for method in dict.fromkeys(job.method for job in jobs)]
+    draws = zip(tee(minibatches, len(groups)), tee(normals(normal_streams, 1), len(groups)), strict=True)
+    loops = [
+        _kept(train(problem, group[0].method, _start(group, m), batches, noise, one.experiment.schedule))
+        for group, (batches, noise) in zip(groups, draws, strict=True)
+    ]
+    # In step with one another: a draw is kept until the last of them has seen it.
+    trajectories = zip(*zip_longest(*loops), strict=True)
+    return [
+        (job, _of_one([step for step in trajectory if step], index))
+        for group, trajectory in zip(groups, trajectories, strict=True)
+        for index, job in enumerate(group)
+    ]
+
+
+def _kept(steps: Iterator[tuple[int, State]]) -> Iterator[tuple[int, float, State]]:
+    """With the seconds since the start, until every replicate is lost."""
     begin = time.perf_counter()
-    steps = train(problem, job.method, state, minibatches, normals(normal_streams, 1), job.experiment.schedule)
     for update, state in steps:
         yield update, time.perf_counter() - begin, state
         if not np.isfinite(state.lam).any():
             return
 
 
-def _start(job: Job, m: int) -> State:
-    w0 = np.stack([job.experiment.weights(generator, m) for generator in streams(job.seeds)[0]])
-    lam = np.full((len(w0), 1), job.experiment.s.inverse(job.start))
-    return State(lam, np.full_like(lam, job.sigma), w0, FullResponse(np.zeros((*w0.shape, 1))))
+def _start(jobs: Sequence[Job], m: int) -> State:
+    """Of jobs of one method, along a leading axis before that of the replicates."""
+    experiment, shape = jobs[0].experiment, (len(jobs), len(jobs[0].seeds))
+    w0 = np.stack([experiment.weights(generator, m) for generator in streams(jobs[0].seeds)[0]])
+    lam, sigma = (np.empty((*shape, 1)) for _ in range(2))
+    for index, job in enumerate(jobs):
+        lam[index], sigma[index] = experiment.s.inverse(job.start), job.sigma
+    return State(lam, sigma, np.tile(w0, (len(jobs), 1, 1)), FullResponse(np.zeros((*shape, w0.shape[-1], 1))))
 
 
 def _minibatches(
@@ -150,13 +179,34 @@ def _minibatches(
             yield objective, objective
 
 
-def _write(job: Job, seed: int, index: int, trajectory: Trajectory) -> None:
-    kept = [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
-    states = [state for _, _, state in kept]
-    sound = _sound(job, states)
-    exact, columns = _exact(job, seed, index, states[:sound])
-    with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        write(writer, job.experiment.schedule, kept, sound, exact, columns)
+def _write(seed: int, trained: Sequence[tuple[Job, Trajectory]]) -> None:
+    """The records of one seed.
+
+    Raises:
+        UserError: the problem has no exact answer at one of the λ.
+    """
+    one, _ = trained[0]
+    problem = one.experiment.problem(split(one.dataset, seed))
+    with _exact_answers(one, seed):
+        optimum = problem.optimum()
+    for job, trajectory in trained:
+        states = [state for _, _, state in trajectory]
+        sound = _sound(job, states)
+        # A replicate that diverged before the first kept step has columns all the same, of no rows.
+        shown = states[:sound] or [replace(states[0], lam=optimum.lam_star)]
+        with _exact_answers(job, seed):
+            columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
+        with records.Writer(job.folder(seed), job.settings(seed)) as writer:
+            write(writer, job.experiment.schedule, trajectory, sound, exact_facts(optimum, job.experiment), columns)
+
+
+@contextmanager
+def _exact_answers(job: Job, seed: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # a LinAlgError is one
+        what = f"{job.title}, seed {seed}: no exact answer ({error})"
+        raise UserError(f"{what}; choose another --start, or leave out features that depend on others") from error
 
 
 def write(
@@ -181,23 +231,9 @@ def write(
         writer.row(place | {name: float(column[step]) for name, column in columns.items()})
 
 
-def _exact(job: Job, seed: int, index: int, states: list[State]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The exact facts of a replicate, and the columns of its history.
-
-    Raises:
-        UserError: the problem has no exact answer at one of the λ.
-    """
-    try:
-        problem = job.experiment.problem(split(job.dataset, seed))
-        optimum = problem.optimum()
-        # A replicate that diverged before the first kept step has columns all the same, of no rows.
-        start = replicate(_start(job, problem.X.shape[-1]), index)
-        shown = states or [replace(start, lam=optimum.lam_star)]
-        columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
-    except ValueError as error:  # a LinAlgError is one
-        what = f"{job.title}, seed {seed}: no exact answer ({error})"
-        raise UserError(f"{what}; choose another --start, or leave out features that depend on others") from error
-    return exact_facts(optimum, job.experiment), columns
+def _of_one(trajectory: Trajectory, index: int) -> Trajectory:
+    """The part at an index of the leading axis."""
+    return [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
 
 
 def replicate(state: State, index: int) -> State:

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from toy import records
 from toy.datasets import Dataset, load
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.experiments import EXPERIMENTS
-from toy.jobs import digest, pending
+from toy.jobs import alike, digest, pending
 from toy.runs import execute, run
 from toy.split import split
 
@@ -46,6 +47,9 @@ def made_up(seed=0, n=25, m=3):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, m))
     return Dataset("made-up", X, X @ rng.normal(size=m) + rng.normal(size=n), tuple(f"x{j}" for j in range(m)))
+
+
+DATA = made_up()
 
 
 def runs(root, experiment=None, dataset=None, methods=(DELTA_STN,), seeds=(0,), start=None, processes=1, sigma=None):
@@ -102,6 +106,42 @@ def test_real_data_in_batches_of_100_too(tmp_path):
     for seed in reversed(range(5)):
         runs(tmp_path / "alone", short("ridge"), load("concrete"), [STN, DELTA_STN], [seed])
     assert_same(together, found(tmp_path / "alone"))
+
+
+@few
+@given(names, st.data())
+def test_methods_sigmas_and_starts_run_together_are_each_as_if_alone_bit_for_bit(tmp_path_factory, name, data):
+    """One of them may diverge beside the others."""
+    root, experiment = tmp_path_factory.mktemp("run"), short(name)
+    values = st.sampled_from([0.1, 0.5]) if name == "dropout" else st.sampled_from([0.5, 3.0, 1e300])
+    asked = st.tuples(st.sampled_from(METHODS + BEYOND), st.sampled_from([0.3, 1.0]), values)
+    some = data.draw(st.lists(asked, min_size=2, max_size=6, unique_by=lambda one: (one[0].slug, *one[1:])))
+
+    def jobs(folder):
+        seeds, where = range(2), root / folder
+        return [job for method, s, start in some for job in pending(experiment, DATA, [method], seeds, where, start, s)]
+
+    assert alike(jobs("together")) == [jobs("together")]
+    run(jobs("together"))
+    for job in jobs("alone"):
+        run([job])
+    assert_same(found(root / "together"), found(root / "alone"))
+
+
+def test_alike_are_jobs_of_one_experiment_data_set_seeds_and_folder():
+    differ = [(short("ridge"), DATA, (0,), "a"), (short("dropout"), DATA, (0,), "a"), (short("ridge"), DATA, (1,), "a")]
+    differ += [(short("ridge"), made_up(seed=1), (0,), "a"), (short("ridge"), DATA, (0,), "b")]
+    groups = [list(pending(e, data, METHODS[:2], seeds, Path(root))) for e, data, seeds, root in differ]
+    assert alike(job for pair in zip(*groups, strict=True) for job in pair) == groups
+
+
+def test_jobs_that_are_alike_are_one_task_unless_processes_would_idle(tmp_path, monkeypatch):
+    tasks = []
+    monkeypatch.setattr(toy.runs, "completed", lambda work, todo, *_, **__: tasks.append(todo) or nullcontext(iter(())))
+    jobs = [job for seed in range(2) for job in pending(short("ridge"), DATA, METHODS, [seed], tmp_path)]
+    for processes in (1, 2, 3):
+        execute(jobs, processes)
+    assert [list(map(len, some)) for some in tasks] == [[4, 4], [4, 4], [1] * 8]
 
 
 def test_sums_are_made_by_one_thread_however_many_there_are(tmp_path):
@@ -365,13 +405,13 @@ def test_two_processes_write_what_one_does(tmp_path):
 def test_a_backend_that_is_already_configured_is_used(tmp_path, monkeypatch):
     places = []
 
-    def noted(job):
+    def noted(jobs):
         places.append(threading.current_thread())
-        return run(job)
+        return run(jobs)
 
     monkeypatch.setattr(toy.runs, "run", noted)
     one = runs(tmp_path / "one", methods=METHODS, processes=1)
-    assert places == [threading.main_thread()] * 4
+    assert places == [threading.main_thread()]
     places.clear()
     with joblib.parallel_config(backend="threading", n_jobs=2):
         threads = runs(tmp_path / "threads", methods=METHODS, processes=2)
@@ -417,8 +457,8 @@ def test_no_more_processes_are_started_than_there_are_jobs(tmp_path, monkeypatch
 def failing(error):
     """A stand-in for `run` that leaves a part behind, as a killed process would, and fails."""
 
-    def fail(job):
-        folder = job.folder(job.seeds[0])
+    def fail(jobs):
+        folder = jobs[0].folder(jobs[0].seeds[0])
         folder.mkdir(parents=True)
         (folder / f"{records.HISTORY}.0.part").touch()
         raise error
