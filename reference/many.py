@@ -155,7 +155,7 @@ class ManyPenalties(Many):
     divisor: float
 
     @cached_property
-    def d(self) -> Float[ndarray, "... m"]:
+    def d(self) -> Float[ndarray, "... m"]:  # type: ignore[override]
         return np.full(self.X.shape[-1], self.n / self.divisor)
 
 
