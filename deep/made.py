@@ -1,7 +1,7 @@
-"""What a scheduler was made with, in words that two runs can compare.
+"""What a scheduler was made with, in words that two runs can compare before either has taken a step.
 
-A step moves its counters and what it sets, never its arguments: those it keeps under their names (`name`, `_name`,
-`names`), or puts into the groups of its optimizer. A function is told by its code and by the values that it reads.
+That is all that it holds then, and all that it has added to the groups of its optimizer; not the rates themselves, which
+an earlier run may have left where it ended. A function is told by its code and by the values that it reads.
 """
 
 import inspect
@@ -14,25 +14,21 @@ from torch.utils._pytree import tree_map
 
 
 def told(scheduler: object) -> str:
-    """The arguments of a scheduler, of those that it holds as well.
+    """A scheduler that has taken no step, and what it holds itself, schedulers as well.
 
     Example:
         >>> from torch import optim, zeros
-        >>> told(optim.lr_scheduler.StepLR(optim.SGD([zeros(1)], lr=0.1), 5))
-        "StepLR {'optimizer': ['SGD'], 'step_size': [5], 'gamma': [0.1]}"
+        >>> w0 = optim.SGD([zeros(1)], lr=0.1)
+        >>> of_five, as_much, of_six = (told(optim.lr_scheduler.StepLR(w0, size)) for size in (5, 5, 6))
+        >>> of_five == as_much, of_five == of_six
+        (True, False)
     """
-    groups = getattr(getattr(scheduler, "optimizer", None), "param_groups", [])
-    kept = {
-        name: [
-            tree_map(_leaf, one[own])
-            for one in (vars(scheduler), *groups)
-            for own in (name, f"_{name}", f"{name}s")
-            if own in one
-        ]
-        for name in inspect.signature(type(scheduler)).parameters
-        if name != "last_epoch"
-    }
-    return f"{type(scheduler).__name__} {kept}"
+    held = {name: value for name, value in vars(scheduler).items() if name not in ("optimizer", "_last_lr")}
+    optimizer = getattr(scheduler, "optimizer", None)
+    own = {"params", *getattr(optimizer, "defaults", ())}
+    groups = getattr(optimizer, "param_groups", ())
+    added = [{name: value for name, value in group.items() if name not in own} for group in groups]
+    return f"{type(scheduler).__name__} {tree_map(_leaf, held)} {tree_map(_leaf, added)}"
 
 
 def _leaf(value: Any) -> Any:

@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
     CosineAnnealingLR,
+    CyclicLR,
     LambdaLR,
     MultiStepLR,
     OneCycleLR,
@@ -311,7 +312,22 @@ SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
     "LambdaLR's closure": [of_w0(LambdaLR, powers(ratio)) for ratio in (0.5, 0.6)],
     "LambdaLR's default": [of_w0(LambdaLR, lambda epoch, ratio=ratio: ratio**epoch) for ratio in (0.5, 0.6)],
     "LambdaLR's partial": [of_w0(LambdaLR, partial(operator.pow, ratio)) for ratio in (0.5, 0.6)],
-    "OneCycleLR": [of_w0(OneCycleLR, 0.1, 9), of_w0(OneCycleLR, 0.2, 9, div_factor=50.0)],
+    "OneCycleLR": [
+        of_w0(OneCycleLR, 0.1, 9),
+        of_w0(OneCycleLR, 0.2, 9, div_factor=50.0),
+        of_w0(OneCycleLR, 0.1, 9, pct_start=0.5),
+        of_w0(OneCycleLR, 0.1, 9, div_factor=50.0),
+        of_w0(OneCycleLR, 0.1, 9, final_div_factor=10.0),
+        of_w0(OneCycleLR, 0.1, 9, three_phase=True),
+        of_w0(OneCycleLR, 0.1, 9, anneal_strategy="linear"),
+    ],
+    "CyclicLR": [
+        of_w0(CyclicLR, 0.01, 0.1, 3, cycle_momentum=False),
+        of_w0(CyclicLR, 0.01, 0.1, 4, cycle_momentum=False),
+        of_w0(CyclicLR, 0.01, 0.1, 2, 4, cycle_momentum=False),
+        of_w0(CyclicLR, 0.01, 0.1, 3, mode="triangular2", cycle_momentum=False),
+        of_w0(CyclicLR, 0.01, 0.1, 3, scale_fn=powers(0.5), cycle_momentum=False),
+    ],
     "SequentialLR": [in_turn(0.5, 1), in_turn(0.6, 1), in_turn(0.5, 2)],
     "ChainedScheduler": [chained(0.5), chained(0.6)],
 }
