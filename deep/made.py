@@ -1,7 +1,7 @@
 """What a scheduler was made with, in words that two runs can compare before either has taken a step.
 
-That is all that it holds then, and all that it has added to the groups of its optimizer; not the rates themselves, which
-an earlier run may have left where it ended. A function is told by its code and by the values that it reads.
+That is all that it holds then, and what it has added to the groups of its optimizer; not the rates themselves, which an
+earlier run may have left where it ended. A function is told by its code and by the values that it reads.
 """
 
 import inspect
