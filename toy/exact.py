@@ -1,7 +1,7 @@
 """Beside every kept step, the exact answer: L_V(r(λ)), regret, dr/dλ and the hypergradient of Eqn. 2.4.
 
 name     shape    meaning
-states   K        kept steps of one replicate
+states   (K, ..)  kept steps of one replicate
 columns  (K,)     of its record
 """
 
@@ -27,14 +27,12 @@ def exact_facts(optimum: Optimum, experiment: Experiment) -> dict[str, Any]:
 
 
 def exact_columns(
-    problem: ToyProblem, method: Method, states: list[State], optimum: Optimum, experiment: Experiment
+    problem: ToyProblem, method: Method, states: State, optimum: Optimum, experiment: Experiment
 ) -> dict[str, ndarray]:
     """The columns of a history, all steps at once along a leading axis."""
-    Theta = np.stack([state.response.Theta for state in states if isinstance(state.response, FullResponse)])
-    lam, sigma, w0 = (np.stack([getattr(state, name) for state in states]) for name in ("lam", "sigma", "w0"))
-    state = State(lam, sigma, w0, FullResponse(Theta))
-    w = state.weights(method)
-    learned = learned_hypergradient(method, state, problem)[:, 0]
+    assert isinstance(states.response, FullResponse)
+    lam, Theta, w = states.lam, states.response.Theta, states.weights(method)
+    learned = learned_hypergradient(method, states, problem)[:, 0]
     exact = problem.hypergradient(lam)[:, 0]
     return {
         "lam": lam[:, 0],

@@ -1,9 +1,8 @@
 """From jobs to records: many jobs over processes, and jobs that see the same draws from their start to their files.
 
-name        shape     meaning
-seeds       (R,)      replicates that run together along a leading axis
-steps       (K,)      outer updates that are kept
-trajectory  (K, R)    of states
+name        shape        meaning
+seeds       (R,)         replicates that run together along a leading axis
+trajectory  (K, V, R)    of the states of V jobs of one method; then of one job (K, R), and of one seed (K,)
 """
 
 import signal
@@ -33,12 +32,9 @@ from toy.exact import exact_columns, exact_facts
 from toy.experiments import ToyProblem
 from toy.jobs import Job, Task, alike
 from toy.split import split, stack
-from toy.train import Schedule, train
+from toy.train import Schedule, Trajectory, train
 
 Out = TypeVar("Out")
-
-Trajectory = list[tuple[int, float, State]]
-"""(outer updates, seconds since the start, state) of each kept step."""
 
 
 def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str] | None = None) -> None:
@@ -120,7 +116,7 @@ def run(jobs: Sequence[Job]) -> str:
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         trained = _train(jobs)
         for index, seed in enumerate(jobs[0].seeds):
-            _write(seed, [(job, _of_one(trajectory, index)) for job, trajectory in trained])
+            _write(seed, [(job, trajectory.replicate(index)) for job, trajectory in trained])
     others = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
     return jobs[0].title + others
 
@@ -140,12 +136,10 @@ def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
         for group, (batches, noise) in zip(groups, draws, strict=True)
     ]
     # In step with one another: a draw is kept until the last of them has seen it.
-    trajectories = zip(*zip_longest(*loops), strict=True)
-    return [
-        (job, _of_one([step for step in trajectory if step], index))
-        for group, trajectory in zip(groups, trajectories, strict=True)
-        for index, job in enumerate(group)
-    ]
+    kept = zip(*zip_longest(*loops), strict=True)
+    trajectories = [Trajectory.of(step for step in steps if step) for steps in kept]
+    pairs = zip(groups, trajectories, strict=True)
+    return [(job, trajectory.replicate(k)) for group, trajectory in pairs for k, job in enumerate(group)]
 
 
 def _kept(steps: Iterator[tuple[int, State]]) -> Iterator[tuple[int, float, State]]:
@@ -190,10 +184,10 @@ def _write(seed: int, trained: Sequence[tuple[Job, Trajectory]]) -> None:
     with _exact_answers(one, seed):
         optimum = problem.optimum()
     for job, trajectory in trained:
-        states = [state for _, _, state in trajectory]
-        sound = _sound(job, states)
-        # A replicate that diverged before the first kept step has columns all the same, of no rows.
-        shown = states[:sound] or [replace(states[0], lam=optimum.lam_star)]
+        sound = _sound(job, trajectory)
+        shown = trajectory.before(sound or 1).states
+        if not sound:  # it diverged before the first kept step, and has columns all the same, of no rows
+            shown = replace(shown, lam=optimum.lam_star[None])
         with _exact_answers(job, seed):
             columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
         with records.Writer(job.folder(seed), job.settings(seed)) as writer:
@@ -223,30 +217,17 @@ def write(
         sound: how many steps come before that.
         columns: of these steps, (sound,) each.
     """
-    outcome = "finished" if sound == len(kept) else f"diverged by update {kept[sound][0]}"
+    outcome = "finished" if sound == len(kept) else f"diverged by update {kept.updates[sound]}"
     writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
     writer.header(["update", "iteration", "seconds", *columns])
-    for step, (update, seconds, _) in enumerate(kept[:sound]):
+    for step, (update, seconds) in enumerate(zip(kept.updates[:sound], kept.seconds, strict=False)):
         place = {"update": update, "iteration": schedule.iterations(update), "seconds": round(seconds, 3)}
         writer.row(place | {name: float(column[step]) for name, column in columns.items()})
 
 
-def _of_one(trajectory: Trajectory, index: int) -> Trajectory:
-    """The part at an index of the leading axis."""
-    return [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
-
-
-def replicate(state: State, index: int) -> State:
-    """One of the states along the leading axis."""
-    response = state.response
-    assert isinstance(response, FullResponse)
-    return State(state.lam[index], state.sigma[index], state.w0[index], FullResponse(response.Theta[index]))
-
-
-def _sound(job: Job, states: list[State]) -> int:
-    """How many states come before the first that is not finite."""
-    for step, state in enumerate(states):
-        values = (state.lam, job.experiment.s(state.lam), state.weights(job.method), state.response.adjoint(state.w0))
-        if not all(np.isfinite(value).all() for value in values):
-            return step
-    return len(states)
+def _sound(job: Job, trajectory: Trajectory) -> int:
+    """How many steps come before the first with a number that is not finite."""
+    states = trajectory.states
+    return trajectory.finite(
+        job.experiment.s(states.lam), states.weights(job.method), states.response.adjoint(states.w0)
+    )

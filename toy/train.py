@@ -3,13 +3,15 @@
 name         symbol          shape
 state        λ, σ, w0, Θ     leading axis R, one entry for each seed
 rows, ...    draws           see toy/draws.py
+trajectory   -               of states, leading axes K, R: one entry for each step that is kept
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reference.hypernet import FullResponse
 from reference.objective import TrainingObjective
 from reference.optimisers import RmsProp
 from reference.problem import Problem
@@ -65,3 +67,57 @@ def train(
             state = replace(state, lam=lam)
         if update % schedule.keep_every == 0:
             yield update, state
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The kept steps of a run.
+
+    Args:
+        updates: outer updates so far, (K,).
+        seconds: since the start, (K,).
+        states: their arrays (K, ...).
+    """
+
+    updates: list[int]
+    seconds: list[float]
+    states: State
+
+    @classmethod
+    def of(cls, kept: Iterable[tuple[int, float, State]]) -> "Trajectory":
+        """Of (update, seconds, state) for each step; of one at least."""
+        updates, seconds, states = zip(*kept, strict=True)
+        return cls(list(updates), list(seconds), stacked(states))
+
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    def replicate(self, index: int) -> "Trajectory":
+        """The part at an index of the axis after that of the steps."""
+        return replace(self, states=_map(lambda part: part[:, index], self.states))
+
+    def before(self, step: int) -> "Trajectory":
+        """The first steps."""
+        return Trajectory(self.updates[:step], self.seconds[:step], _map(lambda part: part[:step], self.states))
+
+    def finite(self, *others: np.ndarray) -> int:
+        """How many steps come before the first at which a state, or another array (K, ...), is not finite."""
+        parts = (self.states.lam, self.states.w0, _Theta(self.states), *others)
+        sound = np.all([np.isfinite(part).reshape(len(self), -1).all(axis=1) for part in parts], axis=0)
+        return len(self) if sound.all() else int(np.argmin(sound))
+
+
+def stacked(states: Sequence[State]) -> State:
+    """States along a new leading axis."""
+    return _map(lambda *parts: np.stack(parts), *states)
+
+
+def _map(function: Callable[..., np.ndarray], *states: State) -> State:
+    parts = zip(*((one.lam, one.sigma, one.w0, _Theta(one)) for one in states), strict=True)
+    lam, sigma, w0, Theta = (function(*some) for some in parts)
+    return State(lam, sigma, w0, FullResponse(Theta))
+
+
+def _Theta(state: State) -> np.ndarray:
+    assert isinstance(state.response, FullResponse)
+    return state.response.Theta

@@ -22,6 +22,7 @@ from toy.datasets import Dataset, load
 from toy.exact import exact_columns
 from toy.experiments import EXPERIMENTS
 from toy.split import Split, split
+from toy.train import stacked
 
 SAME = 1e-9
 """scikit-learn by its SVD, against normal equations whose condition number reaches 1e5 in what is shipped."""
@@ -160,7 +161,7 @@ def random_states(problem, experiment, count, seed):
 def columns_of(name, seed, method=DELTA_STN, count=4):
     experiment, problem = EXPERIMENTS[name], EXPERIMENTS[name].problem(made_up(seed))
     states = random_states(problem, experiment, count, seed)
-    return problem, states, exact_columns(problem, method, states, problem.optimum(), experiment)
+    return problem, states, exact_columns(problem, method, stacked(states), problem.optimum(), experiment)
 
 
 def theta(state):
@@ -206,7 +207,7 @@ def test_at_lam_star_regret_is_0_and_with_the_exact_theta_so_are_the_errors(name
         State(one, np.ones(1), problem.best_response(one), FullResponse(problem.best_response_jacobian(one)))
         for one in lam
     ]
-    columns = exact_columns(problem, DELTA_STN, states, optimum, experiment)
+    columns = exact_columns(problem, DELTA_STN, stacked(states), optimum, experiment)
     assert columns["regret"][0] == 0.0
     assert columns["regret"][1] >= -1e-12
     assert_allclose(columns["theta_error"], 0.0, atol=1e-11)
@@ -252,7 +253,7 @@ def test_few_weights_are_recorded_themselves_and_many_are_not(seed):
     experiment = EXPERIMENTS["nonlinear"]
     problem = experiment.problem(made_up(seed))
     held = replace(random_states(problem, experiment, 1, seed)[0], lam=np.array([0.2]))
-    columns = exact_columns(problem, DELTA_STN, [held], problem.optimum(), experiment)
+    columns = exact_columns(problem, DELTA_STN, stacked([held]), problem.optimum(), experiment)
     for i in range(2):
         assert columns[f"w_{i + 1}"] == held.w0[i]
         assert columns[f"theta_{i + 1}"] == theta(held)[i]
@@ -272,7 +273,7 @@ def test_for_stn_the_current_weights_are_recorded_not_phi0(seed):
     experiment = EXPERIMENTS["one-feature"]
     problem = experiment.problem(made_up(seed))
     (state,) = random_states(problem, experiment, 1, seed)
-    columns = exact_columns(problem, STN, [state], problem.optimum(), experiment)
+    columns = exact_columns(problem, STN, stacked([state]), problem.optimum(), experiment)
     assert_allclose(columns["w_1"], state.w0[0] + theta(state)[0] * state.lam[0], rtol=1e-14)
 
 
@@ -291,7 +292,7 @@ def test_a_target_that_is_predicted_perfectly_at_lam_star_makes_other_regrets_in
     )
     assert problem.outer_loss(np.zeros(1)) == 0.0
     optimum = Optimum(np.zeros(1), np.array(0.0), np.array("interior"))
-    columns = exact_columns(problem, DELTA_STN, states_at(problem, [0.0, 1.0], 0.1), optimum, experiment)
+    columns = exact_columns(problem, DELTA_STN, stacked(states_at(problem, [0.0, 1.0], 0.1)), optimum, experiment)
     assert_array_equal(columns["regret"], [0.0, np.inf])
 
 
@@ -302,11 +303,11 @@ def test_a_target_without_any_relation_to_the_features_has_no_regret_and_no_jaco
     problem = experiment.problem(parts)
     optimum = problem.optimum()
     assert optimum.where == "flat"
-    columns = exact_columns(problem, DELTA_STN, states_at(problem, [0.0, 1.0], 0.0), optimum, experiment)
+    columns = exact_columns(problem, DELTA_STN, stacked(states_at(problem, [0.0, 1.0], 0.0)), optimum, experiment)
     assert_array_equal(columns["regret"], [0.0, 0.0])
     assert_array_equal(columns["theta_error"], [0.0, 0.0])
     assert_array_equal(columns["theta_cosine"], [0.0, 0.0])
-    columns = exact_columns(problem, DELTA_STN, states_at(problem, [0.0, 1.0], 0.1), optimum, experiment)
+    columns = exact_columns(problem, DELTA_STN, stacked(states_at(problem, [0.0, 1.0], 0.1)), optimum, experiment)
     assert_array_equal(columns["theta_error"], [np.inf, np.inf])
 
 
@@ -315,6 +316,6 @@ def test_a_target_without_any_relation_to_the_features_has_no_regret_and_no_jaco
 def test_steps_are_as_if_alone(name, seed):
     problem, states, columns = columns_of(name, seed)
     for k, state in enumerate(states):
-        alone = exact_columns(problem, DELTA_STN, [state], problem.optimum(), EXPERIMENTS[name])
+        alone = exact_columns(problem, DELTA_STN, stacked([state]), problem.optimum(), EXPERIMENTS[name])
         for column, values in alone.items():
             assert_allclose(columns[column][k], values[0], rtol=1e-12, atol=1e-13)

@@ -24,6 +24,7 @@ from toy.cli import logistic_main
 from toy.jobs import unfinished
 from toy.logistic import exact, jobs, labels, runs
 from toy.logistic.table import row
+from toy.train import stacked
 
 SHORT = replace(jobs.SCHEDULE, warm_up=3, T_train=2, updates=4, keep_every=2)
 
@@ -98,7 +99,8 @@ def test_columns_are_scikit_learns_loss_and_measured_against_its_differences():
     rng = np.random.default_rng(0)
     lam, m = np.array([[1.0, -2.0], [-1.0, 0.5]]), problem.classes * problem.X.shape[1]
     states = [State(at, np.ones(2), rng.normal(size=m), FullResponse(rng.normal(size=(m, 2)))) for at in lam]
-    found = exact.columns(problem, DELTA_STN, states, Optimum(np.zeros(2), np.array(0.01), np.array("interior")))
+    best = Optimum(np.zeros(2), np.array(0.01), np.array("interior"))
+    found = exact.columns(problem, DELTA_STN, stacked(states), best)
     losses = [validation_loss(problem, at) for at in lam]
     assert_allclose(found["validation_loss"], losses, rtol=1e-6)
     assert_allclose(found["excess"], np.array(losses) - 0.01, rtol=1e-6)
@@ -119,11 +121,11 @@ def test_columns_are_scikit_learns_loss_and_measured_against_its_differences():
     right = [
         State(at, np.ones(2), problem.best_response(at), FullResponse(problem.best_response_jacobian(at))) for at in lam
     ]
-    nothing = exact.columns(problem, DELTA_STN, right, Optimum(np.zeros(2), np.array(0.0), np.array("interior")))
+    nothing = exact.columns(problem, DELTA_STN, stacked(right), best)
     assert_allclose([nothing["theta_error"], nothing["hypergradient_error"]], 0.0, atol=1e-8)
     assert_allclose(nothing["hypergradient_cosine"], 1.0)
     idle = [replace(state, response=FullResponse(np.zeros((m, 2)))) for state in right]
-    still = exact.columns(problem, DELTA_STN, idle, Optimum(np.zeros(2), np.array(0.0), np.array("interior")))
+    still = exact.columns(problem, DELTA_STN, stacked(idle), best)
     assert_allclose([still["theta_error"], still["hypergradient_error"]], 1.0)
     assert_array_equal(still["hypergradient_cosine"], 0.0)
 

@@ -1,7 +1,7 @@
 """Beside every kept step, the exact answer for any number of hyperparameters: L_V(r(λ)), dr/dλ, dL_V/dλ.
 
 name                  symbol                        shape
-states                -                             K kept steps of one replicate
+states                -                             (K, ..) kept steps of one replicate
 lam_1, ...            λ                             (K,) each
 validation_loss       L_V(r(λ))                     (K,)
 excess                L_V(r(λ)) - L_V(r(λ*))        (K,)
@@ -44,19 +44,18 @@ def facts(found: Optimum) -> dict[str, Any]:
     }
 
 
-def columns(problem: Logistic, method: Method, states: list[State], found: Optimum) -> dict[str, ndarray]:
+def columns(problem: Logistic, method: Method, states: State, found: Optimum) -> dict[str, ndarray]:
     """The columns of a history, all steps at once along a leading axis, from one best response for each.
 
     Raises:
         ValueError: one of the λ has no best response that could be computed.
     """
-    lam, sigma, w0 = (np.stack([getattr(state, name) for state in states]) for name in ("lam", "sigma", "w0"))
-    Theta = np.stack([state.response.Theta for state in states if isinstance(state.response, FullResponse)])
+    assert isinstance(states.response, FullResponse)
+    lam, Theta = states.lam, states.response.Theta
     r = problem.best_response(lam)
     exact = -np.linalg.solve(problem.hess_ww(lam, r), problem.hess_wlam(lam, r))
     g = np.vecmat(problem.valid_grad_w(lam, r), exact)
-    state = State(lam, sigma, w0, FullResponse(Theta))
-    w, learned = state.weights(method), learned_hypergradient(method, state, problem)
+    w, learned = states.weights(method), learned_hypergradient(method, states, problem)
     loss = np.asarray(problem.valid_loss(lam, r))
     return {
         **{f"lam_{i + 1}": lam[:, i] for i in range(problem.h)},

@@ -1,8 +1,4 @@
-"""From a job to the records of its seeds: `toy.train.train` on softmax regression, all seeds along a leading axis.
-
-name        shape     meaning
-trajectory  (K, R)    of states
-"""
+"""From a job to the records of its seeds: `toy.train.train` on softmax regression, all seeds along a leading axis."""
 
 import time
 from collections.abc import Iterator
@@ -18,8 +14,8 @@ from toy.draws import normals, row_batches, streams
 from toy.logistic.exact import columns, facts, optimum
 from toy.logistic.jobs import SCHEDULE, Job, start
 from toy.logistic.labels import problem, stack
-from toy.runs import Trajectory, replicate, write
-from toy.train import train
+from toy.runs import write
+from toy.train import Trajectory, train
 
 REACH = 15.0
 """A λ further from 0 has diverged: e^15 times too large a weight leaves no best response to compare with."""
@@ -29,10 +25,9 @@ def run(job: Job) -> str:
     """Train all seeds side by side and write their records; returns the job's title."""
     # One thread: sums over rows would otherwise depend on how many threads share them.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        trajectory = list(_train(job))
+        trajectory = Trajectory.of(_train(job))
         for index, seed in enumerate(job.seeds):
-            kept = [(update, seconds, replicate(state, index)) for update, seconds, state in trajectory]
-            _write(job, seed, kept)
+            _write(job, seed, trajectory.replicate(index))
     return job.title
 
 
@@ -50,27 +45,22 @@ def _train(job: Job) -> Iterator[tuple[int, float, State]]:
 
 def _write(job: Job, seed: int, kept: Trajectory) -> None:
     found = optimum(job.data.name, seed, job.h)
-    sound = next((step for step, (_, _, state) in enumerate(kept) if not _sound(state)), len(kept))
-    history = _history(job, seed, [state for _, _, state in kept[:sound]])
+    lam = kept.states.lam
+    sound = kept.finite(np.where(np.abs(lam) <= REACH, lam, np.nan))
+    history = _history(job, seed, kept.before(sound))
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
         write(writer, SCHEDULE, kept, sound, facts(found), history)
 
 
-def _history(job: Job, seed: int, states: list[State]) -> dict[str, np.ndarray]:
+def _history(job: Job, seed: int, kept: Trajectory) -> dict[str, np.ndarray]:
     """The columns of a replicate; none where it diverged before the first kept step.
 
     Raises:
         UserError: one of the λ has no best response that can be computed.
     """
-    if not states:
+    if not len(kept):
         return {}
     try:
-        return columns(problem(job.data, seed, job.h), job.method, states, optimum(job.data.name, seed, job.h))
+        return columns(problem(job.data, seed, job.h), job.method, kept.states, optimum(job.data.name, seed, job.h))
     except ValueError as error:
         raise UserError(f"{job.title}, seed {seed}: no exact answer ({error}); choose another --sigma") from error
-
-
-def _sound(state: State) -> bool:
-    assert isinstance(state.response, FullResponse)
-    finite = all(np.isfinite(part).all() for part in (state.lam, state.w0, state.response.Theta))
-    return finite and bool(np.abs(state.lam).max() <= REACH)
