@@ -3,11 +3,12 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.polynomial.polynomial import polyfit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from reference.linear_network import Product
 from reference.networks import Identity, Network
-from tests.strategies import differences, exactly, generators, leads, normal, sizes, slope
+from tests.strategies import differences, exactly, generators, leads, normal, sizes
 
 
 @st.composite
@@ -60,10 +61,13 @@ def test_curvature_is_the_slope_of_vjp_and_symmetric(network, rng, lead):
 @given(generators(), st.integers(1, 3), sizes)
 def test_eqn_3_11_leaves_a_residual_of_second_order(rng, depth, width):
     f, m = Product(depth, width), depth * width**2 + width
-    w, dw = normal(rng, m), normal(rng, m)
-    order = slope(lambda t: f(w + t * dw) - f(w) - t * f.jvp(w, dw), small=1e-4)
-    # Third-order terms tilt the slope by about their ratio to the second-order ones, times t.
-    assert abs(order - 2) < 0.05
+    w, dw, g = normal(rng, m), normal(rng, m), normal(rng, width)
+    nodes = np.linspace(-1.0, 1.0, depth + 2)  # through as many the polynomial t -> f(w + t Δw) is found exactly
+    values = np.array([f(w + t * dw) for t in nodes])
+    at_w, slope, half_curvature, *_ = polyfit(nodes, values, depth + 1)
+    assert_allclose(at_w, *exactly(f(w), values))
+    assert_allclose(slope, *exactly(f.jvp(w, dw), values))
+    assert_allclose(g @ half_curvature, *exactly(dw @ f.curvature(w, g) @ dw / 2, np.abs(g).sum() * values))
 
 
 @given(generators(), leads, sizes)
