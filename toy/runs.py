@@ -7,7 +7,6 @@ trajectory  (K, V, R)    of the states of V jobs of one method; then of one job 
 
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +31,7 @@ from toy.exact import exact_columns, exact_facts
 from toy.experiments import ToyProblem
 from toy.jobs import Job, Task, alike
 from toy.split import split, stack
-from toy.train import Schedule, Trajectory, train
+from toy.train import Schedule, Trajectory, kept, stacked, train
 
 Out = TypeVar("Out")
 
@@ -126,39 +125,27 @@ def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
     one = jobs[0]
     problem = one.experiment.problem(stack([split(one.dataset, seed) for seed in one.seeds]))
     _, n, m = problem.X.shape
-    _, row_streams, normal_streams, uniform_streams = streams(one.seeds)
+    starts, row_streams, normal_streams, uniform_streams = streams(one.seeds)
+    w0 = np.stack([one.experiment.weights(generator, m) for generator in starts])
     size = one.experiment.batch(len(one.dataset.X), n)
     minibatches = _minibatches(problem, row_batches(row_streams, n, size), uniforms(uniform_streams, size, m))
     groups = [[job for job in jobs if job.method == method] for method in dict.fromkeys(job.method for job in jobs)]
     draws = zip(tee(minibatches, len(groups)), tee(normals(normal_streams, 1), len(groups)), strict=True)
     loops = [
-        _kept(train(problem, group[0].method, _start(group, m), batches, noise, one.experiment.schedule))
+        kept(train(problem, group[0].method, _start(group, w0), batches, noise, one.experiment.schedule))
         for group, (batches, noise) in zip(groups, draws, strict=True)
     ]
     # In step with one another: a draw is kept until the last of them has seen it.
-    kept = zip(*zip_longest(*loops), strict=True)
-    trajectories = [Trajectory.of(step for step in steps if step) for steps in kept]
+    trajectories = [Trajectory.of(filter(None, steps)) for steps in zip(*zip_longest(*loops), strict=True)]
     pairs = zip(groups, trajectories, strict=True)
     return [(job, trajectory.replicate(k)) for group, trajectory in pairs for k, job in enumerate(group)]
 
 
-def _kept(steps: Iterator[tuple[int, State]]) -> Iterator[tuple[int, float, State]]:
-    """With the seconds since the start, until every replicate is lost."""
-    begin = time.perf_counter()
-    for update, state in steps:
-        yield update, time.perf_counter() - begin, state
-        if not np.isfinite(state.lam).any():
-            return
-
-
-def _start(jobs: Sequence[Job], m: int) -> State:
+def _start(jobs: Sequence[Job], w0: np.ndarray) -> State:
     """Of jobs of one method, along a leading axis before that of the replicates."""
-    experiment, shape = jobs[0].experiment, (len(jobs), len(jobs[0].seeds))
-    w0 = np.stack([experiment.weights(generator, m) for generator in streams(jobs[0].seeds)[0]])
-    lam, sigma = (np.empty((*shape, 1)) for _ in range(2))
-    for index, job in enumerate(jobs):
-        lam[index], sigma[index] = experiment.s.inverse(job.start), job.sigma
-    return State(lam, sigma, np.tile(w0, (len(jobs), 1, 1)), FullResponse(np.zeros((*shape, w0.shape[-1], 1))))
+    lam = [np.full((len(w0), 1), job.experiment.s.inverse(job.start)) for job in jobs]
+    response = FullResponse(np.zeros((*w0.shape, 1)))
+    return stacked([State(one, np.full_like(one, job.sigma), w0, response) for one, job in zip(lam, jobs, strict=True)])
 
 
 def _minibatches(
@@ -206,7 +193,7 @@ def _exact_answers(job: Job, seed: int) -> Iterator[None]:
 def write(
     writer: records.Writer,
     schedule: Schedule,
-    kept: Trajectory,
+    trajectory: Trajectory,
     sound: int,
     exact: Mapping[str, Any],
     columns: Mapping[str, np.ndarray],
@@ -217,11 +204,12 @@ def write(
         sound: how many steps come before that.
         columns: of these steps, (sound,) each.
     """
-    outcome = "finished" if sound == len(kept) else f"diverged by update {kept.updates[sound]}"
+    outcome = "finished" if sound == len(trajectory) else f"diverged by update {trajectory.updates[sound]}"
     writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
     writer.header(["update", "iteration", "seconds", *columns])
-    for step, (update, seconds) in enumerate(zip(kept.updates[:sound], kept.seconds, strict=False)):
-        place = {"update": update, "iteration": schedule.iterations(update), "seconds": round(seconds, 3)}
+    for step in range(sound):
+        update, seconds = trajectory.updates[step], round(trajectory.seconds[step], 3)
+        place = {"update": update, "iteration": schedule.iterations(update), "seconds": seconds}
         writer.row(place | {name: float(column[step]) for name, column in columns.items()})
 
 

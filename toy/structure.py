@@ -118,9 +118,8 @@ def run(job: Job) -> str:
 def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
     """The columns of a row, every λ_i = `at`; of trained responses too where there is a seed for them."""
     lam, sigma = np.full(problem.h, at), np.full(problem.h, SIGMA)
-    r = problem.best_response(lam)
+    r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
     H, g_valid = problem.hess_ww(lam, r), problem.valid_grad_w(lam, r)
-    Theta = -np.linalg.solve(H, problem.hess_wlam(lam, r))
     g = np.vecmat(g_valid, Theta)
     found: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
     whole = float(excess(np.zeros_like(Theta), Theta, H, sigma))

@@ -6,6 +6,7 @@ rows, ...    draws           see toy/draws.py
 trajectory   -               of states, leading axes K, R: one entry for each step that is kept
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,6 +70,15 @@ def train(
             yield update, state
 
 
+def kept(steps: Iterator[tuple[int, State]]) -> Iterator[tuple[int, float, State]]:
+    """With the seconds since the start, until every replicate is lost."""
+    begin = time.perf_counter()
+    for update, state in steps:
+        yield update, time.perf_counter() - begin, state
+        if not np.isfinite(state.lam).any():
+            return
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """The kept steps of a run.
@@ -84,9 +94,9 @@ class Trajectory:
     states: State
 
     @classmethod
-    def of(cls, kept: Iterable[tuple[int, float, State]]) -> "Trajectory":
+    def of(cls, steps: Iterable[tuple[int, float, State]]) -> "Trajectory":
         """Of (update, seconds, state) for each step; of one at least."""
-        updates, seconds, states = zip(*kept, strict=True)
+        updates, seconds, states = zip(*steps, strict=True)
         return cls(list(updates), list(seconds), stacked(states))
 
     def __len__(self) -> int:

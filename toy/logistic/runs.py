@@ -1,8 +1,5 @@
 """From a job to the records of its seeds: `toy.train.train` on softmax regression, all seeds along a leading axis."""
 
-import time
-from collections.abc import Iterator
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -15,7 +12,7 @@ from toy.logistic.exact import columns, facts, optimum
 from toy.logistic.jobs import SCHEDULE, Job, start
 from toy.logistic.labels import problem, stack
 from toy.runs import write
-from toy.train import Trajectory, train
+from toy.train import Trajectory, kept, train
 
 REACH = 15.0
 """A λ further from 0 has diverged: e^15 times too large a weight leaves no best response to compare with."""
@@ -25,42 +22,42 @@ def run(job: Job) -> str:
     """Train all seeds side by side and write their records; returns the job's title."""
     # One thread: sums over rows would otherwise depend on how many threads share them.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        trajectory = Trajectory.of(_train(job))
+        trajectory = _train(job)
         for index, seed in enumerate(job.seeds):
             _write(job, seed, trajectory.replicate(index))
     return job.title
 
 
-def _train(job: Job) -> Iterator[tuple[int, float, State]]:
+def _train(job: Job) -> Trajectory:
     whole = stack([problem(job.data, seed, job.h) for seed in job.seeds])
     _, rows, noise, _ = streams(job.seeds)
     batches = ((batch, batch) for batch in map(whole.rows, row_batches(rows, whole.n, job.batch)))
     lam = np.tile(start(job.h), (len(job.seeds), 1))
     w0 = np.zeros((len(job.seeds), whole.classes * whole.X.shape[-1]))
     state = State(lam, np.full_like(lam, job.sigma), w0, FullResponse(np.zeros((*w0.shape, job.h))))
-    begin = time.perf_counter()
-    for update, kept in train(whole, job.method, state, batches, normals(noise, job.h), SCHEDULE):
-        yield update, time.perf_counter() - begin, kept
+    return Trajectory.of(kept(train(whole, job.method, state, batches, normals(noise, job.h), SCHEDULE)))
 
 
-def _write(job: Job, seed: int, kept: Trajectory) -> None:
+def _write(job: Job, seed: int, trajectory: Trajectory) -> None:
     found = optimum(job.data.name, seed, job.h)
-    lam = kept.states.lam
-    sound = kept.finite(np.where(np.abs(lam) <= REACH, lam, np.nan))
-    history = _history(job, seed, kept.before(sound))
+    lam = trajectory.states.lam
+    sound = trajectory.finite(np.where(np.abs(lam) <= REACH, lam, np.nan))
+    history = _history(job, seed, trajectory.before(sound))
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        write(writer, SCHEDULE, kept, sound, facts(found), history)
+        write(writer, SCHEDULE, trajectory, sound, facts(found), history)
 
 
-def _history(job: Job, seed: int, kept: Trajectory) -> dict[str, np.ndarray]:
+def _history(job: Job, seed: int, trajectory: Trajectory) -> dict[str, np.ndarray]:
     """The columns of a replicate; none where it diverged before the first kept step.
 
     Raises:
         UserError: one of the λ has no best response that can be computed.
     """
-    if not len(kept):
+    if not len(trajectory):
         return {}
     try:
-        return columns(problem(job.data, seed, job.h), job.method, kept.states, optimum(job.data.name, seed, job.h))
+        return columns(
+            problem(job.data, seed, job.h), job.method, trajectory.states, optimum(job.data.name, seed, job.h)
+        )
     except ValueError as error:
         raise UserError(f"{job.title}, seed {seed}: no exact answer ({error}); choose another --sigma") from error
