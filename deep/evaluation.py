@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from deep.batches import Batches, examples
+from deep.checkpoint import own_buffers, set_own_buffers
 from deep.parallel import summed
 from deep.tuner import Tuner
 
@@ -16,13 +17,16 @@ Metric = Callable[[Any, Any], Tensor]
 def scores(name: str, tuner: Tuner, batches: Batches, metrics: Mapping[str, Metric]) -> dict[str, float]:
     """The validation loss as `NAME_loss`, and metrics, each a mean over a batch, likewise.
 
-    A batch counts by its targets: a batch of text may have as many examples as another and fewer words.
+    A batch counts by its targets: a batch of text may have as many examples as another and fewer words. Buffers outside
+    the state_dict, such as where a model's streams stand, are put back: the next outer step goes on from the last.
     """
+    before = own_buffers(tuner.model)
     sums = [0.0] * (2 + len(metrics))
     for x, t in batches.epoch(0):
         loss, outputs = tuner.evaluate(x, t)
         values = [1.0, float(loss), *(float(metric(outputs, t)) for metric in metrics.values())]
         n = next((leaf.numel() for leaf in tree_leaves(t) if isinstance(leaf, Tensor)), examples(x))
         sums = [total + n * value for total, value in zip(sums, values, strict=True)]
+    set_own_buffers(tuner.model, before)
     every, *totals = summed(sums, tuner.device)
     return {f"{name}_{what}": total / every for what, total in zip(("loss", *metrics), totals, strict=True)}

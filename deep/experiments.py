@@ -112,10 +112,10 @@ EXPERIMENTS = {
             Optimisation(lr=0.01),
             {
                 "paper": Size(epochs=300),
-                "cpu": Size(epochs=80, rows=4000, test_rows=2000, width=0.5),
+                "cpu": Size(epochs=60, rows=4000, test_rows=2000, width=0.5),
                 "smoke": Size(epochs=5, warm_up=1, data="digits", width=0.25),
             },
-            {"paper": "5 hours", "cpu": "4 minutes", "smoke": "10 seconds"},
+            {"paper": "5 hours", "cpu": "3 minutes", "smoke": "10 seconds"},
         ),
         Experiment(
             "cifar-alexnet",
@@ -165,10 +165,10 @@ EXPERIMENTS = {
             ),
             {
                 "paper": Size(epochs=1000, warm_up=10, batch=40),
-                "cpu": Size(epochs=20, warm_up=2, data="persuasion", width=0.2, batch=20, stream=35),
+                "cpu": Size(epochs=18, warm_up=2, data="persuasion", width=0.2, batch=20, stream=35),
                 "smoke": Size(epochs=1, warm_up=0, data="persuasion", rows=6000, width=0.05, batch=10, stream=20),
             },
-            {"paper": "weeks", "cpu": "10 minutes", "smoke": "30 seconds"},
+            {"paper": "weeks", "cpu": "8 minutes", "smoke": "30 seconds"},
             identity=identity,
         ),
         Experiment(

@@ -83,8 +83,6 @@ class Outputs(NamedTuple):
 class LanguageModel(nn.Module):
     """H.3's model; it remembers where its streams stand, in training and in evaluation apart.
 
-    Outer steps and evaluations are both the latter: the first step after an epoch's evaluation starts from its end.
-
     Args:
         words: in the vocabulary.
         streams: examples in every batch; of several processes together.

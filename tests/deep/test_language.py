@@ -215,6 +215,17 @@ def test_training_and_evaluation_stand_at_places_of_their_own() -> None:
     assert torch.equal(model.training_state.after, training)
 
 
+def test_outer_steps_go_on_where_the_last_one_ended_whatever_was_evaluated_between() -> None:
+    model, tuner = made()
+    tokens = torch.randint(WORDS, (STREAMS * 12 + 1,), generator=torch.Generator().manual_seed(0))
+    tuner.outer_step(text(), text(seed=1).tokens)
+    places = [carried.clone() for carried in model.buffers()]
+    scores("valid", tuner, Batches(Streams(tokens, STREAMS, 5), None, seed=0, shuffle=False), {})
+    assert model.evaluation_state.after.any()
+    for before, after in zip(places, model.buffers(), strict=True):
+        assert torch.equal(before, after)
+
+
 def test_a_checkpoint_holds_the_state() -> None:
     model, tuner = made()
     x, t = text(), text(seed=1).tokens
