@@ -12,8 +12,8 @@
     cutout_holes  [0, 4]     centres of Cutout's squares among the pixels; whole numbers of holes and of pixels
     cutout_length [0, 24]
 
-In this order. What a hole covers, and what comes in from outside, is the mean colour, which a network that
-standardises sees as zero.
+In this order, but that the shear comes before the rotation (`affine`). What a hole covers, and what comes in from
+outside, is the mean colour, which a network that standardises sees as zero.
 """
 
 import math

@@ -30,8 +30,8 @@ class Batches:
         shuffle: another order in each epoch.
 
     Raises:
-        UserError: the dataset is empty or not map-style, the size is not positive, or a batch has less than a row for
-            each process.
+        UserError: the dataset is empty or not map-style, the size is not positive, its items are no pairs, or a batch
+            has less than a row for each process.
 
     Example:
         >>> batches = Batches(TensorDataset(torch.arange(5.0), torch.arange(5)), size=2, seed=0, shuffle=False)
@@ -94,16 +94,18 @@ class Batches:
 
     def _take(self, order: Tensor, index: int) -> tuple[Any, Any]:
         if self.size is None:
-            batch = self.dataset[int(order[index])]
+            batch = _pair(self.dataset[int(order[index])])
             _shared(examples(batch))
-            return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), tuple(batch))
+            return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), batch)
         rows = torch.tensor_split(order[index * self.size : (index + 1) * self.size], processes())[rank()]
-        return tree_map(lambda leaf: leaf.to(self.device), tuple(_rows(self.dataset, rows)))
+        batch = _pair(_rows(self.dataset, rows))
+        # What a collation leaves as it is, such as names, goes along.
+        return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, batch)
 
 
 def examples(batch: Any) -> int:
-    """Rows on the first axis of the first tensor in a batch, or in its inputs; 0 where there is none."""
-    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    """Rows on the first axis of the first tensor that has one in a batch, or in its inputs; 0 where there is none."""
+    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim]
     return len(tensors[0]) if tensors else 0
 
 
@@ -132,6 +134,13 @@ def _shared(rows: int) -> None:
     if rows < processes():
         what = f"a batch of {rows} examples is too small for {processes()} processes"
         raise UserError(f"{what}; change the batch size, or leave examples out, so that the last batch has more")
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        found = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+        raise UserError(f"the dataset's items are {found}, not (input, target); pair them, as in a Dataset of your own")
+    return batch[0], batch[1]
 
 
 def _rows(dataset: Dataset[Any], rows: Tensor) -> Any:

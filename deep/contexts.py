@@ -22,8 +22,10 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch statistics are used, but running ones do not move."""
+    """Batch statistics are used, but running ones do not move; other buffers that do are put back."""
     those = [module for module in model.modules() if getattr(module, "track_running_stats", False) and module.training]
+    buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in model.buffers()]
+    places = [(module, dict(module._buffers)) for module in model.modules() if module._buffers]
     # A module of one's own may have the first alone.
     momenta = [getattr(module, "momentum", None) for module in those]
     for module in those:
@@ -34,6 +36,12 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for module, momentum in zip(those, momenta, strict=True):
             module.track_running_stats, module.momentum = True, momentum  # type: ignore[assignment]
+        for module, own in places:
+            module._buffers.update(own)
+        with torch.no_grad():
+            for buffer, version, value in buffers:
+                if buffer._version != version:
+                    buffer.copy_(value)
 
 
 @contextmanager

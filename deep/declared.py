@@ -2,7 +2,7 @@
 
 name     symbol     meaning
 lam      λ          unconstrained
-value    s(λ)       in the open interval (low, high), in its own units
+value    s(λ)       in the open interval (low, high), in its own units; at a bound where λ's precision ends
 """
 
 import math

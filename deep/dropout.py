@@ -2,7 +2,7 @@
 
     name     symbol       shape
     rate     p = s(λ+ε)   (n,), ()
-    mask     (u ≥ p)/q    like the input, q = 1 - p; channels share one u in Dropout1d and Dropout2d
+    mask     (u ≥ p)/q    like the input, q = 1 - p; channels share one u in Dropout1d, 2d and 3d
 
 λ's gradient needs no derivative of the mask: λ enters the training loss alone, which is never differentiated in λ.
 """
@@ -19,7 +19,8 @@ from deep.draws import Draws
 from deep.hyperparameters import Hyperparameters
 from reference.command import UserError
 
-CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+CHANNELS = {nn.Dropout1d: (3,), nn.Dropout2d: (3, 4), nn.Dropout3d: (5,)}
+"""Dropout of whole channels, and how many axes its batches may have."""
 
 
 class WeightDropout(nn.Dropout):
@@ -28,6 +29,8 @@ class WeightDropout(nn.Dropout):
 
 def dropout_rates(model: nn.Module, high: float = 0.95) -> list[Hyperparameter]:
     """Each dropout module of the model as a hyperparameter of its name, in (0, high), from its present rate.
+
+    Of AlphaDropout, and of the `dropout` of an LSTM or an attention, which are no modules of this kind, there is none.
 
     Raises:
         UserError: a present rate is at or outside a bound, as a rate of 0 is.
@@ -64,8 +67,11 @@ def drop(x: Tensor, rate: Tensor, uniforms: Tensor) -> Tensor:
 class TunedDropout:
     """What stands in for a dropout module's own `forward` while it is attached; an object, so that models copy.
 
+    The input stays as it is, also where the module is in-place.
+
     Raises:
-        UserError: that `forward` is not PyTorch's, and nothing says what it drops together.
+        UserError: that `forward` is not PyTorch's, and nothing says what it drops together, or the hyperparameter's
+            bounds are no rates'.
     """
 
     module: _DropoutNd
@@ -74,6 +80,10 @@ class TunedDropout:
     draws: Draws
 
     def __post_init__(self) -> None:
+        declared = next(one for one in self.hyper.declared if one.name == self.name)
+        if declared.low < 0 or declared.high > 1:
+            what = f"dropout {self.name!r}: its rate is declared in ({declared.low}, {declared.high})"
+            raise UserError(f"{what}; give bounds within 0 and 1, such as high=0.95")
         kind = type(self.module)
         own = kind.forward not in {one.forward for one in (nn.Dropout, *CHANNELS)}
         if own and not hasattr(kind, "mask_shape"):
@@ -102,7 +112,10 @@ class TunedDropout:
 
     def mask_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of what is dropped together; a dropout module of one's own says so in a `mask_shape` method."""
-        if isinstance(self.module, CHANNELS):
+        if axes := next((axes for kind, axes in CHANNELS.items() if isinstance(self.module, kind)), None):
+            if x.ndim not in axes:
+                what = f"dropout {self.name!r}: a {type(self.module).__name__} sees an input of {x.ndim} axes"
+                raise UserError(f"{what}; give it (examples, channels, ...), {axes[-1]} axes in all")
             return (*x.shape[:2], *[1] * (x.ndim - 2))
         own = getattr(self.module, "mask_shape", None)
         return tuple(x.shape) if own is None else own(x)

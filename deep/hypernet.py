@@ -10,6 +10,7 @@ classes, the parameters and the names of the model are untouched, and `detach` t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,8 @@ class Hypernetwork:
 
     Raises:
         UserError: layers with parameters that no branch treats, a shared parameter, nothing that could respond, a
-            model that is compiled, or tuned already, or a batch norm that several processes cannot share.
+            model that is compiled, or tuned already, hyperparameters of another such model, or a batch norm that
+            several processes cannot share.
     """
 
     def __init__(
@@ -46,7 +48,6 @@ class Hypernetwork:
         respond: bool = True,
     ) -> None:
         self.model, self.hyper, self.draws = model, hyper, draws
-        self.attached = True
         without = (without_response,) if isinstance(without_response, str) else tuple(without_response)
         layers = _treated(model, without) if respond else {}
         dropouts = {
@@ -58,6 +59,9 @@ class Hypernetwork:
                 raise UserError(
                     f"layer {name!r} has a forward of its own instance already; detach the earlier tuner first"
                 )
+        if hyper.attached:
+            what = "these Hyperparameters are another tuner's, which is attached"
+            raise UserError(f"{what}; detach it, or declare them anew: their λ and σ move with it")
         self.w0 = _trainable(model, recurse=True)
         self.branches = nn.ModuleDict({key(name): _branch(name, layer, hyper) for name, layer in layers.items()})
         self._names = tuple(layers)
@@ -70,6 +74,7 @@ class Hypernetwork:
             tuned.module.forward = tuned.forward
         for norm in self._norms:
             norm.layer.forward = norm.forward
+        self.attached = hyper.attached = True
         self.follow()
 
     def __iter__(self) -> Iterator[Branch]:
@@ -131,18 +136,21 @@ class Hypernetwork:
             UserError: it is detached already.
         """
         self.refuse_detached()
-        self.attached = False
+        self.release()
         now, values = self.hyper.centre(), self.hyper.values()
         for branch in self:
-            del branch.layer.forward
             if now.c is not None:
                 branch.settle(now.c[0])
         for name, tuned in self._dropouts.items():
-            del tuned.module.forward
             tuned.module.p = values[name]
-        for norm in self._norms:
-            del norm.layer.forward
         return self.model
+
+    def release(self) -> None:
+        """Every layer has its own `forward` again; nothing else changes."""
+        self.attached = self.hyper.attached = False
+        layers = [branch.layer for branch in self], [norm.layer for norm in self._norms]
+        for module in (*chain(*layers), *(tuned.module for tuned in self._dropouts.values())):
+            del module.forward
 
     def refuse_changed(self) -> None:
         """What trains is settled when the responses are attached: a step is on those very parameters.

@@ -25,7 +25,9 @@ from reference.command import UserError
 from reference.perturbation import softplus_inverse
 
 # s(s⁻¹(k)) may come out a rounding error below the whole number k, whose floor must still be k.
-ROUNDING = 1e-4
+ROUNDING, RELATIVE_ROUNDING = 1e-4, 2e-6
+# By how much of a bound s(λ) may pass it, which λ in single precision makes of it.
+FLOAT32 = 2e-7
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Hyperparameters:
         self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
         self.raw_sigma = nn.Parameter(torch.full_like(self.lam, _raw(sigma)))
         self.centred = True
+        self.attached = False
         self._pass: Pass | None = None
         self._closed = False
         self._unread = set[str]()
@@ -92,7 +95,8 @@ class Hyperparameters:
         index, now = self.names.index(name), self.now
         one = self.declared[index]
         value = one(now.lam[:, index])
-        value = torch.floor(value + ROUNDING) if one.discrete else value
+        if one.discrete:
+            value = torch.floor(value + (RELATIVE_ROUNDING * value.abs()).clamp(min=ROUNDING))
         return value[0] if one.per == "batch" or now.n is None else value.expand(now.n)
 
     @property
@@ -111,7 +115,9 @@ class Hyperparameters:
             return {one.name: float(one(lam)) for one, lam in zip(self.declared, self.lam, strict=True)}
 
     def set(self, values: Mapping[str, float]) -> None:
-        """Put s(λ) to given values, a bound itself to a millionth of the range inside it: for a run that tunes nothing.
+        """Put s(λ) to given values: for a run that tunes nothing.
+
+        A bound itself, or what rounding has put past it, goes to a millionth of the range inside it.
 
         Raises:
             UserError: an unknown name, or a value outside its bounds.
@@ -120,9 +126,11 @@ class Hyperparameters:
             if name not in self.names:
                 raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
             one = self.declared[self.names.index(name)]
-            if not one.low <= value <= one.high:
+            low, high = one.low - FLOAT32 * abs(one.low), one.high + FLOAT32 * abs(one.high)
+            if not (math.isfinite(value) and low <= value <= high):
                 raise UserError(f"hyperparameter {name!r}: {value} is not between {one.low} and {one.high}")
-            inside = {one.low: one.low + 1e-6 * one.width, one.high: one.high - 1e-6 * one.width}.get(value, value)
+            inset = 1e-6 * one.width
+            inside = one.low + inset if value <= one.low else one.high - inset if value >= one.high else value
             self.lam.data[self.names.index(name)] = one.transform.inverse(inside)
 
     def set_scale(self, sigma: float) -> None:

@@ -12,6 +12,7 @@ seconds                   since the start, time before an interruption included
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ Scheduler = LRScheduler | ReduceLROnPlateau | ScaleTo
 class Run:
     """Epochs of Algorithm 1 or 2 over batches, a row for each, checkpoints, and a progress bar.
 
+    A model in training mode is taken as it is: parts of it that are in evaluation mode stay so.
+
     Args:
         train, valid, test: batches.
         epochs: in all.
@@ -53,8 +56,8 @@ class Run:
         checkpoint_seconds: how often, beside the first and the last.
 
     Raises:
-        UserError: training and validation share examples, a run that tunes is to replay a schedule, or the schedule
-            lacks what the run reads.
+        UserError: training and validation share examples, a run that tunes is to replay a schedule, the schedule
+            lacks what the run reads, or two columns of the record would have one name.
     """
 
     tuner: Tuner
@@ -78,6 +81,8 @@ class Run:
         if self.replay is not None and (lacking := set(self.tuner.hyper.names) - self.replay.values.keys()):
             what = f"the schedule has no column {min(lacking)!r}, and would leave it where it starts"
             raise UserError(f"{what}; add one, or do not declare it (it has {', '.join(self.replay.values)})")
+        if twice := [name for name, count in Counter(self._columns()).items() if count > 1]:
+            raise UserError(f"two columns of the record would be {twice[0]!r}; rename the hyperparameter or the metric")
         self.rows: list[Row] = []
         self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
         self._begin, self._saved = time.perf_counter(), 0.0
@@ -90,7 +95,8 @@ class Run:
             UserError: a loss that is not finite, a BatchNorm whose last batch is a single example, or a checkpoint that
                 cannot be read, written, or is of another run.
         """
-        self.tuner.model.train()
+        if not self.tuner.model.training:
+            self.tuner.model.train()
         if self.epochs:
             refuse_alone(self.tuner.net, self.tuner.validation, self.train)
         self._restore()
@@ -151,6 +157,13 @@ class Run:
         keep(row)
         columns = getattr(bar, "ncols", None)  # a hidden bar has none
         bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.drop_rates, columns))
+
+    def _columns(self) -> list[str]:
+        """A row's keys."""
+        names = self.tuner.hyper.names
+        scored = [f"{part}_{what}" for part in ("valid", "test") for what in ("loss", *self.metrics)]
+        scales = [f"sigma {name}" for name in names]
+        return ["epoch", "inner_steps", "outer_steps", "train_loss", *scored, *names, *scales, "seconds"]
 
     def _row(self, epoch: int) -> Row:
         tuner, (total, n) = self.tuner, summed(self._sums, self.tuner.device)

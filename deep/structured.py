@@ -71,6 +71,9 @@ class Branch(nn.Module, Generic[L]):
 
     A subclass says what the response adds to the layer's output (`change`); for a layer whose output is not linear in
     its parameters it overrides `forward` instead.
+
+    Raises:
+        UserError: the layer has no `reset_parameters`.
     """
 
     row_axis: ClassVar[dict[str, int]] = {}
@@ -79,6 +82,9 @@ class Branch(nn.Module, Generic[L]):
         super().__init__()
         self._layer, self._own, self._hyper = [layer], layer.forward, hyper
         drawn = copy.deepcopy(layer)
+        if not hasattr(drawn, "reset_parameters"):
+            what = f"a {type(layer).__name__} has no reset_parameters, from which its response is drawn"
+            raise UserError(f"{what}; give it one, or leave it without a response (without_response)")
         drawn.reset_parameters()  # type: ignore[operator]
         self.responses = nn.ModuleDict(
             {

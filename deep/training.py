@@ -42,8 +42,9 @@ def fit(
     Args:
         train, valid, test: map-style datasets of (input, target).
         batch_size: of training and of validation.
-        epochs: in all, a whole number; 0 makes the first row alone.
-        warm_up: epochs before the first outer step; None leaves the tuner's own `warm_up`, which is in inner steps.
+        epochs: of this call, a whole number; 0 makes the first row alone.
+        warm_up: epochs of the tuner's before its first outer step; None leaves the tuner's own `warm_up`, which is in
+            inner steps.
         metrics: name -> mean over examples of outputs and targets, for validation and test.
 
     Raises:

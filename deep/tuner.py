@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, RMSprop
+from torch.utils._pytree import tree_leaves
 
 from deep import diagnosis, updates
 from deep.arguments import refuse_closures, refuse_kinds, refuse_numbers, refuse_without_differential
@@ -48,12 +49,13 @@ class Tuner:
     Args:
         model: trains already; its parameters move in place. Have it where it is to run, and in training mode.
         hyper: what is tuned.
-        train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`.
+        train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`, and sees
+            the network through its outputs alone.
         valid_loss: the same without penalties (default: `train_loss`).
         method: which switches of section 3 are on; None for a plain run at `hyper`'s values.
         augment: applied to training inputs; it may read `hyper`, and has its randomness from the `Draws` it is given.
         predict: from inputs to outputs (default: the model itself).
-        w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ takes λ's.
+        w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ's is λ's.
         warm_up: inner steps before the first outer step is due (`fit`'s is in epochs, and where given replaces this).
         eps_per: one ε for each example, or one for each batch.
         noise: for a plain run: perturb the hyperparameters by N(0, σ²) all the same.
@@ -104,8 +106,13 @@ class Tuner:
         device = next(model.parameters()).device
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
-        if method is not None and method.control_variate:
-            refuse_without_differential(self.net)
+        try:
+            if method is not None and method.control_variate:
+                refuse_without_differential(self.net)
+            self.optimisers = _optimisers(self.net, w0, *(() if method is None else (Theta, lam, sigma)))
+        except BaseException:
+            self.net.release()  # or no other tuner could have the model
+            raise
         self._join()
         forward = predict or model
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
@@ -113,11 +120,6 @@ class Tuner:
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
         self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
         self.eps_per, self.noise, self.clip = eps_per, noise, clip
-        self.optimisers = {"w0": w0(self.net.w0)}
-        if method is not None:
-            self.optimisers |= {"Theta": Theta(self.net.Theta), "lam": lam([hyper.lam])}
-            self.optimisers |= {} if sigma is None else {"sigma": sigma([hyper.raw_sigma])}
-        refuse_closures(self.optimisers)
         self.inner_steps = self.outer_steps = 0
         self._watched = False
 
@@ -130,7 +132,8 @@ class Tuner:
         """One inner iteration on a mini-batch whose examples lie on the first axis of every tensor of x.
 
         w0 steps first, then Θ at the new w0, with fresh ε and masks; where w0 is perturbed, or with the control
-        variate, the two step together. Of several processes each gives its own rows of the batch, and its loss is that
+        variate, the two step together. A parameter that the loss does not reach has a gradient of 0, with which
+        momentum and weight decay go on. Of several processes each gives its own rows of the batch, and its loss is that
         of these rows.
 
         After the first step a warning names the hyperparameters that nothing has read in it, such as the rate of
@@ -149,9 +152,15 @@ class Tuner:
         return seen
 
     def _first(self, x: Any, t: Any, n: int) -> Evaluation:
-        """The first step, watched for what nobody reads."""
+        """The first step, watched for what nobody reads and for what the next pass would find changed."""
+        given = [leaf for leaf in tree_leaves((x, t)) if isinstance(leaf, Tensor) and not leaf.is_inference()]
+        versions = [leaf._version for leaf in given]
         with self.hyper.unread() as unread:
             seen = self._train(x, t, n)
+        alone = self.method is None or not (self.method.unperturbed or self.method.control_variate)
+        if not alone and versions != [leaf._version for leaf in given]:
+            what = "the model, the augmentation or the loss changes the batch in place, which more than one pass sees"
+            raise UserError(f"{what}; let it make a new tensor (a dropout of the inputs: inplace=False)")
         if unread and rank() == 0:
             which = f"nothing has read {', '.join(map(repr, sorted(unread)))} in the first training step"
             way = "read it by name, hyper[name], in the loss or in a transform of the inputs, or do not declare it"
@@ -223,8 +232,23 @@ class Tuner:
         """The plain model with the current weights, its dropout modules at the tuned rates; it ends the tuner."""
         return self.net.detach()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Never:
+        """The model's layers and the callables that were given know this very tuner.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("a Tuner cannot be copied; copy.deepcopy its state_dict(), or what detach returns")
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the steps change, and what it belongs to; of several processes, each must ask."""
+        """Everything that the steps change, and what it belongs to; of several processes, each must ask.
+
+        As PyTorch's own it holds the live tensors: write it to a file, or keep a `copy.deepcopy` of it.
+
+        Raises:
+            UserError: the model is detached.
+        """
+        self.net.refuse_detached()
         return {
             "signature": self.signature(),
             "model": self.model.state_dict(),
@@ -241,7 +265,7 @@ class Tuner:
         """Go on from a state of the same model, hyperparameters and method.
 
         Raises:
-            UserError: the state is of another, or of no Tuner.
+            UserError: the state is of another, or of no Tuner, or the model is detached.
         """
         if lacking := [part for part in self.state_dict() if part not in state]:
             raise UserError(f"this is no state of a Tuner: it has no {lacking[0]!r}; give what state_dict has returned")
@@ -329,6 +353,15 @@ class Tuner:
             return Pass(self.hyper.lam + self.hyper.sigma * z, None, n)
         linearised = self.method.linearised and objective is self.training
         return replace(updates.perturbed(self.method, self.net, z, n), linearised=linearised)
+
+
+def _optimisers(net: Hypernetwork, *factories: OptimizerFactory | None) -> dict[str, Optimizer]:
+    """Those of w0, Θ, λ and σ, as far as there are factories."""
+    moved = {"w0": net.w0, "Theta": net.Theta, "lam": [net.hyper.lam], "sigma": [net.hyper.raw_sigma]}
+    pairs = zip(moved.items(), factories, strict=False)
+    optimisers = {name: factory(parameters) for (name, parameters), factory in pairs if factory is not None}
+    refuse_closures(optimisers)
+    return optimisers
 
 
 def _shapes(module: nn.Module) -> dict[str, Any]:

@@ -142,19 +142,23 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
     """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
     with net.hyper.at(at), objective.autocast():
         try:
-            outputs = _linearised(objective, x) if at.linearised else objective.predict(x)
+            outputs, loss = (_linearised if at.linearised else _at_weights)(objective, x, t)
         except ValueError as error:
             if "more than 1 value per channel" in str(error):
                 raise alone() from error
             raise
-        loss = objective.loss(outputs, t)
     if not isinstance(loss, Tensor) or loss.ndim:
         what = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
         raise UserError(f"the loss is {what}, not one number; return a tensor, the mean over examples (penalties too)")
     return loss, tree_map(_without_graph, outputs)
 
 
-def _linearised(objective: Objective, x: Any) -> Any:
+def _at_weights(objective: Objective, x: Any, t: Any) -> tuple[Any, Any]:
+    outputs = objective.predict(x)
+    return outputs, objective.loss(outputs, t)
+
+
+def _linearised(objective: Objective, x: Any, t: Any) -> tuple[Any, Any]:
     _load_forward_mode()
     with forward_ad.dual_level():
         try:
@@ -166,7 +170,13 @@ def _linearised(objective: Objective, x: Any) -> Any:
         ):
             what = "no output follows the response: either no layer with a response is on the way to it"
             raise UserError(f"{what}, or the outputs are not tensors in tuples, lists and dicts")
-        return tree_map(_first_order, outputs)
+        outputs = tree_map(_first_order, outputs)
+        loss = objective.loss(outputs, t)
+        # Within the level still: a tangent is what has reached the loss past the outputs, and would be lost.
+        if isinstance(loss, Tensor) and forward_ad.unpack_dual(loss).tangent is not None:
+            what = "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
+            raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors")
+    return outputs, loss
 
 
 @cache
@@ -188,7 +198,7 @@ def alone() -> UserError:
 
 
 def _first_order(y: Any) -> Any:
-    if not isinstance(y, Tensor) or not y.is_floating_point():
+    if not isinstance(y, Tensor):
         return y
     primal, tangent = forward_ad.unpack_dual(y)
     return primal if tangent is None else primal + tangent

@@ -35,6 +35,10 @@ def watching(net: Hypernetwork) -> Iterator[None]:
             layer.forward = forward
 
 
+LIKE = ("to", "type_as", "expand_as", "view_as", "reshape_as")
+"""Of these only the first argument's numbers are used."""
+
+
 class _Watch(TorchFunctionMode):
     def __init__(self, net: Hypernetwork) -> None:
         super().__init__()
@@ -54,9 +58,10 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if self.allowed or not isinstance(result, Tensor) or not result.requires_grad:
+        if self.allowed or not any(isinstance(one, Tensor) and one.requires_grad for one in tree_leaves(result)):
             return result
-        for leaf in tree_leaves((args, kwargs)):
+        used = args[:1] if getattr(func, "__name__", "") in LIKE else (args, kwargs)
+        for leaf in tree_leaves(used):
             if id(leaf) in self.owner:
                 what = (
                     f"a weight of layer {self.owner[id(leaf)]!r} is used outside that layer, where its response is not"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
-from deep.batches import Batches, overlap
+from deep.batches import Batches, examples, overlap
 from deep.text import Streams
 from reference.command import UserError
 
@@ -139,6 +139,31 @@ def test_errors():
             Batches(dataset, size, 0)
     with pytest.raises(UserError, match=r"Stream has no items by number.*a DataLoader its `dataset`"):
         Batches(Stream(), 2, 0)
+
+
+class Given(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+@pytest.mark.parametrize(
+    ("items", "found"), [([(1, 2, 3)] * 2, "3 parts"), ([{"x": 1, "t": 2}] * 2, "a dict"), ([1.0] * 2, "a Tensor")]
+)
+def test_items_that_are_no_pairs_are_one_line(items, found):
+    with pytest.raises(UserError, match=rf"^the dataset's items are {found}, not \(input, target\); pair them"):
+        Batches(Given(items), 2, 0).batch(0)
+
+
+def test_what_is_no_tensor_goes_along_and_numbers_are_no_rows():
+    x, _ = Batches(Given([({"name": name, "x": torch.ones(3)}, 0) for name in "ab"]), 2, 0).batch(0)
+    assert sorted(x["name"]) == ["a", "b"]
+    assert examples((torch.tensor(0.5), torch.ones(4, 3))) == 4
 
 
 def test_a_digest_is_of_the_content_as_far_as_it_is_tensors():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from deep.declared import Hyperparameter
 from deep.dropout import WeightDropout, drop, dropout_rates
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters, Pass
@@ -134,3 +135,21 @@ def test_a_rate_at_a_bound_is_one_line() -> None:
         with pytest.raises(UserError, match=rf"'0'.* {rate} is not strictly between 0 and 0.95; set the module's p"):
             dropout_rates(nn.Sequential(nn.Dropout(rate)))
     assert dropout_rates(nn.Sequential(nn.Dropout(0.96)), high=0.99)[0].start == 0.96
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, float("inf")), (-0.1, 0.9), (0.0, 1.5)])
+def test_a_rate_declared_beyond_0_and_1_is_refused(low: float, high: float) -> None:
+    hyper = Hyperparameters([Hyperparameter("0", start=0.5, low=low, high=high)])
+    with pytest.raises(UserError, match=r"dropout '0': its rate is declared in .* give bounds within 0 and 1"):
+        Hypernetwork(nn.Sequential(nn.Dropout(0.5)), hyper, draws(), respond=False)
+
+
+SINGLE = [(nn.Dropout1d, (3, 4)), (nn.Dropout2d, (3, 4)), (nn.Dropout3d, (2, 3, 4, 5))]
+
+
+@pytest.mark.parametrize(("kind", "shape"), SINGLE)
+def test_channels_of_a_single_example_are_refused(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
+    """PyTorch takes (channels, length) for one example, whose channels it drops; here rows are examples."""
+    net = tuned(kind(0.5))
+    with pytest.raises(UserError, match=f"a {kind.__name__} sees an input of {len(shape)} axes"):
+        net.model(torch.ones(shape))

@@ -231,3 +231,43 @@ def test_attaching_twice_is_refused(respond: bool) -> None:
     Hypernetwork(model, hyper, draws(), respond=respond)
     with pytest.raises(UserError, match="detach the earlier tuner first"):
         Hypernetwork(model, hyper, draws(), respond=respond)
+
+
+def test_hyperparameters_are_one_attached_models() -> None:
+    """A second tuner would move λ of the first, and decide for it what λ = 0 of Eqn. 2.6 is."""
+    hyper = two()
+    net = Hypernetwork(nn.Sequential(nn.Linear(2, 1)), hyper, draws())
+    with pytest.raises(UserError, match="these Hyperparameters are another tuner's, which is attached; detach it, or"):
+        Hypernetwork(nn.Sequential(nn.Linear(2, 1)), hyper, draws())
+    net.detach()
+    Hypernetwork(nn.Sequential(nn.Linear(2, 1)), hyper, draws())
+
+
+class Counting(nn.Module):
+    """Buffers that a call moves: one in place, one replaced."""
+
+    ema: Tensor
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ema", torch.zeros(2))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.ema.mul_(0.5).add_(x.detach().mean(0))
+        self.calls = self.calls + 1
+        return x
+
+
+def test_thetas_pass_puts_every_buffer_back() -> None:
+    counting = Counting()
+    model = nn.Sequential(counting, nn.BatchNorm1d(2))
+    model(torch.ones(3, 2))
+    before, own = copy.deepcopy(model.state_dict()), counting.ema
+    with frozen_statistics(model):
+        model(torch.randn(3, 2))
+        assert counting.calls == 2
+    assert counting.ema is own
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -31,11 +31,26 @@ def test_s_is_the_references(bounds: tuple[float, float], lam: float) -> None:
     close(one(torch.tensor([lam], dtype=torch.float64)), one.transform(np.array([lam])))
 
 
-@given(st.integers(1, 99), st.integers(100, 120), st.sampled_from([torch.float32, torch.float64]))
-def test_a_count_that_starts_at_k_reads_k(k: int, high: int, dtype: torch.dtype) -> None:
-    hyper = Hyperparameters([Hyperparameter("count", start=float(k), high=float(high), discrete=True)])
+@given(st.integers(1, 9999), st.integers(1, 9999), st.booleans(), st.sampled_from([torch.float32, torch.float64]))
+def test_a_count_that_is_put_to_k_reads_k(k: int, more: int, bounded: bool, dtype: torch.dtype) -> None:
+    """At its start, or set; the upper bound itself too."""
+    high = float(k + more) if bounded else math.inf
+    hyper = Hyperparameters([Hyperparameter("count", start=float(k), high=high, discrete=True)])
     hyper.lam.data = hyper.lam.data.to(dtype)
     assert hyper["count"].item() == k
+    if bounded:
+        hyper.set({"count": high})
+        assert hyper["count"].item() == high
+
+
+@given(st.floats(1e-3, 1e3), st.floats(-30, 30))
+def test_values_that_were_read_can_be_set(high: float, lam: float) -> None:
+    """In single precision s(λ) may pass its bound by a rounding error."""
+    hyper = Hyperparameters([Hyperparameter("rate", start=high / 2, high=high)])
+    hyper.lam.data.fill_(lam)
+    before = hyper.values()
+    hyper.set(before)
+    assert hyper.values()["rate"] == pytest.approx(before["rate"], rel=1e-6, abs=1.1e-6 * high)
 
 
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=4))
@@ -95,6 +110,7 @@ def test_sigma_is_a_positive_standard_deviation(sigma: float) -> None:
         (lambda: Hyperparameters([Hyperparameter("x", start=1.0)])["y"], "is named 'y'; there are x"),
         (lambda: Hyperparameters([Hyperparameter("x", start=1.0)]).set({"y": 1.0}), "is named 'y'; there are x"),
         (lambda: Hyperparameters([Hyperparameter("x", start=1.0)]).set({"x": -1.0}), "-1.0 is not between"),
+        (lambda: Hyperparameters([Hyperparameter("x", start=1.0)]).set({"x": math.inf}), "inf is not between"),
     ],
 )
 def test_what_cannot_be_is_one_line(build, message: str) -> None:

@@ -15,7 +15,7 @@ from deep.contexts import frozen
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Pass
 from deep.layers import register
-from deep.structured import RowResponse
+from deep.structured import Branch, RowResponse
 from deep.updates import evaluate
 from reference.command import UserError
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
@@ -294,3 +294,19 @@ def test_a_layer_of_ones_own_can_be_registered() -> None:
         assert len(attach(Mine(2, 1)).Theta) == 4
     finally:
         del BRANCHES[Mine]
+
+
+def test_a_registered_layer_that_cannot_be_drawn_anew_is_one_line() -> None:
+    from deep.layers import BRANCHES
+
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.ones(2))
+
+    register(Scale, Branch)
+    try:
+        with pytest.raises(UserError, match="layer 'Scale': a Scale has no reset_parameters, from which its response"):
+            attach(Scale())
+    finally:
+        del BRANCHES[Scale]

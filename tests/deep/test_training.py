@@ -604,3 +604,27 @@ def test_a_gradient_whose_square_overflows_is_warned_of_as_lam_stands_still_from
         rows = run(one).go()
     assert len({row["mask"] for row in rows}) == 1
     assert rows[-1]["outer_steps"] > 0
+
+
+@pytest.mark.parametrize("name", ["epoch", "seconds", "train_loss", "sigma mask"])
+def test_a_hyperparameter_called_as_a_column_of_the_record_is_refused(name):
+    hyper = Hyperparameters([Hyperparameter("mask", start=0.1), Hyperparameter(name, start=0.1)])
+    one = Tuner(nn.Linear(5, 3), hyper, F.cross_entropy)
+    with pytest.raises(UserError, match=f"two columns of the record would be '{name}'; rename the hyperparameter"):
+        fit(one, data(17, 0), data(11, 1), 1, progress=False)
+
+
+def test_a_metric_called_as_a_column_of_the_record_is_refused():
+    with pytest.raises(UserError, match="two columns of the record would be 'valid_loss'; rename"):
+        fit(tuner(), data(17, 0), data(11, 1), 1, metrics={"loss": lambda y, t: torch.ones(())}, progress=False)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_parts_in_evaluation_mode_stay_so_unless_the_whole_model_is(training):
+    one = tuner()
+    norm = one.model.train(training).get_submodule("norm").eval()
+    before = norm.get_buffer("running_mean").clone()
+    fit(one, data(17, 0), data(11, 1), 1, batch_size=5, progress=False)
+    assert one.model.training
+    assert norm.training is not training
+    assert torch.equal(norm.get_buffer("running_mean"), before) is training

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -272,6 +273,46 @@ def test_weights_used_outside_their_layer_are_refused(method: Method) -> None:
         left.inner_step(x, x)
 
 
+class Pieces(nn.Module):
+    """A weight used in parts, as attention's often is."""
+
+    def __init__(self, parts: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.fc, self.out, self.parts = nn.Linear(3, 4), nn.Linear(4, 3), parts
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, *_ = self.parts(self.fc.weight)
+        return self.out(torch.cat([x @ first.mT, x @ second.mT], 1))
+
+
+@pytest.mark.parametrize("parts", [lambda w: w.chunk(2), lambda w: w.split(2), lambda w: [*w.view(2, 2, 3)]])
+def test_a_weight_used_in_parts_is_refused_too(parts: Callable[[Tensor], Any]) -> None:
+    one = Tuner(Pieces(parts), Hyperparameters([DECAY]), half_square)
+    with pytest.raises(UserError, match="weight of layer 'fc' is used outside that layer"):
+        one.inner_step(torch.ones(2, 3), torch.ones(2, 3))
+
+
+def test_a_weights_type_and_shape_may_be_used_anywhere() -> None:
+    class Like(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            weight = self[1].weight
+            return self[1](self[0](input).type_as(weight).to(weight).expand_as(weight).view_as(weight))
+
+    hyper = Hyperparameters([DECAY])
+    one = Tuner(Like(nn.Linear(3, 3), nn.Linear(3, 3)), hyper, lambda y, t: half_square(y, t) + hyper["decay"].mean())
+    assert one.inner_step(torch.ones(3, 3), torch.ones(3, 3)).loss.isfinite()
+
+
+@all_methods
+def test_a_batch_that_is_changed_in_place_is_refused_where_two_passes_see_it(method: Method) -> None:
+    model = nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(3, 3), nn.Dropout(0.2))
+    rates = [rate for rate in dropout_rates(model) if rate.name == "2"]
+    one = Tuner(model, Hyperparameters(rates), half_square, method=method)
+    twice = method.unperturbed or method.control_variate
+    with pytest.raises(UserError, match="changes the batch in place") if twice else nullcontext():
+        one.inner_step(torch.ones(4, 3), torch.ones(4, 3))
+
+
 def unchecked(kind: type, *args: Any, **kwargs: Any) -> None:
     """As without the tests' checks of types, which a user has not."""
     inspect.unwrap(kind.__init__)(object.__new__(kind), *args, **kwargs)
@@ -355,6 +396,8 @@ def detached() -> Tuner:
         (lambda: detached().detach(), "the model is detached"),
         (lambda: detached().inner_step(*batch(0)), "the model is detached"),
         (lambda: detached().outer_step(*batch(0)), "the model is detached"),
+        (lambda: detached().state_dict(), "the model is detached"),
+        (lambda: copy.deepcopy(tuner()), r"a Tuner cannot be copied; copy.deepcopy its state_dict\(\)"),
         (lambda: tuner(eps_per="row"), "eps_per='row'"),
         (lambda: tuner(None).outer_step(*batch(0)), "no outer step"),
         (lambda: tuner().inner_step(torch.ones(0, 1, 4, 4), torch.ones(0, 2)), "a batch without examples"),
@@ -368,3 +411,13 @@ def test_what_cannot_be_is_one_line(build: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         build()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("broken", [{"lam": LBFGS}, {"w0": partial(SGD, lr=-1.0)}, {"Theta": lambda those: 1 / 0}])
+def test_a_tuner_that_was_not_made_leaves_the_model_to_the_next(broken: dict[str, Any]) -> None:
+    model = network()
+    hyper = Hyperparameters(dropout_rates(model))
+    with pytest.raises((UserError, ValueError, ZeroDivisionError)):
+        Tuner(model, hyper, half_square, **broken)
+    assert all("forward" not in vars(module) for module in model.modules())
+    Tuner(model, hyper, half_square).inner_step(*batch(0))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -311,6 +312,63 @@ def test_outputs_that_hide_their_tensors_are_refused_where_tangents_would_be_los
         updates.response_gradient(
             DELTA_STN, net, Objective(lambda x: Wrapped(model(x)), lambda o, t: half_square(o.y, t)), z, x, t, 4
         )
+
+
+class Seen(nn.Sequential):
+    """Its middle activation is in its outputs, kept aside, or hidden beside them."""
+
+    def forward(self, input: Tensor) -> Any:
+        self.kept = self[1](self[0](input))
+        y = self[2](self.kept)
+        return y, Wrapped(self.kept), self.kept
+
+
+SEEN: dict[str, Callable[[Seen, Tensor, Any], Tensor]] = {
+    "kept": lambda model, x, outputs: model.kept,
+    "hidden": lambda model, x, outputs: outputs[1].y,
+    "called": lambda model, x, outputs: model(x)[2],
+}
+
+
+@pytest.mark.parametrize("how", SEEN)
+def test_a_loss_that_sees_past_the_outputs_is_refused_where_tangents_would_be_lost(how: str) -> None:
+    """Penalties on activations: returned, they have the gradient of differences; kept aside, they would have none."""
+    torch.manual_seed(0)
+    model = Seen(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    net, x, t = attach(model), torch.randn(5, 3, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    z = 1e-4 * torch.randn(5, 2, dtype=torch.float64)
+
+    def objective(pick: Callable[[Any], Tensor]) -> Objective:
+        return Objective(model, lambda outputs, t: half_square(outputs[0], t) + pick(outputs).square().mean())
+
+    def gradients(method: Method, pick: Callable[[Any], Tensor]) -> list[Tensor]:
+        return updates.response_gradient(method, net, objective(pick), z, x, t, 5).gradients
+
+    # A centred response that is not linearised sees everything; for a small ε both are alike.
+    returned = gradients(DELTA_STN, lambda outputs: outputs[2])
+    for found, wanted in zip(returned, gradients(CENTERED_STN, partial(SEEN[how], model, x)), strict=True):
+        close(found, wanted, 1e-2)
+    with pytest.raises(UserError, match="the loss sees the network otherwise than through its outputs"):
+        gradients(DELTA_STN, partial(SEEN[how], model, x))
+
+
+def test_complex_outputs_carry_their_tangents() -> None:
+    """The squared modulus of a unitary transform is that of what is transformed."""
+    model, x, t = small_network(0, "mlp")
+    net, z = attach(model), torch.ones(1, 2, dtype=torch.float64)
+
+    def transformed(x: Tensor) -> Tensor:
+        return torch.fft.fft(model(x), norm="ortho")
+
+    plain, other = (
+        updates.response_gradient(DELTA_STN, net, Objective(predict, loss), z, x, t, 4).gradients
+        for predict, loss in (
+            (model, lambda y, t: y.square().mean()),
+            (transformed, lambda y, t: y.abs().square().mean()),
+        )
+    )
+    for found, wanted in zip(other, plain, strict=True):
+        close(found, wanted)
 
 
 def test_differentiating_the_inputs_is_right_or_refused() -> None:
