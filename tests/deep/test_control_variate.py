@@ -272,16 +272,16 @@ def test_the_optimizer_sees_the_normalised_gradient(cv: bool) -> None:
 
 def test_w0_steps_as_in_a_plain_run_and_statistics_move_once() -> None:
     """The draws of w0's pass come after ε's, which a plain run with noise of no size draws too."""
-    one = tuner(DELTA_STN_CV_NORMALISED)
+    one, other = tuner(DELTA_STN_CV_NORMALISED), tuner()
     plain = Tuner(
-        copy.deepcopy(tuner().detach()), one.hyper, half_square, method=None, noise=True,
-        augment=lambda x, draws: x + (one.hyper["shift"] * draws.uniform((len(x),), x))[:, None, None],
+        other.detach(), other.hyper, half_square, method=None, noise=True,
+        augment=lambda x, draws: x + (other.hyper["shift"] * draws.uniform((len(x),), x))[:, None, None],
     )  # fmt: skip
     x, t = batch()
     torch.manual_seed(5)
     one.inner_step(x, t)
     with torch.no_grad():
-        one.hyper.raw_sigma.fill_(-50.0)
+        other.hyper.raw_sigma.fill_(-50.0)
     torch.manual_seed(5)
     plain.inner_step(x, t)
     for actual, desired in zip(one.net.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
