@@ -27,6 +27,8 @@ def scores(name: str, tuner: Tuner, batches: Batches, metrics: Mapping[str, Metr
         values = [1.0, float(loss), *(float(metric(outputs, t)) for metric in metrics.values())]
         n = next((leaf.numel() for leaf in tree_leaves(t) if isinstance(leaf, Tensor)), examples(x))
         sums = [total + n * value for total, value in zip(sums, values, strict=True)]
-    set_own_buffers(tuner.model, before)
+    after = own_buffers(tuner.model)
+    # A cache that has grown for a longer input stays: its module counts on it.
+    set_own_buffers(tuner.model, {name: one for name, one in before.items() if after[name].shape == one.shape})
     every, *totals = summed(sums, tuner.device)
     return {f"{name}_{what}": total / every for what, total in zip(("loss", *metrics), totals, strict=True)}

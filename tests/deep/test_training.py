@@ -462,6 +462,24 @@ def test_scores_are_the_mean_of_single_examples(method):
     assert found["valid_accuracy"] == pytest.approx(sum(hits) / 11)
 
 
+def test_scores_put_a_state_back_and_leave_a_cache_that_has_grown():
+    class Moving(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.register_buffer("state", torch.zeros(()), persistent=False)
+            self.register_buffer("cache", torch.zeros(2), persistent=False)
+
+        def forward(self, input):
+            self.state, self.cache = self.state + 1, torch.zeros(len(input))
+            return super().forward(input)
+
+    model = Moving()
+    one = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
+    scores("valid", one, Batches(data(8, 1), 4, 0), {})
+    assert model.state == 0
+    assert len(model.cache) == 4
+
+
 def test_the_training_loss_is_the_mean_over_examples():
     """At a learning rate of 0 every batch sees the same weights; without draws, what one large batch sees."""
     one = tuner(None, own=0.0, norm=False)
