@@ -1,8 +1,13 @@
-"""The deep layer: Δ-STN for any PyTorch model, with the names and the order of `reference`."""
+"""The deep layer: Δ-STN for any PyTorch model, with the names and the order of `reference`.
 
-NO_TORCH = "deep/ needs PyTorch: pip install -e '.[deep]'"
+Names are imported when they are asked for, so that `python -m deep` answers Ctrl-C, and says what is missing, while
+PyTorch is still being imported.
+"""
 
-try:
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
     from deep.declared import Hyperparameter
     from deep.dropout import dropout_rates
     from deep.hyperparameters import Hyperparameters
@@ -12,16 +17,8 @@ try:
     from deep.structured import Branch
     from deep.training import fit
     from deep.tuner import Tuner
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
 
-    def __getattr__(name: str):
-        # Said when something is asked for, and not here, so that `python -m deep` can say it in its own way.
-        if name in __all__:
-            raise ImportError(NO_TORCH)
-        raise AttributeError(f"module 'deep' has no attribute {name!r}")
-
+NO_TORCH = "deep/ needs PyTorch: pip install -e '.[deep]'"
 
 __all__ = [
     "Branch",
@@ -35,3 +32,27 @@ __all__ = [
     "fit",
     "register",
 ]
+
+_MODULES = {
+    "Branch": "structured",
+    "DropConnectLSTM": "sequence_dropout",
+    "Hyperparameter": "declared",
+    "Hyperparameters": "hyperparameters",
+    "Schedule": "schedule",
+    "Tuner": "tuner",
+    "VariationalDropout": "sequence_dropout",
+    "dropout_rates": "dropout",
+    "fit": "training",
+    "register": "layers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'deep' has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"deep.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(NO_TORCH) from None

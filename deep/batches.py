@@ -110,9 +110,11 @@ def examples(batch: Any) -> int:
 
 
 def overlap(train: Dataset[Any], valid: Dataset[Any]) -> int:
-    """How many examples two datasets share, as far as they are subsets of one dataset."""
+    """How many examples two datasets share, as far as they are subsets of one dataset, or of the same tensors."""
     (one, ours), (other, theirs) = _behind(train), _behind(valid)
-    return len(set(ours) & set(theirs)) if one is other else 0
+    tensors = [[leaf.data_ptr() for leaf in tree_leaves(getattr(whole, "tensors", ()))] for whole in (one, other)]
+    same = one is other or (tensors[0] and tensors[0] == tensors[1])
+    return len(set(ours) & set(theirs)) if same else 0
 
 
 def _behind(dataset: Dataset[Any]) -> tuple[Dataset[Any], Sequence[int]]:

@@ -5,17 +5,19 @@ A new one is written beside the old one and takes its name last of all, so that 
 
 import contextlib
 import os
+import random
 import secrets
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from reference.command import UserError
 
 FILE = "checkpoint.pt"
-VERSION = 4
+VERSION = 5
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -77,13 +79,25 @@ def discard(folder: Path) -> None:
 
 
 def generators() -> dict[str, Any]:
-    """The states of PyTorch's own generators in this process: what a dropout that is not tuned draws from."""
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []}
+    """The states of this process's own generators: what a dropout that is not tuned, or a dataset, draws from.
+
+    PyTorch's, NumPy's global one and Python's.
+    """
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  (the one that others use)
+    numpy["state"]["key"] = numpy["state"]["key"].tolist()  # arrays are not loaded
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": numpy,
+        "python": random.getstate(),
+    }
 
 
 def set_generators(states: dict[str, Any]) -> None:
-    """Put PyTorch's own generators to earlier states."""
+    """Put these generators to earlier states."""
     torch.set_rng_state(states["cpu"].cpu())
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    random.setstate(states["python"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
 

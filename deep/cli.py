@@ -15,7 +15,7 @@ import torch.distributed as dist
 from deep.baselines import GRID, SEARCHES
 from deep.board import board
 from deep.experiments import EXPERIMENTS, Experiment
-from deep.jobs import BY_SLUG, FIXED, Changes, Job
+from deep.jobs import BY_SLUG, FIXED, Changes, Job, usable
 from deep.parallel import rank
 from deep.searches import Search
 from deep.sweeps import unlogged, work_off
@@ -50,7 +50,7 @@ def parser() -> Parser:
     add("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, ...")
     add("--data-home", type=path, metavar="DIR", help="the folder that holds the data")
-    add("--fresh", action="store_true", help="forget what is there and run again")
+    add("--fresh", action="store_true", help="forget what is there (to go on after a kill, leave it out)")
     add("--log", choices=["tensorboard"], help="rows there too, beside the record: an epoch's, a trial's")
     change = made.add_argument_group("changes", "each is another run with a folder of its own").add_argument
     change("--start", nargs="+", type=positive, metavar="RATE", help="of the drop rates; several: a run each")
@@ -108,7 +108,9 @@ def jobs(options: Namespace) -> list[Job | Search]:
         raise UserError(f"--values has {min(twice)!r} more than once; give each name one value")
     asked = [
         _job(options, experiment, method, changes, seed)
-        for method, changes, seed in product(options.method, _changes(options), options.seed)
+        for method in options.method
+        for changes in _changes(options, method)
+        for seed in options.seed
     ]
     return list({job.folder: job for job in asked}.values())
 
@@ -118,8 +120,8 @@ def _refuse_unknown(what: str, name: str, known: Collection[str]) -> None:
         raise UserError(f"unknown {what} {name!r}; choose from {', '.join(known)}")
 
 
-def _changes(options: Namespace) -> list[Changes]:
-    """One for each combination of starts, scales and intervals."""
+def _changes(options: Namespace, method: str) -> list[Changes]:
+    """One for each combination of starts, scales and intervals; a method without a response has none of its own."""
     common = Changes(
         tau=options.tau,
         sigma_end=options.sigma_end,
@@ -133,7 +135,7 @@ def _changes(options: Namespace) -> list[Changes]:
         values=dict(options.values),
     )
     sigmas, intervals = options.sigma or [None], options.intervals or [(None, None)]
-    if options.experiment == "sensitivity" and not (options.sigma or options.intervals):
+    if options.experiment == "sensitivity" and method in BY_SLUG and not (options.sigma or options.intervals):
         scales = [replace(common, sigma=sigma) for sigma in POINTS["sigma"]]
         return scales + [replace(common, T_train=a, T_valid=b) for a, b in POINTS["intervals"]]
     return [
@@ -162,6 +164,7 @@ def process_group(options: Namespace) -> Iterator[None]:
         return
     if options.device == "cuda":
         options.device = f"cuda:{os.environ['LOCAL_RANK']}"
+    usable(options.device)  # or the group fails first, in its own words
     dist.init_process_group("nccl" if options.device.startswith("cuda") else "gloo")
     try:
         yield

@@ -52,10 +52,12 @@ def _looks(net: Hypernetwork, objective: Objective, x: Any, perturbed: Pass | No
     """One after another, each taken only when all before it have found nothing in any process."""
     yield Look(0, weights(net))
     yield Look(0, "" if all(map(_finite, tree_leaves(x))) else "the inputs are not finite")
-    yield _output(net, objective, x, net.hyper.centre(examples(x)))
+    centre = net.hyper.centre(examples(x))
+    yield Look(0, _value(net, centre, "s(λ)"))
+    yield _output(net, objective, x, centre)
     if perturbed is not None:
         there = "at perturbed weights "
-        yield Look(0, _value(net, perturbed, there))
+        yield Look(0, _value(net, perturbed, f"{there}s(λ + ε)"))
         yield _output(net, objective, x, perturbed, there)
 
 
@@ -96,10 +98,10 @@ def _hyperparameter(net: Hypernetwork) -> str:
     return ""
 
 
-def _value(net: Hypernetwork, at: Pass, there: str) -> str:
+def _value(net: Hypernetwork, at: Pass, which: str) -> str:
     for one, lam in zip(net.hyper.declared, at.lam.T, strict=True):
         if not _finite(one(lam)):
-            return f"{there}s(λ + ε) of hyperparameter {one.name!r} is not finite"
+            return f"{which} of hyperparameter {one.name!r} is not finite"
     return ""
 
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+import deep.lstm  # noqa: F401  (it registers its branch)
 from deep import dropout
 from deep.draws import Draws
 from deep.hyperparameters import Hyperparameters

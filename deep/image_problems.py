@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -21,13 +22,13 @@ from deep.problems import Problem, Size, accuracy
 
 def mlp(size: Size, start: float | None, seed: int, data_home: Path | None, device: torch.device) -> Problem:
     """H.2.1: 15 % held out, three drop rates."""
-    images = load(size.data or "mnist", data_home)
+    images = _loaded(size.data or "mnist", data_home)
     return _problem(networks.mlp, images, 0.15, (), size, start, seed, device)
 
 
 def simple_cnn(size: Size, start: float | None, seed: int, data_home: Path | None, device: torch.device) -> Problem:
     """H.2.2: 15 % held out, four drop rates and Cutout."""
-    images = load(size.data or "fashion-mnist", data_home)
+    images = _loaded(size.data or "fashion-mnist", data_home)
     return _problem(networks.simple_cnn, images, 0.15, CUTOUT, size, start, seed, device)
 
 
@@ -58,9 +59,14 @@ def dropout_schedule(
     return replace(problem, hyper=Hyperparameters([only]))
 
 
+@lru_cache(maxsize=1)  # a sweep's runs and a search's trials have one set
+def _loaded(name: str, data_home: Path | None) -> ImageSet:
+    return load(name, data_home)
+
+
 def _coloured(size: Size, data_home: Path | None) -> ImageSet:
     """CIFAR-10, or another set in its shape."""
-    images = load(size.data or "cifar-10", data_home)
+    images = _loaded(size.data or "cifar-10", data_home)
     return ImageSet(*(part.shaped(3, 32) for part in images))
 
 

@@ -125,7 +125,7 @@ class Job:
     def prepare(self, progress: bool = True) -> Run:
         """The run before its first step."""
         torch.manual_seed(self.seed)
-        device = _device(self.device)
+        device = usable(self.device)
         problem = self.experiment.build(self.size, self.changes.start, self.seed, self.data_home, device)
         problem.hyper.set(self.changes.values)
         if (sigma := self.changes.noise or self.changes.sigma) is not None:
@@ -189,7 +189,12 @@ class Job:
         )
 
 
-def _device(name: str) -> torch.device:
+def usable(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        UserError: there is none that holds numbers.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta makes tensors, but without numbers

@@ -10,6 +10,7 @@ need a file system in common that has locks (every local one; NFS since Linux 2.
 
 import fcntl
 import json
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -105,10 +106,15 @@ class Ledger:
     def _open(self, storage: str) -> Any:
         if "://" in storage:
             return self._optuna.storages.RDBStorage(storage)
-        from optuna.storages.journal import JournalFileBackend
+        from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        return self._optuna.storages.JournalStorage(JournalFileBackend(storage))
+        # Optuna's lock is a link to the path it is given, which from the journal's own folder must lead there.
+        path = Path(storage).resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = JournalFileSymlinkLock(str(path))
+        if path.exists():
+            _cut_unended(path, held)
+        return self._optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=held))
 
     def _find(self, name: str) -> int:
         try:
@@ -143,6 +149,17 @@ class Ledger:
     def finish(self, trial: Trial, score: float) -> None:
         """Enter the score."""
         self._storage.set_trial_state_values(trial.key, self._optuna.trial.TrialState.COMPLETE, [score])
+
+
+def _cut_unended(journal: Path, held: Any) -> None:
+    """Drop a last line that a kill or a full disk has left without its end, or the next would be joined to it."""
+    held.acquire()
+    try:
+        text = journal.read_bytes()
+        if len(text) > (end := text.rfind(b"\n") + 1):
+            os.truncate(journal, end)
+    finally:
+        held.release()
 
 
 def study_name(folder: Path, title: str, settings: Mapping[str, Any]) -> str:

@@ -66,7 +66,10 @@ class Schedule:
         """
         path = Path(path)
         try:
-            return _of_record(records.read(path)) if path.is_dir() else _of_csv(path)
+            schedule = _of_record(records.read(path)) if path.is_dir() else _of_csv(path)
+            if not schedule.values or not (np.diff(schedule.epochs) > 0).all():
+                raise ValueError("no values, or epochs that do not ascend, as those of a search's trials")
+            return schedule
         except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
             what = f"{path} holds no schedule ({type(error).__name__}: {error})"
             raise UserError(f"{what}; give a run's folder, or a CSV with `epoch` and a column for each name") from None
@@ -82,7 +85,4 @@ def _of_csv(path: Path) -> Schedule:
         rows = list(csv.DictReader(file))
     if any(None in row for row in rows):
         raise ValueError("a row has more cells than the header")
-    schedule = Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
-    if not schedule.values or not (np.diff(schedule.epochs) > 0).all():
-        raise ValueError("no values, or epochs that do not ascend")
-    return schedule
+    return Schedule.of(rows, [name for name in rows[0] if name != "epoch"])

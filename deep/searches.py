@@ -94,7 +94,7 @@ class Search:
         """
         if processes() > 1:
             raise UserError("a search's trials run in one process each; start several workers instead of torchrun")
-        trials, told = self._trials(), 0
+        trials, told = self._trials(progress), 0
         with tqdm(total=trials.most, unit="trial", disable=not progress) as bar:
             while (taken := trials.take()) is not Rest.END:
                 time.sleep(PAUSE) if taken is Rest.WAIT else trials.work(taken)
@@ -120,7 +120,7 @@ class Search:
         starts = {"starts": STARTS} if self.method == BAYES else {}
         return self._job.settings() | {"grid": points} | starts
 
-    def _trials(self) -> Trials:
+    def _trials(self, progress: bool = False) -> Trials:
         job, folder = replace(self._job, method=FIXED), self.folder / "trials"
         given = self.changes.values
         ranges = space(self.experiment.name, job.prepare(progress=False).tuner.hyper.declared, given)
@@ -135,7 +135,7 @@ class Search:
         return Trials(
             folder,
             ledger,
-            prepare=lambda own: replace(job, changes=replace(self.changes, values={**given, **own})).prepare(False),
+            prepare=lambda own: replace(job, changes=replace(self.changes, values={**given, **own})).prepare(progress),
             propose=values,
             distributions={name: one.distribution for name, one in ranges.items()},
             most=min(ends) if ends else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deep.diagnosis import NotFinite
 from deep.jobs import Job
 from deep.ledger import Ledger, study_name, try_lock
 from deep.parallel import processes, rank
@@ -58,6 +59,9 @@ def work_off(
                 with log(turn.folder) as keep:
                     turn.run(progress, keep)
             except UserError as error:
+                # Of several processes the others may wait in this run for the one that has failed.
+                if processes() > 1 and not isinstance(error, NotFinite):
+                    raise
                 errors.append(error)
             bar.update(sum(job.is_finished() for job in todo) - bar.n)
     if errors:

@@ -71,7 +71,8 @@ def fit(
     method = "plain" if tuner.method is None else tuner.method.name
     steps = {"epochs": epochs, "batch_size": batch_size, "warm_up_steps": tuner.warm_up}
     settings = {"method": method, **steps, "seed": seed}
-    return Schedule.of(record(run, settings), tuner.hyper.names)
+    facts = records.provenance("torch", "numpy")
+    return Schedule.of(record(run, settings, facts), tuner.hyper.names)
 
 
 def record(

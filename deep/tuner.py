@@ -120,6 +120,7 @@ class Tuner:
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
         self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
         self.eps_per, self.noise, self.clip = eps_per, noise, clip
+        self._sigma = hyper.scales()
         self.inner_steps = self.outer_steps = 0
         self._watched = False
 
@@ -282,12 +283,14 @@ class Tuner:
         self.inner_steps, self.outer_steps = state["steps"]
 
     def signature(self) -> dict[str, Any]:
-        """What a checkpoint must have in common with the run that reads it."""
+        """What a checkpoint must have in common with the run that reads it; of functions nothing is known."""
         return {
             "method": None if self.method is None else asdict(self.method),
             "hyperparameters": [asdict(one) for one in self.hyper.declared],
+            "sigma at the start": self._sigma,
             "parameters": _shapes(self.model),
             "responses": _shapes(self.net.branches),
+            "layers": {name: (type(one).__name__, one.extra_repr()) for name, one in self.model.named_modules()},
             "optimisers": {name: (type(one).__name__, one.defaults) for name, one in self.optimisers.items()},
             "steps": (self.T_train, self.T_valid, self.warm_up, self.tau, self.eps_per, self.noise, self.clip),
             "seed": self.draws.generator.initial_seed(),

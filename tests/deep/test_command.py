@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deep import cli
+from deep import cli, image_problems
 from deep.experiments import EXPERIMENTS
 from deep.jobs import Job
 from deep.problems import Size
@@ -338,6 +338,42 @@ def test_ctrl_c_is_one_line_and_status_130_and_the_same_command_goes_on(tmp_path
     assert "Traceback" not in errors
     assert not (folder / "history.csv").exists()
     assert (folder / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_ctrl_c_while_torch_is_imported_is_one_line(tmp_path: Path, seconds: float) -> None:
+    """A module that takes its time stands in for it."""
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command, pipe = [sys.executable, "-m", "deep", "mnist-mlp"], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.count("\n")) == (130, 1)
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_processes_meet(tiny: pytest.MonkeyPatch) -> None:
+    tiny.setenv("WORLD_SIZE", "2")
+    tiny.setenv("LOCAL_RANK", "98")
+    with pytest.raises(UserError, match="device 'cuda:98' cannot be used"):
+        call(tiny, "mnist-mlp --preset smoke --device cuda")
+
+
+def test_sensitivity_has_points_of_its_own_for_what_they_change_alone(tiny: pytest.MonkeyPatch) -> None:
+    assert call(tiny, "sensitivity --preset smoke --method random-search --trials 1") == 0
+    assert call(tiny, "sensitivity --preset smoke --method fixed --values drop_input=0.1") == 0
+    assert len(list(records.find(Path("out/records")))) == 2
+
+
+def test_a_set_is_loaded_once_for_all_runs_of_a_command(tiny: pytest.MonkeyPatch) -> None:
+    image_problems._loaded.cache_clear()
+    loads, real = [], image_problems.load
+    tiny.setattr(image_problems, "load", lambda *args: loads.append(args) or real(*args))
+    assert call(tiny, "mnist-mlp --preset smoke --method stn random-search --trials 2 --seed 0 1") == 0
+    assert len(loads) == 1
 
 
 def test_without_torch_the_command_is_one_line_and_status_2(tmp_path: Path) -> None:

@@ -74,6 +74,17 @@ def test_looking_for_the_cause_moves_no_statistics() -> None:
     assert one.model[1].num_batches_tracked == 1  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("method", [*METHODS, None], ids=lambda method: method.name if method else "plain")
+def test_a_value_that_is_not_finite_at_lam_itself_is_named(method: Method | None) -> None:
+    hyper = Hyperparameters([Hyperparameter("decay", start=1.0)])
+    one = Tuner(
+        nn.Linear(2, 1), hyper, lambda y, t: half_square(y, t) + hyper["decay"].mean(), half_square, method=method
+    )
+    hyper.lam.detach().fill_(100.0)
+    with pytest.raises(NotFinite, match=r"steps: s\(λ\) of hyperparameter 'decay' is not finite; lower"):
+        one.inner_step(X, T)
+
+
 ROWS = torch.linspace(-1, 1, 40).reshape(20, 2)
 PERTURBED = (*METHODS[1:], DELTA_STN_CV)
 """Those whose current weights do not have the response in them."""

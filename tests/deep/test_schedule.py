@@ -63,6 +63,17 @@ def test_a_records_folder_is_read(tmp_path):
     np.testing.assert_array_equal(schedule.values["rate"], [0.1 * epoch for epoch in range(3)])
 
 
+def test_a_searchs_record_is_no_schedule(tmp_path):
+    with records.Writer(tmp_path, {}) as writer:
+        writer.facts["hyperparameters"] = ["rate"]
+        for trial, epoch in ((0, 0), (0, 1), (1, 0)):
+            writer.row({"trial": trial, "epoch": epoch, "valid_loss": 1.0, "rate": 0.1})
+    with pytest.raises(
+        UserError, match=r"holds no schedule .*epochs that do not ascend, as those of a search's trials"
+    ):
+        Schedule.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\n", "rate\n0.1\n", "epoch\n0\n", "epoch,rate\n", "epoch,rate\n0,fast\n", "epoch,rate\n0\n",

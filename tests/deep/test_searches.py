@@ -1,10 +1,13 @@
 """Searches draw what they should, go on after anything that stops them, share work, and record what was measured."""
 
+import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +17,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages.journal import JournalFileSymlinkLock
 from scipy.stats import kstest
 
 from deep import ledger, sweeps, trial_history, trials
 from deep.baselines import BAYES, GRID, RANDOM, SEARCHES, Range, grid, propose, space
 from deep.declared import Hyperparameter
+from deep.diagnosis import NotFinite
 from deep.experiments import EXPERIMENTS
 from deep.jobs import FIXED, Changes, Job
 from deep.ledger import Ledger, Trial
@@ -432,6 +437,29 @@ def test_a_run_that_is_listed_twice_is_done_once_and_tried_once(storage, tmp_pat
     assert ran[3:] == [more.folder]
 
 
+def test_a_worker_that_died_with_the_journals_lock_is_waited_for_and_no_longer(tmp_path, monkeypatch):
+    """Its lock is a link, which from a relative path would lead nowhere; Optuna would look for its end for ever."""
+    monkeypatch.chdir(tmp_path)
+    Ledger("records/journal", "study").begin({}, {}, run="one")
+    (tmp_path / "records/journal.lock").symlink_to(tmp_path / "records/journal")
+    soon = partialmethod(JournalFileSymlinkLock.__init__, grace_period=1)
+    monkeypatch.setattr(JournalFileSymlinkLock, "__init__", soon)
+    with warnings.catch_warnings(action="ignore"):
+        assert [one.notes["run"] for one in Ledger("records/journal", "study").trials()] == ["one"]
+
+
+@given(cut=st.integers(1, 60))
+def test_a_journal_that_was_cut_short_loses_what_was_not_written_and_goes_on(cut):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "journal"
+        one = Ledger(path, "study")
+        for number in range(2):
+            one.begin({}, {}, run=number)
+        os.truncate(path, path.stat().st_size - cut)
+        Ledger(path, "study").begin({}, {}, run=2)
+        assert [trial.notes["run"] for trial in Ledger(path, "study").trials()] in ([0, 2], [0, 1, 2])
+
+
 def test_folders_that_share_a_storage_do_not_meet_in_it(tmp_path):
     """A second worker begins and ends the same run in a folder of its own while the first is at it."""
     one, storage = jobs(tmp_path / "one")[0], str(tmp_path / "journal")
@@ -451,6 +479,24 @@ def test_a_run_that_fails_leaves_the_others_to_be_done(storage, tmp_path):
     with pytest.raises(UserError, match=r"not finite.*first of 2 runs that failed"):
         work_off(todo, storage and str(tmp_path / storage), progress=False)
     assert [job.is_finished() for job in todo] == [True, False, False, True, True]
+
+
+def test_a_process_that_fails_alone_ends_for_the_others_may_wait_for_it_and_all_go_on_where_all_diverge(
+    tmp_path, monkeypatch
+):
+    todo = jobs(tmp_path)[:3]
+    monkeypatch.setattr(sweeps, "processes", lambda: 2)
+    for error, count in ((UserError("no space"), 1), (NotFinite("not finite"), 3)):
+        tried = []
+
+        def fail(job: Job, *args: Any, error=error, tried=tried):
+            tried.append(job)
+            raise error
+
+        monkeypatch.setattr(Job, "run", fail)
+        with pytest.raises(UserError, match=str(error)):
+            work_off(todo, progress=False)
+        assert len(tried) == count
 
 
 def test_a_run_that_another_worker_holds_is_waited_for(tmp_path, monkeypatch):

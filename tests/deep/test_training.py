@@ -534,6 +534,7 @@ class TestRefusals:
         cases = [
             (Subset(whole, range(10)), Subset(whole, range(8, 17)), "share 2 examples"),
             (whole, whole, "share 17 examples"),
+            (whole, TensorDataset(*whole.tensors), "share 17 examples"),
             (TensorDataset(torch.zeros(0, 5), torch.zeros(0)), whole, "dataset is empty"),
             (whole, Subset(whole, []), "dataset is empty"),
         ]

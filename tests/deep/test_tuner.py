@@ -365,6 +365,22 @@ def test_a_state_that_lacks_a_part_is_one_line_and_moves_nothing() -> None:
         assert same(bits(one), before)
 
 
+@all_methods
+def test_a_state_of_other_layers_or_of_another_start_of_sigma_is_refused(method: Method) -> None:
+    """Though every shape is the same."""
+    other = network()
+    other[2] = nn.Tanh()
+    around = network()
+    around[0] = nn.Conv2d(1, 2, 3, padding_mode="circular")
+    for model in (other, around):
+        with pytest.raises(UserError, match="of another run: its layers differ"):
+            tuner(method).load_state_dict(tuner(method, model).state_dict())
+    model = network()
+    wider = Tuner(model, Hyperparameters([*dropout_rates(model), DECAY], sigma=0.3), half_square, method=method)
+    with pytest.raises(UserError, match="of another run: its sigma at the start differ"):
+        tuner(method).load_state_dict(wider.state_dict())
+
+
 def detached() -> Tuner:
     one = tuner()
     one.detach()
