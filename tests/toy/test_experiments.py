@@ -124,10 +124,10 @@ def test_divisors_and_kinds(seed):
     assert dropout(parts).inverted
 
 
-@given(names, seeds)
-def test_a_stack_of_splits_is_each_of_them(name, seed):
+@given(names, st.tuples(seeds, seeds, seeds))
+def test_a_stack_of_splits_is_each_of_them(name, three):
     experiment = EXPERIMENTS[name]
-    parts = [random_split(seed), random_split(seed + 1), random_split(seed + 2)]
+    parts = [random_split(seed) for seed in three]
     together, lam = experiment.problem(stack(parts)), np.full((3, 1), 0.7)
     for k, part in enumerate(parts):
         alone = experiment.problem(part)
