@@ -440,8 +440,9 @@ def test_a_run_that_is_listed_twice_is_done_once_and_tried_once(storage, tmp_pat
 def test_a_worker_that_died_with_the_journals_lock_is_waited_for_and_no_longer(tmp_path, monkeypatch):
     """Its lock is a link, which from a relative path would lead nowhere; Optuna would look for its end for ever."""
     monkeypatch.chdir(tmp_path)
-    Ledger("records/journal", "study").begin({}, {}, run="one")
-    (tmp_path / "records/journal.lock").symlink_to(tmp_path / "records/journal")
+    died = Ledger("records/journal", "study")
+    died.begin({}, {}, run="one")
+    assert died._storage._backend._lock.acquire()
     soon = partialmethod(JournalFileSymlinkLock.__init__, grace_period=1)
     monkeypatch.setattr(JournalFileSymlinkLock, "__init__", soon)
     with warnings.catch_warnings(action="ignore"):
