@@ -16,7 +16,6 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize
 
-from reference.optimum import Optimum
 from reference.problem import Problem
 
 DIAGONAL = 31
@@ -44,18 +43,18 @@ def adjoint(problem: Problem) -> Outer:
     return outer
 
 
-def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> Optimum:
+def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> tuple[Float[ndarray, "h"], str]:
     """Three descents (L-BFGS-B) from the best point of the box's diagonal and from two beside it; the least of all.
 
-    `where` says "interior", or "boundary" if a λ_i lies on the box.
+    With it goes "interior", or "boundary" if a λ_i lies on the box.
 
     Raises:
         ValueError: the loss or its gradient is not finite on the way.
 
     Example, a bowl about (2, 20), which the box cuts off at 15:
-        >>> found = best_found(lambda lam: (np.sum((lam - [2, 20]) ** 2), 2 * (lam - [2, 20])), 2, (-15.0, 15.0))
-        >>> found.lam_star.round(6), found.loss_star, found.where.item()
-        (array([ 2., 15.]), array(25.), 'boundary')
+        >>> lam, where = best_found(lambda lam: (np.sum((lam - [2, 20]) ** 2), 2 * (lam - [2, 20])), 2, (-15.0, 15.0))
+        >>> lam.round(6), where
+        (array([ 2., 15.]), 'boundary')
     """
 
     def checked(lam: ndarray) -> tuple[float, ndarray]:
@@ -73,5 +72,4 @@ def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> Optimum:
         for c in starts
     ]
     least = min(ends, key=lambda end: end.fun)
-    on_the_box = bool(np.isin(least.x, bounds).any())
-    return Optimum(least.x, np.array(least.fun), np.array("boundary" if on_the_box else "interior"))
+    return least.x, "boundary" if np.isin(least.x, bounds).any() else "interior"

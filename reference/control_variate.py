@@ -57,6 +57,8 @@ def normalised_variance(
         >>> normalised_variance(np.array([[1.0]]), np.array([3.0]), np.array([2.0]))
         np.float64(4.25)
     """
+    # Term by term, for σ² may be 0 in float64.
     columns = np.sum(M**2, axis=-2)
-    second = np.sum(sigma**2 * columns, axis=-1) + np.sum(b**2, axis=-1)
-    return np.sum(sigma**-2.0, axis=-1) * second + np.sum(columns, axis=-1)
+    ratios = (sigma[..., None, :] / sigma[..., :, None]) ** 2
+    others = np.sum(ratios * columns[..., None, :], axis=(-2, -1))
+    return others + np.sum((b[..., None, :] / sigma[..., None]) ** 2, axis=(-2, -1)) + np.sum(columns, axis=-1)

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import expit
 
+from reference.normal_equations import NormalEquations
 from reference.objective import Scalars, TrainingObjective, minibatch
 from reference.regression import Regression
 
@@ -50,19 +51,32 @@ class InputDropout(Regression):
         p, q = expit(lam), expit(-lam)
         return q, -p * q, p * q, p * q * (q - p)
 
+    @cached_property
+    def equations(self) -> NormalEquations:
+        """(A + p D) x = b.
+
+        Raises:
+            ValueError: a feature is 0 in every training row: neither data nor dropout see its weight.
+        """
+        return NormalEquations(self.gram, self.D)
+
     def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
         """n ∂²L_T/∂w² = a²A + cD."""
         a, _, c, _ = self.scale(lam)
         return a[..., None] ** 2 * self.A + c[..., None] * self.D[..., None] * np.eye(self.X.shape[-1])
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """r(λ) = K⁻¹ a Xᵀt.
+        """r(λ) = K⁻¹ a Xᵀt, a = q being (A + e^λ D)⁻¹ Xᵀt / q. Raises as `equations` does, or for λ that is not finite."""
+        odds = np.exp(np.asarray(lam, dtype=float))
+        return self.equations.fit(odds) / (1.0 if self.inverted else expit(-lam))
 
-        Raises:
-            numpy.linalg.LinAlgError: a feature is 0 in every training row: neither data nor dropout see its weight.
+    def best_response_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
+        """-e^λ K⁻¹D r, as ridge's; without inverted scaling the derivative of (A + e^λ D)⁻¹ Xᵀt (1 + e^λ).
+
+        With x = (A + e^λ D)⁻¹ Xᵀt that is e^λ (A + e^λ D)⁻¹ (A + e^λ D - (1 + e^λ) D) x, in which the e^λ D cancel.
         """
-        a, _, _, _ = self.scale(lam)
-        return np.linalg.solve(self.K(lam), (a * self.Xt)[..., None])[..., 0]
+        odds = np.exp(np.asarray(lam, dtype=float))
+        return self.equations.combination(odds, odds * (not self.inverted), -odds)[..., None]
 
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
         """E_R of Eqn. H.2."""

@@ -4,7 +4,7 @@
     sigma     σ                       (..., 1)    perturbation scale, ε ~ N(0, σ²)
     a         exp(λ + σ²/2)           (..., 1)    E[exp(λ + ε)]
     c         n/divisor               ()          1 in H.1 and G.1; n where the penalty is undivided
-    m0 m1 m2  E[s], E[εs], E[ε²s]     (..., 1)    moments of c times the penalty s(λ + ε)
+    m0 m1 m2  E[s], E[εs]/σ², E[ε²s]/σ²  (..., 1) moments of c times the penalty s(λ + ε)
     Theta     Θ                       (..., m, 1) learned Jacobian, in the centred form of Eqn. 3.1
 
 The penalty s is exp (H.1) or the identity (G). Its moments are all that is needed, since E[s'] = E[εs]/σ² (Stein).
@@ -15,14 +15,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.ridge import Ridge, penalised
+from reference.ridge import Ridge
 from reference.transforms import Exp, Linear
 
 
 def penalty_moments(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> tuple[Float[ndarray, "... 1"], Float[ndarray, "... 1"], Float[ndarray, "... 1"]]:
-    """c times E[s(λ+ε)], E[ε s(λ+ε)], E[ε² s(λ+ε)]: a, σ²a, (σ²+σ⁴)a for exp; λ, σ², σ²λ for the identity.
+    """c times E[s(λ+ε)], E[ε s(λ+ε)]/σ², E[ε² s(λ+ε)]/σ²: a, a, (1+σ²)a for exp; λ, 1, λ for the identity.
+
+    Divided by σ², they have a value at every small σ, where σ² itself may be 0 in float64.
 
     Raises:
         ValueError: s is neither.
@@ -31,21 +33,21 @@ def penalty_moments(
         >>> one = np.ones((1, 1))
         >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0, s=Linear())
         >>> [float(m[0]) for m in penalty_moments(ridge, np.array([5.0]), np.array([2.0]))]
-        [5.0, 4.0, 20.0]
+        [5.0, 1.0, 5.0]
     """
     c, variance = ridge.n / ridge.divisor, sigma**2
     if isinstance(ridge.s, Linear):
-        return c * lam, c * variance, c * variance * lam
+        return c * lam, c * np.ones_like(lam * variance), c * lam * np.ones_like(variance)
     if not isinstance(ridge.s, Exp):
         raise ValueError("the moments are known for a penalty exp(λ) or λ only")
     a = c * np.exp(lam + variance / 2)
-    return a, variance * a, (variance + variance**2) * a
+    return a, a, (1 + variance) * a
 
 
 def response_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. 3.10 for fixed w0: Θ* = -(σ²A + m2 I)⁻¹ m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
+    """Eqn. 3.10 for fixed w0: Θ* = -(A + m2 I)⁻¹ m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
 
     Example, A = 1, σ = 1, λ = -1/2 (so a = 1): -(1 + 2)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -54,7 +56,7 @@ def response_minimiser(
         array([[-1.]])
     """
     _, m1, m2 = penalty_moments(ridge, lam, sigma)
-    return -np.linalg.solve(penalised(ridge.A, m2 / sigma**2), (m1 / sigma**2 * w0)[..., None])
+    return -ridge.equations.solve(m2, (m1 * w0)[..., None])
 
 
 def perturbed_best_response(
@@ -62,13 +64,13 @@ def perturbed_best_response(
 ) -> Float[ndarray, "... m"]:
     """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
     m0, _, _ = penalty_moments(ridge, lam, sigma)
-    return np.linalg.solve(penalised(ridge.A, m0), ridge.Xt[..., None])[..., 0]
+    return ridge.equations.fit(m0)
 
 
 def appendix_d_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 I)⁻¹ (m1/σ²) w0; for exp both factors are a.
+    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 I)⁻¹ m1 w0; for exp both factors are a.
 
     Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -77,17 +79,17 @@ def appendix_d_response(
         array([[-1.5]])
     """
     m0, m1, _ = penalty_moments(ridge, lam, sigma)
-    return -np.linalg.solve(penalised(ridge.A, m0), (m1 / sigma**2 * w0)[..., None])
+    return -ridge.equations.solve(m0, (m1 * w0)[..., None])
 
 
 def joint_hessian(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... two_m two_m"]:
-    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 I, m1 I], [m1 I, σ²A + m2 I]]."""
-    m0, m1, m2 = penalty_moments(ridge, lam, sigma)
+    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 I, σ²m1 I], [σ²m1 I, σ²(A + m2 I)]]."""
+    (m0, m1, m2), variance = penalty_moments(ridge, lam, sigma), sigma[..., None] ** 2
     eye = np.eye(ridge.X.shape[-1])
     upper, corner, lower = np.broadcast_arrays(
-        ridge.A + m0[..., None] * eye, m1[..., None] * eye, sigma[..., None] ** 2 * ridge.A + m2[..., None] * eye
+        ridge.A + m0[..., None] * eye, variance * m1[..., None] * eye, variance * (ridge.A + m2[..., None] * eye)
     )
     rows = [np.concatenate(pair, axis=-1) for pair in ((upper, corner), (corner, lower))]
     return np.concatenate(rows, axis=-2)
@@ -98,23 +100,26 @@ def joint_minimiser(
 ) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
     """Eqn. 2.5, w0 and Θ together (STN; uncentred, Φ = Θ and φ0 = w0 - Θλ): `joint_hessian` (w0; Θ) = (Xᵀt; 0).
 
+    The second line gives Θ = -m1 y with (A + m2 I) y = w0; the first then ((A + m0 I)(A + m2 I) - σ²m1² I) y = Xᵀt,
+    a polynomial in A of which -p₁ and -p₂ are the roots: (A + p₁ I)(A + p₂ I) y = Xᵀt.
+
     Raises:
         ValueError: the expected objective has no unique minimum (only where λ is the penalty itself).
     """
-    # In the unknowns (w0; σΘ): in (w0; Θ) the lower half, σ² times as large, is lost in rounding where σ is tiny.
-    units = np.repeat(np.concatenate([np.ones_like(sigma), 1 / sigma], axis=-1), ridge.X.shape[-1], axis=-1)
-    H = units[..., :, None] * joint_hessian(ridge, lam, sigma) * units[..., None, :]
-    if np.linalg.eigvalsh(H)[..., 0].min() <= 0:
-        raise ValueError("the expected objective is not strictly convex in (w0, Θ): no minimum, or no unique one")
-    right = np.concatenate([ridge.Xt, np.zeros_like(ridge.Xt)], axis=-1)
-    w0, Theta = np.split(units[..., None] * np.linalg.solve(H, right[..., None]), 2, axis=-2)
-    return w0[..., 0], Theta
+    m0, m1, m2 = penalty_moments(ridge, lam, sigma)
+    middle, apart = (m0 + m2) / 2, np.hypot((m0 - m2) / 2, sigma * m1)
+    p1, p2 = middle + apart, middle - apart
+    fit = _unique(ridge, p2)
+    y = ridge.equations.solve(p1, fit[..., None])[..., 0]
+    return fit + (m2 - p1) * y, -(m1 * y)[..., None]
 
 
 def appendix_g_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
     """Eqns. G.7 and G.8 solved together: (K - c²σ²K⁻¹) w0 = Xᵀt and Θ = -c K⁻¹w0, where λ is the penalty itself.
+
+    That is w0 = Ky and Θ = -cy with (K + cσ I)(K - cσ I) y = Xᵀt.
 
     Raises:
         ValueError: s is not the identity, or an eigenvalue of K is not above cσ: the penalty λ + ε is then negative
@@ -128,11 +133,18 @@ def appendix_g_minimiser(
     """
     if not isinstance(ridge.s, Linear):
         raise ValueError("appendix G's λ is the penalty itself: use s=Linear()")
-    (k, Q), c = np.linalg.eigh(ridge.K(lam)), ridge.n / ridge.divisor
-    if np.any(k <= c * sigma):  # Departure D7
-        raise ValueError("an eigenvalue of K is not above σ·n/divisor: no unique minimum; lower σ or raise the penalty")
-    w0 = np.matvec(Q, np.vecmat(ridge.Xt, Q) / (k - (c * sigma) ** 2 / k))
-    return w0, -c * np.linalg.solve(ridge.K(lam), w0[..., None])
+    c = ridge.n / ridge.divisor
+    fit = _unique(ridge, c * (lam - sigma))  # Departure D7
+    y = ridge.equations.solve(c * (lam + sigma), fit[..., None])[..., 0]
+    return fit - c * sigma * y, -c * y[..., None]
+
+
+def _unique(ridge: Ridge, p: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
+    try:
+        return ridge.equations.fit(p)
+    except ValueError as error:
+        what = f"the expected objective has no unique minimum in (w0, Θ) ({error})"
+        raise ValueError(f"{what}; lower σ or raise the penalty") from None
 
 
 def scale_minimiser(

@@ -73,7 +73,14 @@ class FullResponse(Response):
 
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "FullResponse":
         """Column by column."""
-        return FullResponse(self.Theta / sigma[..., None, :] ** 2)
+        # Twice by σ, for σ² may be 0 in float64.
+        return FullResponse(self.Theta / sigma[..., None, :] / sigma[..., None, :])
+
+
+def root_mean_square(sigma: Float[ndarray, "... h"]) -> Float[ndarray, "... 1"]:
+    """(mean of σ_j²)^½, also where σ² is 0 in float64."""
+    largest = sigma.max(axis=-1, keepdims=True)
+    return largest * np.sqrt(np.mean((sigma / largest) ** 2, axis=-1, keepdims=True))
 
 
 def uncentred_weights(

@@ -108,5 +108,7 @@ class LinearNetwork(Ridge):
 
     def best_response_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p 1"]:
         """Eqn. 2.3 with the least norm, Θ = J_vw⁺ dv*/dλ: the Hessian at r(λ) is Gauss-Newton's, of rank m."""
-        J = self.f.jacobian(self.best_response(lam))
-        return np.linalg.pinv(J) @ self.best_output_jacobian(lam)
+        w = self.best_response(lam)
+        dv = self.best_output_jacobian(lam)[..., 0]
+        # J_vw J_vwᵀ = I + depth ‖v*‖² I where the square matrices are the identity.
+        return (self.f.vjp(w, dv) / (1 + self.depth * np.sum(self.f(w) ** 2, axis=-1, keepdims=True)))[..., None]

@@ -30,6 +30,7 @@ from scipy.special import expit
 
 from reference.best_found import adjoint, best_found
 from reference.newton import NotConverged, newton
+from reference.normal_equations import BACKWARD, TOLERANCE
 from reference.objective import Scalars, minibatch
 from reference.optimum import Optimum
 from reference.problem import Problem
@@ -180,16 +181,45 @@ class Logistic(Problem):
                 f"{error}: a weight decay of {least:.1e} has vanished beside rounding, and the data alone do not give "
                 "unique, finite weights (are the classes separable?)"
             ) from None
-        W = w.reshape(*lead, self.classes, -1)
+        return self._centred(w)
+
+    def best_response_jacobian(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m h"]:
+        """Eqn. 2.3. Raises as `best_response` and `jacobian_at` do."""
+        return self.jacobian_at(lam, self.best_response(lam))
+
+    def jacobian_at(self, lam: Float[ndarray, "... h"], r: Float[ndarray, "... m"]) -> Float[ndarray, "... m h"]:
+        """Eqn. 2.3 where r(λ) is known; its columns, as r(λ), have Σ_k W_k = 0.
+
+        Raises:
+            ValueError: fewer than eight digits of a column are sure, for the rounding of the Hessian and of
+                ∂²L_T/∂w∂λ is too large beside the least curvature.
+        """
+        H, B = self.train_hess_vv(lam, r), self.train_hess_vlam(lam, r)
+        J = self._centred(-np.linalg.solve(H, B).mT).mT
+        curvatures = np.linalg.eigvalsh(H)
+        least, largest = curvatures[..., :1, None], curvatures[..., -1:, None]
+        lengths = np.linalg.norm(J, axis=-2, keepdims=True)
+        bound = BACKWARD * (largest * lengths + self._cross_terms(lam)) / least
+        if not (bound <= TOLERANCE * lengths).all():
+            raise ValueError("fewer than eight digits of the best-response Jacobian are sure; raise the weight decay")
+        return J
+
+    def _cross_terms(self, lam: ndarray) -> ndarray:
+        """What cancels in each column of ∂²L_T/∂w∂λ, but for the decay's, in which nothing does."""
+        rows = np.linalg.norm(self.X, axis=-1)[..., None]
+        sizes = [np.sum(rows * np.abs(slope), axis=(-2, -1)) / self.n for slope in self.targets_slopes(lam)]
+        return np.stack(np.broadcast_arrays(np.zeros_like(lam[..., 0]), *sizes), axis=-1)[..., None, :]
+
+    def _centred(self, w: ndarray) -> ndarray:
+        W = w.reshape(*w.shape[:-1], self.classes, -1)
         return (W - W.mean(axis=-2, keepdims=True)).reshape(w.shape)
 
     def optimum(self) -> Optimum:
         """The best λ found within the box `bounds`, replicate by replicate (see `best_found`: not proved)."""
         lead = self.X.shape[:-2]
-        found = []
+        answers = []
         for index in np.ndindex(lead):
             cut = {name: getattr(self, name)[index] for name in ("X", "t", "X_valid", "t_valid")}
-            found.append(best_found(adjoint(replace(self, **cut)), self.h, self.bounds))
-        parts = ((one.lam_star, one.loss_star, one.where) for one in found)
-        lam_star, loss_star, where = (np.array(part) for part in zip(*parts, strict=True))
-        return Optimum(lam_star.reshape(*lead, self.h), loss_star.reshape(lead), where.reshape(lead))
+            answers.append(best_found(adjoint(replace(self, **cut)), self.h, self.bounds))
+        lam_star, where = (np.array(part) for part in zip(*answers, strict=True))
+        return self.optimum_at(lam_star.reshape(*lead, self.h), where.reshape(lead))

@@ -18,10 +18,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.linalg import cho_factor, cho_solve
 
 from reference.best_found import best_found
 from reference.dropout import MaskedRegression
+from reference.normal_equations import NormalEquations
 from reference.objective import Scalars
 from reference.optimum import Optimum
 from reference.regression import Regression
@@ -32,9 +32,6 @@ Self = TypeVar("Self", bound="Many")
 @dataclass(frozen=True)
 class Many(Regression):
     """Linear regression whose penalty is diagonal, with one hyperparameter for each group of features.
-
-    Where features depend on one another, a λ so far below `bounds` that exp(λ) is lost beside A leaves their weights to
-    rounding, unnoticed.
 
     Args:
         group: g(j) of every feature j, as integers 0, ..., h - 1; all of them occur.
@@ -74,21 +71,36 @@ class Many(Regression):
 
     def weight(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
         """exp(λ_g(j)) d_j, which is its own derivative in λ_g(j)."""
-        return np.exp(lam)[..., self.index] * self.d
+        return np.exp(np.asarray(lam, dtype=float))[..., self.index] * self.d
 
     def K(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m m"]:
         """n ∂²L_T/∂w²."""
         return self.A + self.weight(lam)[..., None] * np.eye(self.X.shape[-1])
 
+    def equations(self, lam: Float[ndarray, "... h"]) -> NormalEquations:
+        """(A + diag(exp(λ_g) d)) x = b.
+
+        Raises:
+            ValueError: λ is not finite, exp(λ) underflows, or a feature's d is 0.
+        """
+        return NormalEquations(self.gram, self.weight(lam))
+
     def best_response(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
-        """r(λ) = K⁻¹ Xᵀt."""
-        return np.linalg.solve(self.K(lam), self.Xt[..., None])[..., 0]
+        """r(λ) = K⁻¹ Xᵀt. Raises as `equations` does."""
+        return self.equations(lam).fit(np.ones(1))
+
+    def best_response_jacobian(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m h"]:
+        """Eqn. 2.3: -K⁻¹ n ∂²L_T/∂w∂λ. Raises as `equations` does."""
+        return self._response(lam)[1]
 
     def hypergradient(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... h"]:
-        """Eqn. 2.4 from the right: -(n ∂²L_T/∂w∂λ)ᵀ K⁻¹ ∂L_V/∂w, one solve where the Jacobian takes h."""
-        r = self.best_response(lam)
-        z = np.linalg.solve(self.K(lam), self.valid_grad_w(lam, r)[..., None])[..., 0]
-        return -np.vecmat(self.weight(lam) * r * z, self.membership)
+        """Eqn. 2.4, both of its factors from one decomposition."""
+        r, jacobian = self._response(lam)
+        return np.vecmat(self.valid_grad_w(lam, r), jacobian)
+
+    def _response(self, lam: ndarray) -> tuple[ndarray, ndarray]:
+        equations, one = self.equations(lam), np.ones(1)
+        return equations.fit(one), equations.slopes(one, self.membership)
 
     def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         residual = np.matvec(self.X, v) - self.t
@@ -121,17 +133,14 @@ class Many(Regression):
         if self.h == 1:
             return super().optimum()
         lead = self.X.shape[:-2]
-        found = [best_found(self._replicate(index).outer, self.h, self.bounds) for index in np.ndindex(lead)]
-        parts = ((one.lam_star, one.loss_star, one.where) for one in found)
-        lam_star, loss_star, where = (np.array(part) for part in zip(*parts, strict=True))
-        return Optimum(lam_star.reshape(*lead, self.h), loss_star.reshape(lead), where.reshape(lead))
+        answers = [best_found(self._replicate(index).outer, self.h, self.bounds) for index in np.ndindex(lead)]
+        lam_star, where = (np.array(part) for part in zip(*answers, strict=True))
+        return self.optimum_at(lam_star.reshape(*lead, self.h), where.reshape(lead))
 
     def outer(self, lam: Float[ndarray, "h"]) -> tuple[float, Float[ndarray, "h"]]:
-        """`outer_loss` and `hypergradient` of one replicate, from one factorisation of K."""
-        factor = cho_factor(self.K(lam))
-        r = cho_solve(factor, self.Xt)
-        z = cho_solve(factor, self.valid_grad_w(lam, r))
-        return float(self.valid_loss(lam, r)), -np.vecmat(self.weight(lam) * r * z, self.membership)
+        """`outer_loss` and `hypergradient` of one replicate, from one decomposition."""
+        r, jacobian = self._response(lam)
+        return float(self.valid_loss(lam, r)), np.vecmat(self.valid_grad_w(lam, r), jacobian)
 
     def _replicate(self: Self, index: tuple[int, ...]) -> Self:
         cut = {name: getattr(self, name)[index] for name in ("X", "t", "X_valid", "t_valid")}
@@ -163,7 +172,7 @@ class ManyPenalties(Many):
 class ManyRates(Many):
     """Input dropout at a rate p_i for each group of features, λ_i = logit p_i, with inverted scaling; in expectation.
 
-    A feature that is 0 in every training row has no best weight, and K is singular: numpy.linalg.LinAlgError.
+    A feature that is 0 in every training row has no best weight: a ValueError.
 
     Example, rates 1/2 and 2/3, whose odds p/q are 1 and 2, so that K = diag(1 + 1, 1 + 2):
         >>> eye, t = np.eye(2), np.array([2.0, 6.0])

@@ -8,12 +8,17 @@ v        v        (..., k)    outputs
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
+from dataclasses import fields
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from reference.networks import Identity, Network
+
+Objective = TypeVar("Objective", bound="TrainingObjective")
 
 Scalars = Float[ndarray, "..."] | np.floating
 """One number for each replicate; NumPy gives a bare scalar where there is no leading axis."""
@@ -29,6 +34,29 @@ def minibatch(
     # Taken from all replicates at once: this is where small problems spend their time.
     among_all = n * np.arange(R)[:, None] + rows
     return X.reshape(R * n, m).take(among_all, axis=0), t.reshape(R * n).take(among_all)
+
+
+def real(name: str, values: Shaped[ndarray, "..."]) -> Float[ndarray, "..."]:
+    """The values in float64.
+
+    Raises:
+        ValueError: one is NaN or infinite, or they are not real numbers.
+    """
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} is complex; real numbers are needed")
+    exact = np.asarray(values, dtype=float)
+    if not np.isfinite(exact).all():
+        raise ValueError(f"{name} holds NaN or infinity; leave these rows out")
+    return exact
+
+
+def unchecked(problem: Objective, **arrays: Shaped[ndarray, "..."]) -> Objective:
+    """The same problem with other arrays, as rows of its own, which need no second check at each step of a run."""
+    changed = copy(problem)
+    values = {field.name: getattr(problem, field.name) for field in fields(cast(Any, problem))} | arrays
+    vars(changed).clear()  # of what was computed from the arrays of before
+    vars(changed).update(values)
+    return changed
 
 
 class TrainingObjective(ABC):

@@ -14,9 +14,10 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy import ndarray
 
+from reference.elimination import to_eight_digits
 from reference.objective import Scalars, TrainingObjective
 from reference.optimum import Optimum, bounded_optimum
 
@@ -98,7 +99,7 @@ class Problem(TrainingObjective):
     def best_response_jacobian(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m h"]:
         """Eqn. 2.3: ∂r/∂λ = -(∂²L_T/∂w²)⁻¹ ∂²L_T/∂w∂λ, both at (λ, r(λ))."""
         r = self.best_response(lam)
-        return -np.linalg.solve(self.hess_ww(lam, r), self.hess_wlam(lam, r))
+        return -to_eight_digits(self.hess_ww(lam, r), self.hess_wlam(lam, r))
 
     def best_output(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... k"]:
         """v*(λ) = f(r(λ))."""
@@ -119,9 +120,26 @@ class Problem(TrainingObjective):
         return self.valid_loss(lam, self.best_response(lam))
 
     def regret(self, lam: Float[ndarray, "... h"], optimum: Optimum) -> Scalars:
-        """L_V(r(λ)) / L_V(r(λ*)) - 1: what is lost by λ, at its own best response."""
-        return self.outer_loss(lam) / optimum.loss_star - 1.0
+        """L_V(r(λ)) / L_V(r(λ*)) - 1: what is lost by λ, at its own best response.
+
+        A difference that rounding could have made is 0; a least loss below its rounding, as where the validation rows
+        are predicted perfectly, counts as that: no smaller loss could be told from it.
+        """
+        difference = self.outer_loss(lam) - optimum.loss_star
+        least = np.where(np.abs(optimum.loss_star) > optimum.rounding, optimum.loss_star, optimum.rounding)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of losses that are exactly 0
+            return np.where(np.abs(difference) > optimum.rounding, difference / least, 0.0)
 
     def optimum(self) -> Optimum:
         """λ*, the minimiser of Eqn. 2.2, for one hyperparameter within `bounds`."""
-        return bounded_optimum(self.outer_loss, self.bounds)
+        return self.optimum_at(*bounded_optimum(self.outer_loss, self.hypergradient, self.bounds))
+
+    def optimum_at(self, lam_star: Float[ndarray, "... h"], where: Shaped[ndarray, "..."]) -> Optimum:
+        """The optimum whose place is known."""
+        r = self.best_response(lam_star)
+        loss_star = np.asarray(self.valid_loss(lam_star, r))
+        return Optimum(lam_star, loss_star, where, np.asarray(self.valid_rounding_v(lam_star, self.f(r))))
+
+    def valid_rounding_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... k"]) -> Scalars:
+        """What rounding leaves uncertain of L_V at a best response."""
+        return 1e-14 * np.abs(self.valid_loss_v(lam, v))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from reference.elimination import to_eight_digits
 from reference.objective import Scalars
 from reference.optimum import Optimum
 from reference.problem import Problem
@@ -85,7 +86,12 @@ class QuadraticProblem(Problem):
 
     def best_response(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
         """Eqn. C.11: r(λ) = -A⁻¹ (Bλ + d)."""
-        return -np.linalg.solve(self.train.A, (np.matvec(self.train.B, lam) + self.train.d)[..., None])[..., 0]
+        return -to_eight_digits(self.train.A, (np.matvec(self.train.B, lam) + self.train.d)[..., None])[..., 0]
+
+    def best_response_jacobian(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m h"]:
+        """Eqn. C.12: -A⁻¹B, at every λ."""
+        J = -to_eight_digits(self.train.A, self.train.B)
+        return np.broadcast_to(J, (*np.broadcast_shapes(lam.shape[:-1], J.shape[:-2]), *J.shape[-2:]))
 
     def optimum(self) -> Optimum:
         """The zero of the hypergradient, which is affine in λ: dL_V/dλ = g + Hλ.
@@ -99,6 +105,5 @@ class QuadraticProblem(Problem):
         H = np.moveaxis(H, 0, -1)
         if np.linalg.eigvalsh((H + H.mT) / 2).min() <= 0:
             raise ValueError("the outer loss is not strictly convex in λ: no unique optimum")
-        lam_star = -np.linalg.solve(H, g[..., None])[..., 0]
-        loss_star = np.asarray(self.outer_loss(lam_star))
-        return Optimum(lam_star, loss_star, np.full(loss_star.shape, "interior"))
+        lam_star = -to_eight_digits(H, g[..., None])[..., 0]
+        return self.optimum_at(lam_star, np.full(g.shape[:-1], "interior"))

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.hypernet import Response
+from reference.hypernet import Response, root_mean_square
 from reference.objective import Scalars
 
 
@@ -52,8 +52,8 @@ class OneUnit(Response):
 
     def per_variance(self, sigma: Float[ndarray, "... h"]) -> "OneUnit":
         """u element by element; r, which serves every λ_j, by the mean of σ²."""
-        variance = sigma**2
-        return OneUnit(self.r / variance.mean(axis=-1)[..., None], self.u / variance)
+        common = root_mean_square(sigma)
+        return OneUnit(self.r / common / common, self.u / sigma / sigma)
 
     @property
     def Theta(self) -> Float[ndarray, "... m h"]:

@@ -6,7 +6,7 @@ X_valid   X_valid     (..., v, m)
 t_valid   t_valid     (..., v)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,18 +14,24 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from reference.objective import Scalars, minibatch
+from reference.elimination import Gram
+from reference.objective import Scalars, minibatch, real, unchecked
 from reference.problem import Problem
 
 Self = TypeVar("Self", bound="Regression")
+
+DATA = ("X", "t", "X_valid", "t_valid")
 
 
 @dataclass(frozen=True)
 class Regression(Problem):
     """Training and validation data of a linear model, and the validation loss on them.
 
+    The arrays may be of any real type; they are kept in float64.
+
     Raises:
-        ValueError: the rows or columns of the four arrays do not go together, or there are none.
+        ValueError: the rows or columns of the four arrays do not go together, there are none, or a number is not
+            finite, or not real.
     """
 
     X: Float[ndarray, "... n m"]
@@ -34,6 +40,8 @@ class Regression(Problem):
     t_valid: Float[ndarray, "... v"]
 
     def __post_init__(self) -> None:
+        for name in DATA:
+            object.__setattr__(self, name, real(name, getattr(self, name)))
         if self.X.shape[:-1] != self.t.shape or self.X_valid.shape[:-1] != self.t_valid.shape:
             raise ValueError("X and t, or X_valid and t_valid, differ in their rows")
         if self.X.shape[-1] != self.X_valid.shape[-1]:
@@ -56,15 +64,28 @@ class Regression(Problem):
         """Xᵀt."""
         return np.vecmat(self.t, self.X)
 
+    @cached_property
+    def gram(self) -> Gram:
+        """XᵀX and Xᵀt for the solvers."""
+        return Gram(self.X, self.t)
+
     def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
         """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
         X, t = minibatch(self.X, self.t, rows)
-        return replace(self, X=X, t=t)
+        return unchecked(self, X=X, t=t)
 
     def valid_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.3."""
         residual = np.matvec(self.X_valid, v) - self.t_valid
         return np.sum(residual**2, axis=-1) / (2 * residual.shape[-1])
+
+    def valid_rounding_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
+        """That of ‖u + δ‖²/2v, with ‖δ‖ = 10 eps (‖X_valid‖ ‖v‖ + ‖t_valid‖) beside the residual u."""
+        rows = self.X_valid.shape[-2]
+        u = np.sqrt(2 * rows * self.valid_loss_v(lam, v))
+        terms = np.linalg.norm(self.X_valid, axis=(-2, -1)) * np.linalg.norm(v, axis=-1)
+        delta = 10 * np.finfo(float).eps * (terms + np.linalg.norm(self.t_valid, axis=-1))
+        return (u + delta / 2) * delta / rows
 
     def valid_grad_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Float[ndarray, "... m"]:
         residual = np.matvec(self.X_valid, v) - self.t_valid

@@ -4,34 +4,22 @@ name       symbol    shape       meaning
 lam        λ         (..., 1)    unconstrained
 s          s         -           Exp (H.1), Linear (appendix G, where λ is the penalty itself)
 divisor    n         ()          what divides the penalty: n as in H.1, or 1 ("undivided", figure 8)
-K          K         (..., m, m) A + (n/divisor) s(λ) I, so that r(λ) = K⁻¹ Xᵀt
+weight     p         (..., 1)    (n/divisor) s(λ)
+K          K         (..., m, m) A + p I, so that r(λ) = K⁻¹ Xᵀt
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from reference.normal_equations import NormalEquations
 from reference.objective import Scalars
 from reference.optimum import Optimum
 from reference.regression import Regression
 from reference.transforms import Exp, Linear, Transform
-
-
-def penalised(A: Float[ndarray, "... m m"], weight: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
-    """A + weight·I, positive definite.
-
-    Raises:
-        ValueError: it is not: the weight is at or below minus A's least eigenvalue, which is 0 where features depend
-            on one another.
-    """
-    if weight.min() <= 0:
-        k = np.linalg.eigvalsh(A)
-        rounding = k.shape[-1] * np.finfo(k.dtype).eps * k[..., -1]
-        if (weight[..., 0] + k[..., 0] <= rounding).any():
-            raise ValueError("XᵀX + penalty·I is not positive definite: no minimum, or no unique one")
-    return A + weight[..., None] * np.eye(A.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -54,28 +42,59 @@ class Ridge(Regression):
     divisor: float
     s: Transform = Exp()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.divisor > 0:
+            raise ValueError(f"divisor = {self.divisor}: what divides the penalty must be positive")
+
+    @cached_property
+    def equations(self) -> NormalEquations:
+        """(A + p I) x = b."""
+        return NormalEquations(self.gram, np.ones(self.X.shape[-1]))
+
+    def weight(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... 1"]:
+        """p = (n/divisor) s(λ)."""
+        return self.n / self.divisor * self.s(np.asarray(lam, dtype=float))
+
     def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
-        """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I; a penalty λ itself that is too low raises `penalised`'s ValueError."""
-        return penalised(self.A, self.n / self.divisor * self.s(lam))
+        """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I."""
+        return self.A + self.weight(lam)[..., None] * np.eye(self.X.shape[-1])
 
     def best_output(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """v*(λ) = K⁻¹ Xᵀt, whatever network stands before the loss."""
-        return np.linalg.solve(self.K(lam), self.Xt[..., None])[..., 0]
+        """v*(λ) = K⁻¹ Xᵀt, whatever network stands before the loss.
+
+        Raises:
+            ValueError: K is not positive definite, so that there is no minimum, or no unique one; or not finite.
+        """
+        return self.equations.fit(self.weight(lam))
 
     def best_output_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
-        """dv*/dλ = -K⁻¹ n ∂²L_T/∂v∂λ = -s'(λ) (n/divisor) K⁻¹ v*(λ)."""
-        return -np.linalg.solve(self.K(lam), self.n * self.train_hess_vlam(lam, self.best_output(lam)))
+        """dv*/dλ = -K⁻¹ n ∂²L_T/∂v∂λ = -s'(λ) (n/divisor) K⁻¹ v*(λ). Raises as `best_output` does."""
+        slope = self.n / self.divisor * self.s.derivative(np.asarray(lam, dtype=float))
+        return (slope * self.equations.slope(self.weight(lam)))[..., None]
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p"]:
         """r(λ) = v*(λ), the network being the identity."""
         return self.best_output(lam)
 
+    def best_response_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p 1"]:
+        """dr/dλ = dv*/dλ, the network being the identity."""
+        return self.best_output_jacobian(lam)
+
+    def outer_loss(self, lam: Float[ndarray, "... 1"]) -> Scalars:
+        """L_V(v*(λ)), whatever network stands before the loss."""
+        return self.valid_loss_v(lam, self.best_output(lam))
+
+    def hypergradient(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... 1"]:
+        """Eqn. 2.4 in the outputs: (dv*/dλ)ᵀ ∂L_V/∂v, whatever network stands before the loss."""
+        return np.vecmat(self.valid_grad_v(lam, self.best_output(lam)), self.best_output_jacobian(lam))
+
     def optimum(self) -> Optimum:
         """λ* within `bounds`; where λ is the penalty itself, a penalty whose logarithm is within them."""
         if not isinstance(self.s, Linear):
             return super().optimum()
-        found = replace(self, s=Exp()).optimum()
-        return replace(found, lam_star=np.exp(found.lam_star))
+        optimum = replace(self, s=Exp()).optimum()
+        return replace(optimum, lam_star=np.exp(optimum.lam_star))
 
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.1."""

@@ -83,6 +83,10 @@ class SaturatingSlopes(Ridge):
             raise ValueError("the best slope lies at or beyond its bound c: no finite best response")
         return np.arctanh(ratio)
 
+    def best_response_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
+        """dr/dλ = J_vw⁻¹ dv*/dλ, J_vw being diagonal."""
+        return self.best_output_jacobian(lam) / self.f.slope(self.best_response(lam))[..., None]
+
     def optimum(self) -> Optimum:
         """λ* among the penalties of `bounds`, at all of which r is finite."""
         return Problem.optimum(self)

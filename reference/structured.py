@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.hypernet import Response
+from reference.hypernet import Response, root_mean_square
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,12 @@ class StructuredResponse(Response):
 
         Their gradient is (Uε) ⊙ G, of the size of σ² as U's is: left as it is, they would stay where they were drawn.
         """
-        variance = sigma[..., None, :] ** 2
-        common = variance.mean(axis=-1)
+        common, each = root_mean_square(sigma), sigma[..., None, :]
         return StructuredResponse(
-            W_response=self.W_response / common[..., None],
-            b_response=self.b_response / common,
-            U=self.U / variance,
-            V=self.V / variance,
+            W_response=self.W_response / common[..., None] / common[..., None],
+            b_response=self.b_response / common / common,
+            U=self.U / each / each,
+            V=self.V / each / each,
         )
 
     @property

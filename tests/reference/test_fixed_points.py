@@ -49,7 +49,8 @@ def terms(ridge: Ridge, lam: ndarray, w0: ndarray, Theta: ndarray) -> ndarray:
 def test_moments_of_the_penalty(case: Case[Ridge], scale: float) -> None:
     ridge, sigma = case.problem, np.array([scale])
     found = fixed_points.penalty_moments(ridge, case.lam, sigma)
-    desired = mean(lambda eps: ridge.s(case.lam + eps) * eps ** np.arange(3), sigma) * ridge.n / ridge.divisor
+    moments = mean(lambda eps: ridge.s(case.lam + eps) * eps ** np.arange(3), sigma) * ridge.n / ridge.divisor
+    desired = moments / np.array([1.0, scale**2, scale**2])
     assert_allclose(np.concatenate(found), *exactly(desired))
 
 

@@ -218,7 +218,7 @@ def test_of_two_wells_on_the_diagonal_the_lower_is_found():
         parts = [(depth * np.exp(-np.sum((lam - x) ** 2) / 4), x) for x, depth in wells]
         return 2.0 - sum(part for part, _ in parts), np.sum([part * (lam - x) / 2 for part, x in parts], axis=0)
 
-    assert_allclose(best_found(outer, 3, (-15.0, 15.0)).lam_star, -6.0, atol=1e-5)
+    assert_allclose(best_found(outer, 3, (-15.0, 15.0))[0], -6.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
@@ -231,7 +231,7 @@ def test_a_deeper_well_is_found_from_beside_the_best_of_the_diagonal(side):
         loss = -sum(depth * part**2 for depth, _, _, part in inside)
         return loss, np.sum([4 * depth * part * (lam - x) / w for depth, x, w, part in inside], axis=0)
 
-    assert_allclose(best_found(outer, 2, (-15.0, 15.0)).lam_star, wells[1][1], atol=1e-5)
+    assert_allclose(best_found(outer, 2, (-15.0, 15.0))[0], wells[1][1], atol=1e-5)
 
 
 @given(quadratics(single))

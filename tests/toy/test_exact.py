@@ -18,7 +18,7 @@ from reference.hypernet import FullResponse
 from reference.optimum import Optimum
 from reference.updates import DELTA_STN, METHODS, STN, Method, State
 from toy.cli import exact_main
-from toy.datasets import Dataset, load
+from toy.datasets import Dataset, load, read_csv
 from toy.exact import exact_columns
 from toy.experiments import EXPERIMENTS
 from toy.split import Split, split
@@ -116,14 +116,29 @@ def test_without_json_the_same_is_printed_for_people(capsys):
     assert {line[0]: " ".join(line[1:]) for line in lines} == {name: str(value) for name, value in exact.items()}
 
 
-@pytest.mark.parametrize("lam", ["-300", "-40", "800"])
-def test_a_lam_at_which_no_digit_is_certain_is_refused(tmp_path, lam):
+@pytest.fixture
+def wide(tmp_path):
+    """A CSV of more features than rows."""
     rng = np.random.default_rng(0)
     rows = [",".join(map(str, row)) for row in rng.normal(size=(12, 20))]
     path = tmp_path / "wide.csv"
     path.write_text("\n".join([",".join(f"x{j}" for j in range(20)), *rows]))
+    return path
+
+
+@pytest.mark.parametrize("lam", ["-800", "800"])
+def test_a_lam_whose_penalty_is_0_or_infinite_is_refused(wide, lam):
     with pytest.warns(UserWarning, match="exactly dependent"), pytest.raises(UserError, match="choose a λ nearer to 0"):
-        exact_main(["ridge", "--csv", str(path), "--target", "x0", "--lam", lam])
+        exact_main(["ridge", "--csv", str(wide), "--target", "x0", "--lam", lam])
+
+
+@pytest.mark.parametrize("lam", ["-300", "-40"])
+def test_of_more_features_than_rows_a_vanishing_penalty_takes_the_shortest_weights(capsys, wide, lam):
+    with pytest.warns(UserWarning, match="exactly dependent"):
+        exact = answer(capsys, "ridge", "--csv", str(wide), "--target", "x0", "--lam", lam)
+        parts = split(read_csv(wide, "x0"), 0)
+    w = parts.X.T @ np.linalg.lstsq(parts.X @ parts.X.T, parts.t)[0]
+    assert_allclose(exact["validation_loss"], np.mean((parts.X_valid @ w - parts.t_valid) ** 2) / 2, rtol=1e-7)
 
 
 def test_a_lam_far_from_0_is_answered_where_it_can_be(capsys):

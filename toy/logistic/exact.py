@@ -53,7 +53,7 @@ def columns(problem: Logistic, method: Method, states: State, found: Optimum) ->
     assert isinstance(states.response, FullResponse)
     lam, Theta = states.lam, states.response.Theta
     r = problem.best_response(lam)
-    exact = -np.linalg.solve(problem.hess_ww(lam, r), problem.hess_wlam(lam, r))
+    exact = problem.jacobian_at(lam, r)
     g = np.vecmat(problem.valid_grad_w(lam, r), exact)
     w, learned = states.weights(method), learned_hypergradient(method, states, problem)
     loss = np.asarray(problem.valid_loss(lam, r))
