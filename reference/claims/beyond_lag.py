@@ -28,9 +28,10 @@ class Loop:
         """-A⁻¹B."""
         return self.problem.best_response_jacobian(np.zeros(self.problem.train.B.shape[-1]))
 
-    def decomposed(self) -> tuple[np.ndarray, np.ndarray]:
-        """c_i and Γ_i."""
-        return decompose(self.problem.train.A, self.J, self.problem.valid.A, self.alpha1, self.T_train)
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, int]:
+        """A, J, H, α_1 and T_train."""
+        return self.problem.train.A, self.J, self.problem.valid.A, self.alpha1, self.T_train
 
     def step(self, w: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weights and λ after one outer step."""
@@ -71,7 +72,7 @@ def radius(matrix: np.ndarray) -> float:
 @claim(
     "beyond 24",
     "For C.9 with the exact Jacobian, T_train steps of w0 and then one of λ have the characteristic polynomial "
-    "Π_i (z - c_i) · det((z - 1)I + α_2(K + z Σ_i Γ_i (1 - c_i)/(z - c_i))), any m and h; K = 0 where L_V is free of λ.",
+    "Π_i (z - c_i) · det((z - 1)I + α_2(K + z Σ_i Γ_i (1 - c_i)/(z - c_i))), any m and h, K = ∂²L_V/∂λ².",
     EXACT,
 )
 def characteristic_polynomial(rng: Generator) -> float:
@@ -80,11 +81,11 @@ def characteristic_polynomial(rng: Generator) -> float:
     K = positive_definite(rng, h)
     problem = replace(drawn.problem, valid=replace(drawn.problem.valid, C=K))
     drawn = replace(drawn, problem=problem)
-    (c, Gamma), M = drawn.decomposed(), drawn.matrix()
-    predicted = iteration(problem.train.A, drawn.J, problem.valid.A, K, drawn.alpha1, drawn.T_train, drawn.alpha2)
+    (c, Gamma), M = decompose(*drawn.parts), drawn.matrix()
+    predicted = iteration(*drawn.parts, drawn.alpha2, K)
     errors = [relative_error(predicted, M)]
     for z in 2 * np.exp(2j * np.pi * rng.uniform(size=m + h + 1)):
-        product = np.prod(z - c) * np.linalg.det(characteristic(z, c, Gamma, K, drawn.alpha2))
+        product = np.prod(z - c) * np.linalg.det(characteristic(z, c, Gamma, drawn.alpha2, K))
         errors.append(relative_error(product, np.linalg.det(z * np.eye(m + h) - M)))
     return max(errors)
 
@@ -97,8 +98,8 @@ def characteristic_polynomial(rng: Generator) -> float:
 )
 def heavy_ball(rng: Generator) -> Measured:
     drawn = loop(rng, 1, 1, commuting=True)
-    c, Gamma = drawn.decomposed()
-    first, last = monotone_step(c, Gamma), stable_step(c, Gamma)
+    c, Gamma = decompose(*drawn.parts)
+    first, last = monotone_step(*drawn.parts), stable_step(*drawn.parts)
     edge, limit = (replace(drawn, alpha2=alpha2).matrix() for alpha2 in (first, last))
     errors = [momentum_error(drawn, c.item(), Gamma.item())]
     errors += [abs(np.trace(edge) ** 2 - 4 * np.linalg.det(edge)), abs(radius(limit) - 1)]
@@ -141,8 +142,7 @@ def passes(drawn: Loop) -> bool:
 def commuting(rng: Generator) -> Measured:
     m = int(rng.integers(2, 5))
     drawn = loop(rng, m, int(rng.integers(2, m + 1)), commuting=True)
-    c, Gamma = drawn.decomposed()
-    first, last = monotone_step(c, Gamma), stable_step(c, Gamma)
+    (c, _), first, last = decompose(*drawn.parts), monotone_step(*drawn.parts), stable_step(*drawn.parts)
     real, half, limit = (
         np.linalg.eigvals(replace(drawn, alpha2=alpha2).matrix()) for alpha2 in (first, last / 2, last)
     )

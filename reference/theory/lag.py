@@ -35,7 +35,7 @@ def decompose(
 
 
 def characteristic(
-    z: complex, c: Float[ndarray, "m"], Gamma: Float[ndarray, "m h h"], K: Float[ndarray, "h h"], alpha2: float
+    z: complex, c: Float[ndarray, "m"], Gamma: Float[ndarray, "m h h"], alpha2: float, K: Float[ndarray, "h h"]
 ) -> Complex[ndarray, "h h"]:
     """(z - 1)I + α_2 (K + z Σ_i Γ_i (1 - c_i)/(z - c_i)); singular at the modes that are no c_i."""
     passed = np.einsum("i,ikl->kl", (1 - c) / (z - c), Gamma)
@@ -46,16 +46,16 @@ def iteration(
     A: Float[ndarray, "m m"],
     J: Float[ndarray, "m h"],
     H: Float[ndarray, "m m"],
-    K: Float[ndarray, "h h"],
     alpha1: float,
     T_train: int,
     alpha2: float,
+    K: Float[ndarray, "h h"],
 ) -> Float[ndarray, "mh mh"]:
     """The matrix that takes (w - r(λ*), λ - λ*) to its next value; its eigenvalues are the modes.
 
     Example, c = 1/2 and α_2γ = 1/2: momentum 1/2 with step (1 - c)α_2, so z² - (1 + c - (1 - c)α_2γ)z + c = 0:
         >>> one = np.ones((1, 1))
-        >>> M = iteration(one, one, one, 0 * one, alpha1=0.5, T_train=1, alpha2=0.5)
+        >>> M = iteration(one, one, one, alpha1=0.5, T_train=1, alpha2=0.5, K=0 * one)
         >>> np.poly(np.linalg.eigvals(M)).round(12)
         array([ 1.  , -1.25,  0.5 ])
     """
@@ -66,29 +66,34 @@ def iteration(
     return np.block([[P, followed], [of_w, of_lam]])
 
 
-def stable_step(c: Float[ndarray, "m"], Gamma: Float[ndarray, "m h h"]) -> float:
-    """2 / λ_max(Σ_i Γ_i (1 - c_i)/(1 + c_i)): λ converges below this α_2 and no further (AH = HA, 0 ≤ c_i < 1, K = 0).
+def stable_step(
+    A: Float[ndarray, "m m"], J: Float[ndarray, "m h"], H: Float[ndarray, "m m"], alpha1: float, T_train: int
+) -> float:
+    """2 / λ_max(Σ_i Γ_i (1 - c_i)/(1 + c_i)): λ converges below this α_2 and no further (AH = HA, K = 0).
 
-    Example, m = 1, γ = 12: α_2γ(1 - c) < 2(1 + c):
-        >>> round(stable_step(np.array([0.5]), np.array([[[12.0]]])) * 12 * (1 - 0.5), 12)
+    Example, m = 1, c = 1/2, γ = 12: α_2γ(1 - c) < 2(1 + c):
+        >>> one = np.ones((1, 1))
+        >>> round(stable_step(one, 2 * one, 3 * one, alpha1=0.5, T_train=1) * 12 * (1 - 0.5), 12)
         3.0
     """
-    _require_positive(c, Gamma)
-    return float(2 / np.linalg.eigvalsh(np.einsum("i,ikl->kl", (1 - c) / (1 + c), Gamma))[-1])
+    P, eye = _contraction(A, H, alpha1, T_train), np.eye(len(A))
+    return float(2 / np.linalg.eigvalsh(J.T @ H @ np.linalg.solve(eye + P, eye - P) @ J)[-1])
 
 
-def monotone_step(c: Float[ndarray, "m"], Gamma: Float[ndarray, "m h h"]) -> float:
-    """(1 - √c)/(1 + √c) / λ_max(Σ_i Γ_i), c the largest c_i: up to this α_2 every mode is real (AH = HA, K = 0).
+def monotone_step(
+    A: Float[ndarray, "m m"], J: Float[ndarray, "m h"], H: Float[ndarray, "m m"], alpha1: float, T_train: int
+) -> float:
+    """(1 - √c)/(1 + √c) / λ_max(JᵀHJ), c the largest c_i: up to this α_2 every mode is real (AH = HA, K = 0).
 
     For m = 1 and beyond it λ passes λ*.
 
     Example, c = 1/4: 1/3 of what w0 = r(λ) would bear without passing λ*, 1/γ:
-        >>> round(monotone_step(np.array([0.25]), np.array([[[12.0]]])) * 12, 12)
+        >>> one = np.ones((1, 1))
+        >>> round(monotone_step(one, 2 * one, 3 * one, alpha1=0.5, T_train=2) * 12, 12)
         0.333333333333
     """
-    _require_positive(c, Gamma)
-    root = np.sqrt(c.max())
-    return float((1 - root) / (1 + root) / np.linalg.eigvalsh(Gamma.sum(axis=0))[-1])
+    root = np.sqrt(np.linalg.eigvalsh(_contraction(A, H, alpha1, T_train))[-1])
+    return float((1 - root) / (1 + root) / np.linalg.eigvalsh(J.T @ H @ J)[-1])
 
 
 def steps_to_follow(alpha1: float, a: float, outer: float) -> float:
@@ -103,12 +108,11 @@ def steps_to_follow(alpha1: float, a: float, outer: float) -> float:
     return float(4 * np.arctanh(outer) / -np.log1p(-alpha1 * a))
 
 
-def _require_positive(c: ndarray, Gamma: ndarray) -> None:
-    least = np.linalg.eigvalsh((Gamma + Gamma.mT) / 2)[:, 0]
-    scale = np.abs(Gamma).max()
-    if not (c.min() >= 0 and c.max() < 1):
-        raise ValueError("a c_i is not in [0, 1): shorten α_1 until α_1a_i < 1")
-    if np.abs(Gamma - Gamma.mT).max() > 1e-9 * scale or least.min() < -1e-9 * scale:
-        raise ValueError(
-            "a Γ_i is not positive semidefinite (A and H do not commute): look at `iteration`'s eigenvalues"
-        )
+def _contraction(A: ndarray, H: ndarray, alpha1: float, T_train: int) -> ndarray:
+    # P = (I - α_1A)^T_train, where both steps' theory holds.
+    steps, curvatures = alpha1 * np.linalg.eigvalsh(A), np.linalg.eigvalsh(H)
+    if not (steps[0] > 0 and steps[-1] <= 1):
+        raise ValueError(f"α_1a_i lies between {steps[0]:g} and {steps[-1]:g}, not in (0, 1]: change α_1")
+    if not (curvatures[0] >= -1e-9 * curvatures[-1] and np.abs(A @ H - H @ A).max() <= 1e-9 * np.abs(A @ H).max()):
+        raise ValueError("H has a negative eigenvalue, or A and H do not commute: see the eigenvalues of `iteration`")
+    return np.linalg.matrix_power(np.eye(len(A)) - alpha1 * A, T_train)

@@ -52,7 +52,7 @@ def best_response_path(problem: Logistic, lam: Float[ndarray, "k 1"]) -> Path:
         raise ValueError(f"h = {problem.h}: the path is that of weight decay alone, h = 1")
     r = problem.best_response(lam)
     G, B = problem.hess_ww(lam, r), problem.hess_wlam(lam, r)
-    return Path(G, B[..., 0], -np.linalg.solve(G, B)[..., 0], cross_entropy(problem.X, problem.T, r))
+    return Path(G, B[..., 0], -np.linalg.solve(G, B)[..., 0], np.asarray(cross_entropy(problem.X, problem.T, r)))
 
 
 def descent_errors(path: Path, alpha: Float[ndarray, "k"]) -> Float[ndarray, "k"]:
