@@ -7,6 +7,10 @@ b        b           (..., m)          what is left of it: g0 without the contro
 sigma    σ           (..., h)          perturbation scale, ε ~ N(0, diag(σ²))
 
 For a quadratic loss Θ's gradient at ε is (b + Mε)εᵀ. Its mean M diag(σ²) does not depend on b, its noise does.
+
+What the control variate keeps is the mean at one w0. Alg. 1 has moved w0 by then, which for C.9 is the same M and for
+other losses is not (beyond 31). On a mini-batch M and g0 are the batch's: at Θ = -A⁻¹B of all rows M_b is not 0 (beyond
+32). Steps that are linear in the gradient keep the mean, such as momentum; clipping and Adam do not (beyond 33).
 """
 
 import numpy as np
@@ -62,3 +66,19 @@ def normalised_variance(
     ratios = (sigma[..., None, :] / sigma[..., :, None]) ** 2
     others = np.sum(ratios * columns[..., None, :], axis=(-2, -1))
     return others + np.sum((b[..., None, :] / sigma[..., None]) ** 2, axis=(-2, -1)) + np.sum(columns, axis=-1)
+
+
+def minibatch_variance(
+    M: Float[ndarray, "... k m h"], b: Float[ndarray, "... k m"], sigma: Float[ndarray, "... h"]
+) -> Scalars:
+    """The same over k equally likely batches: E[normalised_variance] + E‖M_b‖² - ‖E M_b‖², their slopes varying.
+
+    For equal scales (h+2)E‖M_b‖² - ‖E M_b‖² + hE‖b_b‖²/σ².
+
+    Example, h = 1, slopes 1 and -1 about the exact Jacobian, with the control variate: 3·1 - 0:
+        >>> minibatch_variance(np.array([[[1.0]], [[-1.0]]]), np.zeros((2, 1)), np.array([0.1])).round(9)
+        np.float64(3.0)
+    """
+    squares = np.mean(np.sum(M**2, axis=(-2, -1)), axis=-1)
+    within = np.mean(normalised_variance(M, b, sigma[..., None, :]), axis=-1)
+    return within + squares - np.sum(np.mean(M, axis=-3) ** 2, axis=(-2, -1))

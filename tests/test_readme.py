@@ -67,7 +67,8 @@ def test_a_name_that_stands_for_nothing_is_noticed() -> None:
 
 
 def test_relative_links_lead_somewhere() -> None:
-    for name in ("README.md", "reference/README.md", "toy/README.md", "deep/README.md", "benchmarks/README.md"):
+    pages = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "reference" / "theory").glob("*.md"))
+    for name in ("README.md", "reference/README.md", "toy/README.md", "deep/README.md", "benchmarks/README.md", *pages):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"

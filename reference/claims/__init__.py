@@ -14,10 +14,14 @@ from reference.claims import (
     appendix_h_network,
     beyond_control_variate,
     beyond_estimators,
+    beyond_lag,
     beyond_many,
     beyond_masks,
+    beyond_mean,
+    beyond_response_rate,
     beyond_rest,
     beyond_softmax,
+    beyond_step_bound,
     beyond_yardstick,
     section2_1,
     section2_2,
@@ -55,6 +59,10 @@ PARTS = (
     beyond_yardstick,
     beyond_many,
     beyond_softmax,
+    beyond_lag,
+    beyond_step_bound,
+    beyond_response_rate,
+    beyond_mean,
 )
 """In the paper's order; then what is beyond it."""
 

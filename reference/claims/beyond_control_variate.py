@@ -56,7 +56,7 @@ def drawn(rng: Generator) -> tuple[QuadraticProblem, Setting, np.ndarray, np.nda
 
 @claim(
     "beyond 1",
-    "Taking ∇L_T(λ, w0)εᵀ off Θ's gradient leaves its mean as it was, for any loss, any w0 and any σ.",
+    "Taking ∇L_T(λ, w0)εᵀ off Θ's gradient at w0 leaves its mean at that w0 as it was, for any loss, w0 and σ.",
     EXACT,
 )
 def unbiased(rng: Generator) -> float:

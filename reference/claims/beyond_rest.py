@@ -15,8 +15,8 @@ from reference.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED
 
 @claim(
     "beyond 6",
-    "For C.9 the gradient with the control variate vanishes at Θ = -A⁻¹B for every ε, wherever w0 is: Θ comes to rest. "
-    "The paper's is then g0εᵀ.",
+    "For C.9, with all rows in the batch, the gradient with the control variate vanishes at Θ = -A⁻¹B for every ε, "
+    "wherever w0 is: Θ comes to rest. The paper's is then g0εᵀ.",
     EXACT,
 )
 def at_rest(rng: Generator) -> float:

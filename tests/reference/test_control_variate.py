@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from reference.control_variate import covariance, normalised_variance, slope
+from reference.control_variate import covariance, minibatch_variance, normalised_variance, slope
 from reference.hypernet import FullResponse
 from reference.perturbation import quadrature
 from reference.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED, State, inner_step, perturbed_gradient
@@ -141,3 +141,20 @@ def test_at_the_best_response_jacobian_nothing_is_left_of_the_gradient(drawn):
     # Wherever w0 stands; what cancels is the gradient itself.
     terms = case.problem.grad_w(state.lam + eps, state.w0), exact.response.Theta, case.problem.train.B
     assert_allclose(taken(case, exact, eps), *exactly(np.zeros((5, *case.w.shape, state.lam.size)), *terms))
+
+
+@given(generators(), st.integers(2, 4), st.integers(2, 3), leads)
+def test_the_variance_over_minibatches(rng, k, m, lead):
+    h = 2
+    M, b, sigma = rng.normal(size=(*lead, k, m, h)), rng.normal(size=(*lead, k, m)), rng.uniform(0.2, 1.0, (*lead, h))
+    variances = minibatch_variance(M, b, sigma)
+    for index in np.ndindex(lead):
+        points, weights = quadrature(sigma[index], nodes=3)
+        draws = [
+            (weight / k, np.outer(b[index][batch] + M[index][batch] @ eps, eps) / sigma[index] ** 2)
+            for batch in range(k)
+            for eps, weight in zip(points, weights, strict=True)
+        ]
+        mean = sum(weight * G for weight, G in draws)
+        desired = sum(weight * np.sum((G - mean) ** 2) for weight, G in draws)
+        assert_allclose(np.asarray(variances)[index], desired, rtol=1e-10)
