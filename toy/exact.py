@@ -38,7 +38,7 @@ def exact_columns(
         "lam": lam[:, 0],
         experiment.unit: experiment.s(lam)[:, 0],
         "validation_loss": np.asarray(problem.outer_loss(lam)),
-        "regret": _regret(problem, lam, optimum),
+        "regret": regret(problem, lam, optimum),
         **_response_columns(problem, lam, w, Theta),
         "hypergradient": learned,
         "hypergradient_exact": exact,
@@ -48,7 +48,7 @@ def exact_columns(
     }
 
 
-def _regret(problem: ToyProblem, lam: ndarray, optimum: Optimum) -> ndarray:
+def regret(problem: ToyProblem, lam: ndarray, optimum: Optimum) -> ndarray:
     """L_V(r(λ))/L_V(r(λ*)) - 1; where the target is predicted perfectly at λ*, 0 there and infinite elsewhere."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(problem.outer_loss(lam) == optimum.loss_star, 0.0, problem.regret(lam, optimum))
