@@ -97,6 +97,7 @@ def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
+        (".", "splits"),
         ("deep", "table01"),
         ("deep", "table03"),
         ("deep", "table04"),
