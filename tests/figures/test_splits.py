@@ -51,7 +51,7 @@ NETWORK = made(
 def test_figure_4_draws_the_share_that_diverges_below():
     runs = [record(method, experiment="linear-network") for method in ("STN", "Centered STN", "Δ-STN")]
     drawn = {
-        line.get_gid(): line.get_xydata().tolist()
+        line.get_gid(): np.asarray(line.get_xydata()).tolist()
         for axes in fig04.draw([*runs, LETTER]).axes
         for line in axes.lines
         if (line.get_gid() or "").endswith(": diverged")

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from figures.archive import COMMITTED
+from reference.hypernet import FullResponse
 from reference.updates import DELTA_STN, METHODS, learned_hypergradient
 from toy import records, splits
 from toy.datasets import Dataset, load
@@ -74,7 +75,7 @@ def test_the_committed_numbers_are_made_again(name):
     """Of two splits of concrete, to what another processor's rounding may change."""
     history = records.read(COMMITTED / splits.EXPERIMENT / name / "concrete").history
     many = splits.Job(EXPERIMENTS[name], load("concrete"), COMMITTED, seeds=(0, 1))
-    some = replace(many.experiment.schedule, **splits.CHANGES[name][-1])
+    some = replace(many.experiment.schedule, **splits.CHANGES[name][1])
     start, sigma = many.experiment.start(1030), many.experiment.sigma
     runs = Job(many.experiment, many.dataset, DELTA_STN, many.seeds, start, sigma, some, many.root)
     with np.errstate(all="ignore"):
@@ -97,6 +98,7 @@ def test_the_noise_of_a_drawn_eps_beside_the_gradient_is_what_the_readme_says(na
     ratios = []
     for index, seed in enumerate(seeds):
         problem, states = experiment.problem(split(data, seed)), trajectory.replicate(index).states
+        assert isinstance(states.response, FullResponse)
         noise = np.mean((states.response.Theta[..., 0] @ problem.X_valid.T) ** 2, axis=-1)  # ΘᵀH_VΘ, σ = 1
         ratios.append(noise / np.abs(learned_hypergradient(DELTA_STN, states, problem)[:, 0]))
     assert_allclose(np.median(ratios), size, rtol=0.02)
