@@ -159,7 +159,7 @@ def splits_main(arguments: list[str]) -> int:
     parser = Parser(
         prog="python -m toy splits",
         description=f"Each method on {len(splits.SEEDS)} splits: λ's step at a drawn ε and at ε = 0, and figure 4's "
-        "steps α_1. A quarter of an hour of two cores.",
+        "steps α_1. A quarter of an hour of one core.",
     )
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"{known} (default: all)")
     common_options(parser)
