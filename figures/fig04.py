@@ -47,6 +47,7 @@ def draw_stability(records: Sequence[Record], figure: SubFigure) -> None:
         for method, line in COMPARISON.lines.items():
             share = [100 * np.mean(splits.diverged(record, method, alpha1)) for alpha1 in steps]
             axes.plot(steps, share, marker="o", markersize=3, gid=f"{method}: diverged", clip_on=False, **line)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 10]))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set(xlabel="α₁", xlim=(0, None), ylim=(0, 100), title=f"{splits.data(record)}, to the letter")
     row[0].set_ylabel("diverged (%)")
