@@ -1,8 +1,8 @@
 """`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
 
-Toy experiments that have no record yet are run first. Deep ones, the laboratory and benchmarks take longer: their
-records are committed, a fresh one below --records counts for more, and where there is none the figure is left out, or
-refused if it was asked for.
+Toy experiments that have no record yet are run first. Deep ones, many splits, the laboratory and benchmarks take
+longer: their records are committed, a fresh one below --records counts for more, and where there is none the figure is
+left out, or refused if it was asked for.
 """
 
 from argparse import Namespace
@@ -34,6 +34,7 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
         for name in names
         if name in TOY
         for experiment in TOY[name].NEEDS
+        if experiment in EXPERIMENTS
         for data in TOY[name].DATA
         for variant in (BEYOND[name].RUNS if name in BEYOND else PAPER.values())
     )

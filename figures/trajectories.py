@@ -5,14 +5,14 @@ Comparison   what a figure compares and how it draws each method
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from figures import style
@@ -25,6 +25,8 @@ COLUMNS = 3
 """Data sets side by side before a new line begins."""
 LONGEST = 24
 """Letters of a data set's name."""
+BELOW = 1.6
+"""Inches: the height of the line below all data sets."""
 WIDTH = 1.4
 """Points: the thick lines'."""
 
@@ -58,14 +60,20 @@ class Comparison:
         return [1.2, 1.5, 0.9] if self.first else [1.6, 0.9]
 
 
-def draw(comparison: Comparison, records: Sequence[Record], caption: str) -> Figure:
-    """All experiments of the comparison, their data sets in lines of at most COLUMNS."""
+def draw(
+    comparison: Comparison,
+    records: Sequence[Record],
+    caption: str,
+    below: Callable[[SubFigure], None] | None = None,
+) -> Figure:
+    """All experiments of the comparison, their data sets in lines of at most COLUMNS; `below` draws one line more."""
     lines = [
         (experiment, line)
         for experiment in comparison.rows
         for line in wrapped(list(panels(records, experiment, comparison.methods).items()))
     ]
     heights, depth = comparison.heights * len(lines), len(comparison.heights)
+    heights += [] if below is None else [BELOW]
     with mpl.rc_context(style.RC):
         figure = style.new_figure(sum(heights) + 0.5 * len(lines) + 0.8)
         grid = figure.add_gridspec(len(heights), max(len(line) for _, line in lines), height_ratios=heights)
@@ -74,6 +82,8 @@ def draw(comparison: Comparison, records: Sequence[Record], caption: str) -> Fig
                 column = [figure.add_subplot(grid[i * depth + k, j]) for k in range(depth)]
                 column[0].set_title(heading(title, some), parse_math=False)
                 draw_data_set(column, comparison, experiment, some, j == 0, j == len(line) - 1)
+        if below is not None:
+            below(figure.add_subfigure(grid[-1, :]))
         return style.finish(figure, handles(comparison), f"{caption} {choices(comparison, records)}")
 
 

@@ -1,10 +1,12 @@
-"""Eqn. H.4: L_T(λ, w) = (1/2n) ‖y(X; w) - t‖² + (s(λ)/2n) ‖∂y/∂x‖², y(x) = W_{d+1} W_d ··· W_1 x: ridge in v.
+"""Eqn. H.4: L_T(λ, w) = (1/2n) ‖y(X; w) - t‖² + (s(λ)/2n) ‖∂y/∂X‖², y(x) = W_{d+1} W_d ··· W_1 x: ridge in v.
 
     name     symbol                     shape
     w        (W_1, ..., W_d, W_{d+1})   (..., d m² + m)   flattened in this order; W_{d+1} is one row
     v        W_{d+1} ··· W_1            (..., m)          the input Jacobian ∂y/∂x: predictions are Xv
 
-Choice (README): ‖∂y/∂X‖² is read as one row's squared norm ‖v‖², which makes the problem ridge regression in v exactly.
+To the letter ‖∂y/∂X‖² is a sum over all n rows of X, as the data term is: n‖v‖², and H.4 is figure 8's undivided ridge
+in v (`divisor=1.0`). With one row's ‖v‖² it is H.1 in v (`divisor=n`). The second at λ + log n is the first at λ: the
+best responses are the same, the steps of a method are not. Choice (README): both are run.
 """
 
 from dataclasses import dataclass

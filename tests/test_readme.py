@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from figures import archive, cli
+from figures import archive, cli, splits
 from toy import laboratory
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +92,25 @@ def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
         np.testing.assert_allclose(*numbers, rtol=0.05, atol=0.011)
 
 
+def test_the_stability_that_is_told_is_that_of_the_committed_records() -> None:
+    records = splits.of_problem(archive.gather("splits", ROOT / "none"), "linear-network-undivided")
+    sets = [record for record in records if splits.data(record) in ("concrete", "abalone")]
+    lost = {
+        name: np.concatenate([splits.diverged(record, name, 0.002) for record in sets])
+        for name in ("STN", "Centered STN", "Δ-STN")
+    }
+    stn, centred, delta = (some.sum() for some in lost.values())
+    told = f"STN diverges in {stn} of 80 splits, Centered STN in {centred} and Δ-STN in {delta}"
+    p = splits.fisher(lost["Centered STN"], lost["Δ-STN"])
+    differing = int(np.sum(lost["Centered STN"] != lost["Δ-STN"]))
+    sign = binomtest(int(np.sum(lost["Centered STN"] & ~lost["Δ-STN"])), differing).pvalue
+    words = " ".join(section("Forty splits").split())
+    assert told in words
+    assert f"a sign test of the {differing} that differ gives {sign:.2g}" in words
+    assert f"Of these 80 alone Fisher's p is {p:.2g}" in words
+    assert p < 0.001
+
+
 def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
     assert list(laboratory.pending("full", laboratory.FULL, range(1), archive.COMMITTED)) == []
 
@@ -98,6 +118,7 @@ def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
+        (".", "splits"),
         ("deep", "table01"),
         ("deep", "table03"),
         ("deep", "table04"),

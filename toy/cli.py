@@ -1,8 +1,9 @@
-"""`python -m toy EXPERIMENT`: run toy experiments and write records; `exact`, `estimators`, `logistic`: see there."""
+"""`python -m toy EXPERIMENT`: run toy experiments and write records; `exact`, `splits`, `estimators`, `logistic`."""
 
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from reference.arguments import finite, path, positive, whole_number, writable
 from reference.command import Parser, UserError
 from reference.updates import BEYOND, METHODS, Method
-from toy import laboratory
+from toy import laboratory, splits
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts
 from toy.experiments import EXPERIMENTS
@@ -23,7 +24,9 @@ from toy.logistic.table import table
 from toy.runs import execute
 from toy.split import split
 
-EXACT = ("ridge", "ridge-undivided", "dropout", "linear-network")
+EXACT = ("ridge", "ridge-undivided", "dropout", "linear-network", "linear-network-undivided")
+UNDIVIDED = "-undivided"
+"""Ends the names of experiments whose penalty is not divided by n."""
 
 MOST_SEEDS, MOST_JOBS = 1000, 1000
 MOST_SEED = 2**32 - 1
@@ -76,7 +79,7 @@ def run_main(arguments: list[str]) -> int:
     """`python -m toy EXPERIMENT ...`."""
     parser = Parser(
         prog="python -m toy",
-        description="Run a toy experiment of the paper (5.1, H.1); see also: exact, estimators, logistic.",
+        description="Run a toy experiment of the paper (5.1, H.1); see also: exact, splits, estimators, logistic.",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
     data_options(parser, "all")
@@ -92,15 +95,32 @@ def run_main(arguments: list[str]) -> int:
     )
     parser.add_argument("--start", type=finite, metavar="VALUE", help="another penalty or drop rate to start from")
     parser.add_argument("--sigma", type=positive, metavar="S", help="another perturbation scale than the experiment's")
+    parser.add_argument("--alpha1", type=positive, metavar="A", help="another learning rate of w0 and Θ")
+    parser.add_argument(
+        "--undivided",
+        action="store_true",
+        help="ridge: the penalty not divided by n (figure 8); linear-network: likewise, ‖∂y/∂X‖² of all n rows (H.4)",
+    )
+    parser.add_argument(
+        "--unperturbed-outer", action="store_true", help="λ's step at ε = 0, as in the authors' code where σ is fixed"
+    )
     common_options(parser)
     options = parser.parse_args(arguments)
     experiment = EXPERIMENTS.get(options.experiment)
+    if experiment is not None and options.undivided:
+        experiment = EXPERIMENTS.get(experiment.name.removesuffix(UNDIVIDED) + UNDIVIDED)
+        if experiment is None:
+            both = ", ".join(name for name in EXPERIMENTS if name + UNDIVIDED in EXPERIMENTS)
+            raise UserError(f"{options.experiment} has no penalty to leave undivided; --undivided is for {both}")
     if experiment is None:
         raise UserError(
             f"unknown experiment {options.experiment!r}; choose from {', '.join([*EXPERIMENTS, *COMMANDS])}"
         )
     chosen, out, seeds = methods(options.method), writable(options.out), range(options.seeds)
-    changes = (seeds, out, options.start, options.sigma)
+    schedule = replace(experiment.schedule, unperturbed_outer=options.unperturbed_outer)
+    if options.alpha1 is not None:
+        schedule = replace(schedule, alpha1=options.alpha1)
+    changes = (seeds, out, options.start, options.sigma, schedule)
     jobs = [job for data in datasets(options) for job in pending(experiment, data, chosen, *changes)]
     execute(jobs, options.jobs)
     print(f"{sum(len(job.seeds) for job in jobs)} new runs; records are in {out / experiment.name}")
@@ -127,6 +147,26 @@ def estimators_main(arguments: list[str]) -> int:
     jobs = list(laboratory.pending(size, names, range(options.seeds), out))
     execute(jobs, options.jobs, laboratory.run)
     print(f"{len(jobs)} new runs; records are in {out / laboratory.EXPERIMENT / size}")
+    return 0
+
+
+def splits_main(arguments: list[str]) -> int:
+    """`python -m toy splits ...`."""
+    known = ", ".join(splits.CHANGES)
+    parser = Parser(
+        prog="python -m toy splits",
+        description=f"Each method on {len(splits.SEEDS)} splits: λ's step at a drawn ε and at ε = 0, and figure 4's "
+        "steps α_1. A quarter of an hour of one core.",
+    )
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"{known} (default: all)")
+    common_options(parser)
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.experiments if name not in splits.CHANGES]:
+        raise UserError(f"unknown experiment {unknown[0]!r}; choose from {known}")
+    out = writable(options.out)
+    jobs = splits.pending(dict.fromkeys(options.experiments) or splits.CHANGES, out)
+    execute(jobs, options.jobs, splits.run)
+    print(f"{len(jobs)} new records; they are in {out / splits.EXPERIMENT}")
     return 0
 
 
@@ -207,7 +247,7 @@ def exact_answer(data: Dataset, options: Namespace) -> dict[str, object]:
     }
 
 
-COMMANDS = {"exact": exact_main, "estimators": estimators_main, "logistic": logistic_main}
+COMMANDS = {"exact": exact_main, "splits": splits_main, "estimators": estimators_main, "logistic": logistic_main}
 
 
 def main() -> int:

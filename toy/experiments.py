@@ -99,8 +99,13 @@ def dropout(split: Split) -> InputDropout:
 
 
 def linear_network(split: Split) -> LinearNetwork:
-    """H.4, five hidden layers."""
+    """H.4, five hidden layers, ‖∂y/∂X‖² of one row: H.1's penalty."""
     return LinearNetwork(split.X, split.t, split.X_valid, split.t_valid, divisor=float(split.X.shape[-2]))
+
+
+def linear_network_undivided(split: Split) -> LinearNetwork:
+    """H.4 to the letter, ‖∂y/∂X‖² of all n rows: the penalty of figure 8."""
+    return LinearNetwork(split.X, split.t, split.X_valid, split.t_valid, divisor=1.0)
 
 
 def one_feature(split: Split) -> Ridge:
@@ -154,6 +159,16 @@ EXPERIMENTS = {
             "linear-network",
             "figure 4",
             linear_network,
+            Exp(),
+            "penalty",
+            H1_PENALTIES,
+            Schedule(alpha1=0.002, updates=600),
+            weights=near_identity,
+        ),
+        Experiment(
+            "linear-network-undivided",
+            "figure 4, stability",
+            linear_network_undivided,
             Exp(),
             "penalty",
             H1_PENALTIES,

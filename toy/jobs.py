@@ -18,6 +18,7 @@ from reference.updates import Method
 from toy import records
 from toy.datasets import Dataset
 from toy.experiments import Experiment
+from toy.train import Schedule
 
 
 @runtime_checkable
@@ -57,6 +58,7 @@ class Job:
     seeds: tuple[int, ...]
     start: float
     sigma: float
+    schedule: Schedule
     root: Path
 
     def settings(self, seed: int) -> dict[str, Any]:
@@ -71,13 +73,15 @@ class Job:
             "start": self.start,
             "sigma": self.sigma,
             "batch": "all" if self.experiment.full_batch else self.experiment.batch(rows, n),
-            "schedule": asdict(self.experiment.schedule),
+            "schedule": asdict(self.schedule),
         }
 
     def folder(self, seed: int) -> Path:
         """Where the record of a seed belongs."""
         start = f"start-{self.start!r}".removesuffix(".0")
         start += "" if self.sigma == self.experiment.sigma else f"-sigma-{self.sigma!r}".removesuffix(".0")
+        usual = asdict(self.experiment.schedule)
+        start += "".join(f"-{name}-{value!r}" for name, value in asdict(self.schedule).items() if value != usual[name])
         # A file called ...csv has the stem `..`, which as a folder would be the one above.
         name = self.dataset.name.strip(".") or "data"
         return self.root / self.experiment.name / name / self.method.slug / start / f"seed-{seed}"
@@ -101,11 +105,12 @@ def pending(
     root: Path,
     start: float | None = None,
     sigma: float | None = None,
+    schedule: Schedule | None = None,
 ) -> Iterator[Job]:
     """The jobs whose records are missing; seeds with a finished record of the same settings are left out.
 
     Args:
-        start, sigma: the experiment's own unless given.
+        start, sigma, schedule: the experiment's own unless given.
 
     Raises:
         UserError: `start` is not inside the range of s.
@@ -116,7 +121,10 @@ def pending(
     except ValueError as error:
         raise UserError(f"--start {error}; give a {experiment.unit} inside that range") from None
     scale = experiment.sigma if sigma is None else sigma
-    yield from unfinished(Job(experiment, dataset, method, tuple(seeds), value, scale, root) for method in methods)
+    pace = experiment.schedule if schedule is None else schedule
+    yield from unfinished(
+        Job(experiment, dataset, method, tuple(seeds), value, scale, pace, root) for method in methods
+    )
 
 
 def unfinished(jobs: Iterable[J]) -> Iterator[J]:
@@ -133,7 +141,7 @@ def unfinished(jobs: Iterable[J]) -> Iterator[J]:
 
 
 def alike(jobs: Iterable[Job]) -> list[list[Job]]:
-    """In groups: jobs that differ in their method, σ and start alone, and so see the same rows, noise and masks."""
+    """In groups: jobs that differ in method, start, σ and schedule alone, and so see the same rows, noise and masks."""
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.experiment, digest(job.dataset), job.seeds, job.root), []).append(job)

@@ -2,7 +2,7 @@
 
 name        shape        meaning
 seeds       (R,)         replicates that run together along a leading axis
-trajectory  (K, V, R)    of the states of V jobs of one method; then of one job (K, R), and of one seed (K,)
+trajectory  (K, V, R)    of the states of V jobs of a method and schedule; then of one job (K, R), and of one seed (K,)
 """
 
 import signal
@@ -113,14 +113,14 @@ def run(jobs: Sequence[Job]) -> str:
     """Train jobs that are `alike`, and their seeds, side by side and write their records; returns what to call them."""
     # One thread: sums over rows would otherwise depend on how many threads share them.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        trained = _train(jobs)
+        trained = train_jobs(jobs)
         for index, seed in enumerate(jobs[0].seeds):
             _write(seed, [(job, trajectory.replicate(index)) for job, trajectory in trained])
     others = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
     return jobs[0].title + others
 
 
-def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
+def train_jobs(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
     """Every job and its trajectory; mini-batches and noise are drawn once for all of them."""
     one = jobs[0]
     problem = one.experiment.problem(stack([split(one.dataset, seed) for seed in one.seeds]))
@@ -129,10 +129,11 @@ def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
     w0 = np.stack([one.experiment.weights(generator, m) for generator in starts])
     size = one.experiment.batch(len(one.dataset.X), n)
     minibatches = _minibatches(problem, row_batches(row_streams, n, size), uniforms(uniform_streams, size, m))
-    groups = [[job for job in jobs if job.method == method] for method in dict.fromkeys(job.method for job in jobs)]
+    kinds = dict.fromkeys((job.method, job.schedule) for job in jobs)
+    groups = [[job for job in jobs if (job.method, job.schedule) == kind] for kind in kinds]
     draws = zip(tee(minibatches, len(groups)), tee(normals(normal_streams, 1), len(groups)), strict=True)
     loops = [
-        kept(train(problem, group[0].method, _start(group, w0), batches, noise, one.experiment.schedule))
+        kept(train(problem, group[0].method, _start(group, w0), batches, noise, group[0].schedule))
         for group, (batches, noise) in zip(groups, draws, strict=True)
     ]
     # In step with one another: a draw is kept until the last of them has seen it.
@@ -142,7 +143,7 @@ def _train(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
 
 
 def _start(jobs: Sequence[Job], w0: np.ndarray) -> State:
-    """Of jobs of one method, along a leading axis before that of the replicates."""
+    """Of jobs of one method and schedule, along a leading axis before that of the replicates."""
     lam = [np.full((len(w0), 1), job.experiment.s.inverse(job.start)) for job in jobs]
     response = FullResponse(np.zeros((*w0.shape, 1)))
     return stacked([State(one, np.full_like(one, job.sigma), w0, response) for one, job in zip(lam, jobs, strict=True)])
@@ -171,14 +172,14 @@ def _write(seed: int, trained: Sequence[tuple[Job, Trajectory]]) -> None:
     with _exact_answers(one, seed):
         optimum = problem.optimum()
     for job, trajectory in trained:
-        sound = _sound(job, trajectory)
+        sound = steps_before_divergence(job, trajectory)
         shown = trajectory.before(sound or 1).states
         if not sound:  # it diverged before the first kept step, and has columns all the same, of no rows
             shown = replace(shown, lam=optimum.lam_star[None])
         with _exact_answers(job, seed):
             columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
         with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-            write(writer, job.experiment.schedule, trajectory, sound, exact_facts(optimum, job.experiment), columns)
+            write(writer, job.schedule, trajectory, sound, exact_facts(optimum, job.experiment), columns)
 
 
 @contextmanager
@@ -213,7 +214,7 @@ def write(
         writer.row(place | {name: float(column[step]) for name, column in columns.items()})
 
 
-def _sound(job: Job, trajectory: Trajectory) -> int:
+def steps_before_divergence(job: Job, trajectory: Trajectory) -> int:
     """How many steps come before the first with a number that is not finite."""
     states = trajectory.states
     return trajectory.finite(

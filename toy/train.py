@@ -21,7 +21,12 @@ from reference.updates import Method, State, inner_step, outer_gradients
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how often and how fast: the settings of H.1, and the choices where it is silent."""
+    """How long, how often and how fast: the settings of H.1, and the choices where it is silent.
+
+    Args:
+        unperturbed_outer: λ's step at ε = 0, as in the authors' code where σ is fixed; else at a drawn ε, as Alg. 1 has
+            it. σ cannot be learned at ε = 0: of its gradient -τ/σ alone is left.
+    """
 
     alpha1: float
     alpha2: float = 0.02
@@ -30,6 +35,7 @@ class Schedule:
     warm_up: int = 100
     updates: int = 1000
     keep_every: int = 5
+    unperturbed_outer: bool = False
 
     def iterations(self, update: int) -> int:
         """Inner iterations done by the end of an outer update, warm-up included."""
@@ -63,7 +69,10 @@ def train(
         for _ in range(schedule.T_train):
             state = inner(state)
         for _ in range(schedule.T_valid):
-            gradient, _ = outer_gradients(method, state, state.sigma * next(normals), problem)
+            eps = state.sigma * next(normals)  # drawn in either case, so that both see the same ε in their inner steps
+            if schedule.unperturbed_outer:
+                eps = np.zeros_like(eps)
+            gradient, _ = outer_gradients(method, state, eps, problem)
             lam, memory = optimiser.step(state.lam, gradient, memory)
             state = replace(state, lam=lam)
         if update % schedule.keep_every == 0:

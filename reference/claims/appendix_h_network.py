@@ -1,5 +1,7 @@
 """Appendix H.1: the linear network with Jacobian-norm penalty (H.4)."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 
@@ -12,13 +14,13 @@ from reference.ridge import Ridge
 
 @claim(
     "H.4",
-    "It is ridge in v = W_{d+1}···W_1, the derivative of y in one input row: the same loss at every w, and the same "
-    "best outputs.",
+    "With ‖∂y/∂X‖² over all n rows it is figure 8's undivided ridge in v = W_{d+1}···W_1, with one row's it is H.1's "
+    "at λ + log n: the same losses at every w, best outputs and outer losses.",
     DIFFERENCE,
-    correction="‖∂y/∂X‖² over all n rows is n‖v‖², the undivided penalty; one row's ‖v‖² is meant to be H.1's",
 )
 def eqn_h_4(rng: Generator) -> float:
-    problem, lam, w = instances.network(rng)
+    divided, shifted, w = instances.network(rng)
+    problem, lam = replace(divided, divisor=1.0), shifted - np.log(divided.n)
     matrices, row = problem.f.unflatten(w)
 
     def y(x: np.ndarray) -> Scalars:
@@ -26,13 +28,15 @@ def eqn_h_4(rng: Generator) -> float:
             x = W @ x
         return row @ x
 
-    outputs, slope = np.array([y(x) for x in problem.X]), central_difference(y, problem.X[0])
-    value = (np.sum((outputs - problem.t) ** 2) + np.exp(lam[0]) * slope @ slope) / (2 * problem.n)
-    ridge = Ridge(problem.X, problem.t, problem.X_valid, problem.t_valid, divisor=problem.divisor)
+    outputs, slopes = np.array([y(x) for x in problem.X]), np.array([central_difference(y, x) for x in problem.X])
+    value = (np.sum((outputs - problem.t) ** 2) + np.exp(lam[0]) * np.sum(slopes**2)) / (2 * problem.n)
+    ridge = Ridge(problem.X, problem.t, problem.X_valid, problem.t_valid, divisor=1.0)
     return max(
         relative_error(problem.train_loss(lam, w), value),
-        relative_error(ridge.train_loss(lam, slope), value),
+        relative_error(divided.train_loss(shifted, w), value),
+        relative_error(ridge.train_loss(lam, slopes[0]), value),
         relative_error(problem.best_output(lam), ridge.best_response(lam)),
+        relative_error(divided.best_output(shifted), ridge.best_response(lam)),
         relative_error(problem.outer_loss(lam), ridge.outer_loss(lam)),
     )
 

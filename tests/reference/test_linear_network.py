@@ -1,6 +1,6 @@
 """Eqn. H.4: a product of matrices against loops over its entries, and ridge regression in v."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import given
@@ -95,7 +95,7 @@ def test_flatten_undoes_unflatten(case: Case[LinearNetwork]):
 
 
 @given(single)
-def test_eqn_h_4_penalises_the_slope_of_the_prediction_in_the_input(case: Case[LinearNetwork]):
+def test_eqn_h_4_penalises_the_slopes_of_all_predictions_or_of_one(case: Case[LinearNetwork]):
     problem, lam, w = case.problem, case.lam, case.w
     matrices = cut(w, problem.depth, problem.f.width)
 
@@ -106,10 +106,13 @@ def test_eqn_h_4_penalises_the_slope_of_the_prediction_in_the_input(case: Case[L
 
     data = sum((predict(x) - t) ** 2 for x, t in zip(problem.X, problem.t, strict=True)) / (2 * problem.n)
     # y is linear in x: the difference over a whole unit is its derivative.
-    slope = [predict(x + e) - predict(x) for x in problem.X[:1] for e in np.eye(problem.f.width)]
-    penalty = np.exp(lam[0]) / (2 * problem.divisor) * np.sum(np.square(slope))
-    # What cancels in the slope are predictions, here at most 100 times larger than it.
-    assert_allclose(problem.train_loss(lam, w), *exactly(data + penalty, 100.0 * penalty))
+    slopes = [[predict(x + e) - predict(x) for e in np.eye(problem.f.width)] for x in problem.X]
+    letter = np.exp(lam[0]) / (2 * problem.n) * np.sum(np.square(slopes))
+    of_one_row = np.exp(lam[0]) / (2 * problem.n) * np.sum(np.square(slopes[0]))
+    # What cancels in the slopes are predictions, here at most 100 times larger than them.
+    for divisor, penalty in ((1.0, letter), (float(problem.n), of_one_row)):
+        loss = replace(problem, divisor=divisor).train_loss(lam, w)
+        assert_allclose(loss, *exactly(data + penalty, 100.0 * penalty))
 
 
 @given(linear_networks())

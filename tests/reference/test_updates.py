@@ -415,6 +415,49 @@ def test_the_exact_response_gives_the_exact_hypergradient(method: Method, drawn:
     assert_allclose(found, *exactly(problem.hypergradient(lam), terms, conditioning))
 
 
+@all_methods
+@given(states(st.one_of(ridges(single), dropouts(single), quadratics(single))))
+def test_where_the_validation_loss_is_quadratic_in_lam_and_w_a_drawn_epsilon_changes_no_mean(
+    method: Method, drawn: Drawn
+):
+    eps, weights = points(drawn.state.sigma)
+    g_lam, _ = outer_gradients(method, drawn.state, eps, drawn.problem)
+    desired = learned_hypergradient(method, drawn.state, drawn.problem)
+    assert_allclose(weights @ g_lam, *exactly(desired, np.abs(g_lam)))
+
+
+@all_methods
+@given(states(st.one_of(ridges(single), dropouts(single))))
+def test_the_noise_of_a_drawn_epsilon_is_theta_h_theta_epsilon(method: Method, drawn: Drawn):
+    problem, state = drawn.problem, drawn.state
+    eps, weights = points(state.sigma)
+    g_lam, _ = outer_gradients(method, state, eps, problem)
+    fitted = cast(Any, problem).X_valid @ dense(state.response)
+    variance = (fitted.T @ fitted / len(fitted)) ** 2 * state.sigma**2  # (Θᵀ H_V Θ)² σ², h = 1
+    noise = g_lam - learned_hypergradient(method, state, problem)
+    assert_allclose(weights @ noise**2, *exactly(variance[0], np.abs(g_lam) ** 2))
+
+
+def test_on_the_linear_network_a_drawn_epsilon_has_a_bias_as_well():
+    rng = np.random.default_rng(0)
+    problem = LinearNetwork(*(rng.normal(size=shape) for shape in ((9, 2), 9, (9, 2), 9)), divisor=9.0, depth=2)
+    w0, Theta = np.append(np.tile(np.eye(2).ravel(), 2), [1.0, -1.0]), 0.5 * rng.normal(size=(10, 1))
+    state = State(np.zeros(1), np.ones(1), w0, FullResponse(Theta))
+    eps, weights = points(state.sigma)
+    mean = weights @ outer_gradients(DELTA_STN, state, eps, problem)[0]
+    zero = learned_hypergradient(DELTA_STN, state, problem)
+    assert np.abs(mean - zero) > 0.1 * np.abs(zero)
+
+
+@all_methods
+@given(states(problems()), st.floats(0.0, 1.0))
+def test_at_epsilon_zero_nothing_is_learned_of_sigma_but_the_entropys_gradient(
+    method: Method, drawn: Drawn, tau: float
+):
+    _, g_sigma = outer_gradients(method, drawn.state, np.zeros_like(drawn.state.lam), drawn.problem, tau)
+    assert_array_equal(g_sigma, -tau / drawn.state.sigma)
+
+
 # The control variate (beyond the paper).
 
 

@@ -87,7 +87,7 @@ def refused(answer, pattern):
 
 BAD_ARGUMENTS = [
     ([], r"required: EXPERIMENT \(see: python -m toy --help\)"),
-    (["ridges"], "unknown experiment 'ridges'; choose from ridge, .*one-feature, exact, estimators"),
+    (["ridges"], "unknown experiment 'ridges'; choose from ridge, .*one-feature, exact, splits, estimators"),
     (["ridge", "--data", "iris"], "no data set is called 'iris'"),
     (["ridge", "--data", ".."], r"no data set is called '\.\.'"),
     (["ridge", "--data", "../toy/data/concrete"], "no data set is called"),
@@ -103,6 +103,9 @@ BAD_ARGUMENTS = [
     *[(["dropout", "--start", text], f"{float(text)} is not strictly.*rate") for text in ("0", "1.0", "1.5", "-0.1")],
     *[(["ridge", "--sigma", text], f"'{text}' is not above zero") for text in ("0", "-0.3", "-0.0")],
     *[(["ridge", "--sigma", text], f"'{text}' is not a finite number") for text in ("nan", "inf", "x", "")],
+    *[(["ridge", "--alpha1", text], f"'{text}' is not above zero") for text in ("0", "-0.3")],
+    (["dropout", "--undivided"], "dropout has no penalty to leave undivided; --undivided is for ridge, linear-network"),
+    (["splits", "decoupling"], "unknown experiment 'decoupling'; choose from ridge, dropout, linear-network, "),
     (["nonlinear", "--start", "-1"], "-1.0 is not strictly between.*penalty"),
     (["ridge", "--csv", "none.csv", "--target", "y"], "there is no file none.csv"),
     (["ridge", "--csv", "good.csv"], "--csv FILE and --target COLUMN go together"),
@@ -282,6 +285,19 @@ def test_a_method_beyond_the_papers_and_another_sigma(toy, tmp_path):
     assert record.settings["method"]["control_variate"]
     assert record.settings["sigma"] == 0.3
     assert record.folder.parent.name == "start-1-sigma-0.3"
+
+
+def test_both_readings_of_h_4_and_both_outer_steps_have_folders_of_their_own(toy, tmp_path):
+    (tmp_path / "good.csv").write_text(table(*values()))
+    for options in ((), ("--undivided",), ("--unperturbed-outer",), ("--undivided", "--alpha1", "0.001")):
+        answer = one_run(toy, "good.csv", *options, experiment="linear-network")
+        assert answer.output.startswith("1 new runs")
+    assert {str(record.folder.relative_to(tmp_path / "out")) for record in records.find(tmp_path)} == {
+        "linear-network/good/delta-stn/start-1/seed-0",
+        "linear-network/good/delta-stn/start-1-unperturbed_outer-True/seed-0",
+        "linear-network-undivided/good/delta-stn/start-1/seed-0",
+        "linear-network-undivided/good/delta-stn/start-1-alpha1-0.001/seed-0",
+    }
 
 
 def test_a_start_that_diverges_at_once_is_no_error(toy, tmp_path):

@@ -15,6 +15,7 @@ from toy.experiments import (
     EXPERIMENTS,
     dropout,
     linear_network,
+    linear_network_undivided,
     near_identity,
     one_feature,
     ridge,
@@ -47,13 +48,15 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.mark.parametrize(("rows", "penalty", "batch"), [(10, 1.0, 8), (999, 1.0, 10), (1000, 50.0, 100)])
 def test_h_1_starts_and_batches_depend_on_the_number_of_rows(rows, penalty, batch):
-    for name in ("ridge", "ridge-undivided", "linear-network", "dropout"):
+    for name in ("ridge", "ridge-undivided", "linear-network", "linear-network-undivided", "dropout"):
         experiment = EXPERIMENTS[name]
         assert experiment.start(rows) == (0.2 if name == "dropout" else penalty)
         assert experiment.batch(rows, rows - -(-rows // 5)) == batch
 
 
-@pytest.mark.parametrize("name", ["ridge", "ridge-undivided", "dropout", "linear-network", "decoupling"])
+@pytest.mark.parametrize(
+    "name", ["ridge", "ridge-undivided", "dropout", "linear-network", "linear-network-undivided", "decoupling"]
+)
 def test_h_1_fixes_sigma_the_intervals_and_the_warm_up(name):
     schedule = EXPERIMENTS[name].schedule
     assert EXPERIMENTS[name].sigma == 1.0
@@ -118,7 +121,8 @@ def test_divisors_and_kinds(seed):
     assert ridge(parts).divisor == len(parts.X)
     assert ridge_undivided(parts).divisor == 1.0
     assert linear_network(parts).divisor == len(parts.X)
-    assert linear_network(parts).depth == 5
+    assert linear_network_undivided(parts).divisor == 1.0
+    assert linear_network(parts).depth == linear_network_undivided(parts).depth == 5
     assert isinstance(linear_network(parts), LinearNetwork)
     assert isinstance(dropout(parts), InputDropout)
     assert dropout(parts).inverted

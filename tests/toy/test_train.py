@@ -83,7 +83,8 @@ class Setting:
             for _ in range(schedule.T_train if update else schedule.warm_up):
                 w0, Theta = inner(partial(grad_train, next(rows)), schedule.alpha1, lam, w0, Theta, next(eps))
             for _ in range(schedule.T_valid if update else 0):
-                g = outer(grad_valid, lam, w0, Theta, next(eps))
+                drawn = next(eps)
+                g = outer(grad_valid, lam, w0, Theta, 0.0 if schedule.unperturbed_outer else drawn)
                 mean_square = 0.99 * mean_square + 0.01 * g**2
                 lam = lam - schedule.alpha2 * g / (np.sqrt(mean_square) + 1e-8)
             if update % schedule.keep_every == 0:
@@ -129,9 +130,9 @@ def inner_2_centred(grad, alpha1, lam, w0, Theta, eps):
     ],
 )
 @few
-@given(seeds, st.integers(1, 2))
-def test_the_loop_is_the_algorithm_of_the_paper(method, inner, outer, seed, T_valid):
-    setting = Setting(seed, replace(SHORT, T_valid=T_valid))
+@given(seeds, st.integers(1, 2), st.booleans())
+def test_the_loop_is_the_algorithm_of_the_paper(method, inner, outer, seed, T_valid, unperturbed_outer):
+    setting = Setting(seed, replace(SHORT, T_valid=T_valid, unperturbed_outer=unperturbed_outer))
     steps = setting.train(method)
     for k in range(2):
         for (update, state), (naive_update, lam, w0, Theta) in zip(steps, setting.naive(inner, outer, k), strict=True):
