@@ -46,8 +46,8 @@ def chosen(name: str | None) -> list[Claim]:
 
 
 def as_object(verdict: Verdict) -> dict[str, object]:
-    """A verdict as JSON has it; a residual that is not finite is null."""
-    claim = verdict.claim
+    """A verdict as JSON has it; a number that is not finite is null."""
+    claim, printed = verdict.claim, verdict.printed
     return {
         "number": claim.number,
         "claim": claim.words,
@@ -55,7 +55,7 @@ def as_object(verdict: Verdict) -> dict[str, object]:
         "tolerance": claim.tolerance,
         "holds": verdict.holds,
         "correction": claim.correction,
-        "printed": verdict.printed,
+        "printed": printed if printed is not None and math.isfinite(printed) else None,
         "detail": verdict.detail,
     }
 

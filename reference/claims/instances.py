@@ -106,8 +106,8 @@ def weightwise(rng: np.random.Generator, h: int = 2) -> tuple[WeightwiseRidge, n
 
 
 def quadratic(rng: np.random.Generator) -> tuple[QuadraticProblem, ndarray]:
-    """C.9 for both losses, jointly convex, with m in 2-4 and h in 1-3."""
-    m, h = int(rng.integers(2, 5)), int(rng.integers(1, 4))
+    """C.9 for both losses, jointly convex, with m in 2-4 and h in 2-3."""
+    m, h = int(rng.integers(2, 5)), int(rng.integers(2, 4))
 
     def loss() -> Quadratic:
         M = positive_definite(rng, m + h)

@@ -68,7 +68,9 @@ class Claim:
         measured = [self._measure(np.random.default_rng([seed, k])) for k in range(INSTANCES)]
         # A residual that is not a number is the worst.
         worst = max(measured, key=lambda instance: (np.isnan(instance.residual), instance.residual))
-        printed = None if worst.printed is None else min(instance.printed or 0.0 for instance in measured)
+        errors = [instance.printed for instance in measured if instance.printed is not None]
+        # NumPy's minimum, unlike Python's, is NaN where one of them is: then nothing was shown.
+        printed = float(np.min(errors)) if len(errors) == INSTANCES else None
         return Verdict(self, float(worst.residual), worst.detail, printed)
 
     def _measure(self, rng: np.random.Generator) -> Measured:
