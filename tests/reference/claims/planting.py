@@ -102,7 +102,7 @@ def outcome(fault: Fault) -> dict[str, Any]:
             verdict: Verdict = fault.known.check()
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    return {"residual": repr(verdict.residual), "holds": verdict.holds}
+    return {"residual": repr(verdict.residual), "fails": not verdict.residual <= verdict.claim.tolerance}
 
 
 if __name__ == "__main__":
