@@ -55,7 +55,7 @@ def eqn_3_9_against_2_5(rng: Generator) -> Measured:
         errors.append(relative_error(gradients, 0 * gradients, typical))
         r = ridge.best_response(lam)
         off = float(np.linalg.norm(w0 - r) / np.linalg.norm(r))
-    return max(*errors, differs(off)), f"at σ = 1 its w0 is off by {off:.2g} of r(λ)"
+    return Measured(max(*errors, differs(off)), f"at σ = 1 its w0 is off by {off:.2g} of r(λ)")
 
 
 @claim(
@@ -102,7 +102,7 @@ def theorem_3_stops(rng: Generator) -> Measured:
     learned = learned_response(ridge, Setting(lam, sigma, r, jacobian))
     shares = [response_bias(ridge, lam, s) / np.linalg.norm(jacobian) for s in (1.0, 0.3, 0.1)]
     detail = "relative bias {:.2g} at σ = 1, {:.2g} at 0.3, {:.2g} at 0.1".format(*map(np.linalg.norm, shares))
-    return relative_error(learned - jacobian, bias, jacobian), detail
+    return Measured(relative_error(learned - jacobian, bias, jacobian), detail)
 
 
 @claim("3.10", "That bias vanishes with σ².", SLOPE)
