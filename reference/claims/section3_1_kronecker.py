@@ -50,13 +50,14 @@ def eqn_3_4(rng: Generator) -> float:
 )
 def eqn_3_4_penalties(rng: Generator) -> Measured:
     (ridge, lam_ridge), (dropout, lam) = instances.ridge(rng), instances.dropout(rng)
-    sigma, small = np.ones(1), np.full(1, 0.1)
+    sigma = rng.uniform(0.2, 1.0, 1)
     errors = (
         pushing_error(ridge, lam_ridge, sigma, np.ones(ridge.X.shape[1])),
         pushing_error(dropout, lam, sigma, np.sum(dropout.X**2, axis=0)),
     )
     off, off_small = (
-        float(np.linalg.norm(b) / np.linalg.norm(a)) for a, b in (pushed(dropout, lam, s) for s in (sigma, small))
+        float(np.linalg.norm(b) / np.linalg.norm(a))
+        for a, b in (pushed(dropout, lam, np.full(1, s)) for s in (1.0, 0.1))
     )
     return Measured(max(errors), f"for dropout off by {off:.2g} at σ = 1, {off_small:.2g} at 0.1")
 

@@ -1,12 +1,104 @@
-"""Faults that the claims of sections 2 and 3 and of the algorithms must notice."""
+"""Faults that the claims of sections 2 and 3 and of the algorithms must notice: slips of a person's hand, by module."""
 
-from tests.reference.claims.planting import Fault
+from tests.reference.claims.planting import Fault, noticed_by
 
-FAULTS = (
-    Fault(
-        "eqn_2_3",
+FAULTS: tuple[Fault, ...] = (
+    *noticed_by("eqn_2_1", "problem", "self.valid_grad_lam(lam, r) +", "self.valid_grad_lam(lam, r) -"),
+    *noticed_by(
+        "eqn_2_3 theorem_3_stops",
         "problem",
-        "return -np.linalg.solve(self.hess_ww(lam, r)",
-        "return np.linalg.solve(self.hess_ww(lam, r)",
+        "return -np.linalg.solve(self.hess_ww",
+        "return np.linalg.solve(self.hess_ww",
     ),
+    *noticed_by("eqn_2_4", "problem", "return self.valid_grad_lam(lam, r) +", "return"),
+    *noticed_by("eqn_3_2", "problem", "self.gauss_newton(lam, w) +", "self.gauss_newton(lam, w) -"),
+    *noticed_by("eqn_2_1 eqn_2_2", "quadratic", "np.matvec(self.C, lam) +", "np.matvec(self.C, lam) -"),
+    *noticed_by("theorem_3", "quadratic", "return np.matvec(self.A, w) +", "return np.matvec(self.A, w) -"),
+    *noticed_by("eqn_2_7_scale", "regression", "self.X_valid / self.X_valid.shape[-2]", "self.X_valid"),
+    *noticed_by("eqn_1_1", "dropout", "odds = np.exp(lam)", "odds = np.exp(-lam)"),
+    *noticed_by("eqn_3_4_penalties", "dropout", "odds = np.exp(lam)", "odds = 1 + np.exp(lam)"),
+    *noticed_by("eqn_2_3 eqn_3_2 observation_1", "networks", "return J.mT @ H @ J", "return J.mT @ J"),
+    *noticed_by("observation_1", "linear_network", "np.vecmat(du, W) + np.vecmat(u, dW)", "np.vecmat(u, dW)"),
+    *noticed_by(
+        "eqn_3_4_network eqn_3_11 eqn_3_11_linear",
+        "linear_network",
+        "np.vecmat(du, W) + np.vecmat(u, dW)",
+        "np.vecmat(du, W) - np.vecmat(u, dW)",
+    ),
+    *noticed_by("eqn_3_11", "saturating", "self.c / np.cosh(w) ** 2", "self.c / np.cosh(w)"),
+    *noticed_by("eqn_2_6", "hypernet", "return np.matvec(Phi, lam) +", "return np.matvec(Phi, lam) -"),
+    *noticed_by("eqn_3_1", "hypernet", "np.matvec(Theta, lam - lam0)", "np.matvec(Theta, lam + lam0)"),
+    *noticed_by(
+        "eqn_3_4 eqn_3_4_penalties observation_2 eqn_3_5",
+        "hypernet",
+        "np.concatenate([sigma**2,",
+        "np.concatenate([sigma,",
+    ),
+    *noticed_by(
+        "eqn_3_5_centring",
+        "hypernet",
+        "np.concatenate([sigma**2, np.zeros_like",
+        "np.concatenate([sigma**2, np.ones_like",
+    ),
+    *noticed_by(
+        "eqn_3_6 eqns_3_7_and_3_8 eqn_3_8_sign", "hypernet", "value - alpha * getattr", "value + alpha * getattr"
+    ),
+    *noticed_by("eqn_3_13", "hypernet", "FullResponse(g[..., :, None]", "FullResponse(-g[..., :, None]"),
+    *noticed_by("algorithm_1_inner", "hypernet", "value - alpha * getattr", "value - 2 * alpha * getattr"),
+    *noticed_by(
+        "eqn_3_14", "structured", "np.matvec(self.V, c) * self.b_response,", "np.matvec(self.U, c) * self.b_response,"
+    ),
+    *noticed_by("eqn_3_14", "structured", "np.vecmat(g_b * self.b_response,", "np.vecmat(g_b,"),
+    *noticed_by("eqn_3_14_gradient", "structured", "W_response=np.matvec(self.U,", "W_response=np.matvec(self.V,"),
+    *noticed_by("eqn_3_14_gradient", "structured", "V=(g_b * self.b_response)[...,", "V=g_b[...,"),
+    *noticed_by("eqn_3_14_counts", "structured", "return m_out * (2 * m_in", "return m_out * (m_in"),
+    *noticed_by("eqn_2_7_entropy", "perturbation", "np.log(2 * np.pi * np.e)", "np.log(2 * np.pi)"),
+    *noticed_by("table_2", "perturbation", "reshape(-1, h) * sigma", "reshape(-1, h) * np.sqrt(sigma)"),
+    *noticed_by("eqn_2_5", "updates", "method.centred else lam +", "method.centred else lam -"),
+    *noticed_by("eqn_2_7", "updates", "g_lam - tau / state.sigma", "g_lam - tau / state.sigma**2"),
+    *noticed_by("eqn_2_7", "updates", "eps / state.sigma * g_lam", "eps * g_lam"),
+    *noticed_by("eqn_3_4 algorithm_2", "updates", "return eps if method.centred else lam +", "return"),
+    *noticed_by("eqn_3_6", "updates", "method.centred else lam + eps", "method.centred else lam"),
+    *noticed_by("eqn_3_6_mean eqn_3_8_sign", "updates", "return eps if method.centred else", "return"),
+    *noticed_by("eqns_3_7_and_3_8", "updates", "method.centred else self.w0 +", "method.centred else self.w0 -"),
+    *noticed_by("eqn_3_8_sign algorithm_1_outer", "updates", "valid_grad_lam(lam, w) +", "valid_grad_lam(lam, w) -"),
+    *noticed_by("eqn_3_9 algorithm_1_inner", "updates", "* train.grad_w(state.lam,", "* train.grad_w(state.lam + eps,"),
+    *noticed_by("eqn_3_9", "updates", "not method.unperturbed:\n", "not method.linearised:\n"),
+    *noticed_by(
+        "theorem_3 theorem_3_stops eqn_3_11_linear",
+        "updates",
+        "train.f(w0) + train.f.jvp(w0, dw)",
+        "train.f(w0) - train.f.jvp(w0, dw)",
+    ),
+    *noticed_by(
+        "eqns_3_12_and_3_13 eqn_3_13 algorithm_1_inner",
+        "updates",
+        "train.f(w0) + train.f.jvp(w0, dw)",
+        "train.f(w0 + dw)",
+    ),
+    *noticed_by("eqns_3_12_and_3_13", "updates", "train_perturbed, state.lam + eps,", "train_perturbed, state.lam,"),
+    *noticed_by("eqn_3_12", "updates", "train.f(w0) + train.f.jvp(w0,", "train.f(w0) + 2 * train.f.jvp(w0,"),
+    *noticed_by("eqn_3_13", "updates", "train.f.vjp(w0, train.train_grad_v", "train.f.vjp(w0 + dw, train.train_grad_v"),
+    *noticed_by(
+        "algorithm_1_inner",
+        "updates",
+        "train_perturbed, state.lam + eps, w0,",
+        "train_perturbed, state.lam + eps, state.w0,",
+    ),
+    *noticed_by(
+        "algorithm_1_inner",
+        "updates",
+        "perturbed_gradient(method, train_perturbed,",
+        "perturbed_gradient(method, train,",
+    ),
+    *noticed_by("algorithm_1_outer", "updates", "state.lam + eps\n    g_lam", "state.lam\n    g_lam"),
+    *noticed_by("algorithm_1_outer", "updates", "eps / state.sigma * g_lam -", "eps / state.sigma * g_lam +"),
+    *noticed_by("algorithm_1_outer", "updates", "problem.valid_grad_lam(lam, w) + state", "state"),
+    *noticed_by("algorithm_2", "updates", "w0 = w0 - alpha1 * g\n", "w0 = w0 + alpha1 * g\n"),
+    *noticed_by("algorithm_2", "updates", "train.grad_w(lam, w0 + dw)", "train.grad_w(lam, w0)"),
+    *noticed_by("eqn_2_7_scale", "fixed_points", "np.sqrt(tau / curvature)", "tau / curvature"),
+    *noticed_by("eqn_3_9_against_2_5 eqn_3_10", "fixed_points", "(variance + variance**2)", "variance"),
+    *noticed_by("eqn_3_9_against_2_5", "fixed_points", "return a, variance * a,", "return a, sigma * a,"),
+    *noticed_by("eqn_3_10", "fixed_points", "np.exp(lam + variance / 2)", "np.exp(lam)"),
+    *noticed_by("theorem_3_limit", "fixed_points", "c * np.exp(lam + variance", "c * np.exp(lam + sigma"),
 )

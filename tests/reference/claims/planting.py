@@ -41,6 +41,11 @@ class Fault:
         return claim
 
 
+def noticed_by(claims: str, module: str, text: str, planted: str) -> tuple[Fault, ...]:
+    """One fault for several claims, their functions' names with spaces between."""
+    return tuple(Fault(claim, module, text, planted) for claim in claims.split())
+
+
 @contextmanager
 def planted(fault: Fault) -> Iterator[None]:
     """The functions of a fault's module run its changed text.

@@ -1,4 +1,4 @@
-"""Every claim can fail: a fault in the code that it speaks of takes its residual above its tolerance, without an error."""
+"""Every claim can fail: a fault in the code that it speaks of takes its residual above its tolerance."""
 
 import json
 import subprocess
