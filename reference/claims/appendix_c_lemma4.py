@@ -41,8 +41,8 @@ def lemma_4(rng: Generator) -> float:
     "C.31, C.32",
     "Along r the gradient stays 0: ∂²L_T/∂w² ∂r/∂λ + ∂²L_T/∂w∂λ = 0, each term m × h.",
     DIFFERENCE,
-    correction="C.32 turns the mixed derivative into ∂²/∂λ∂w, in the layout of C.27 and D.5 its transpose: for m = h it "
-    "gives another Jacobian, for m ≠ h none (C.31's transpose is harmless: its sum is 0)",
+    correction="C.32 turns the mixed derivative into ∂²/∂λ∂w, in the layout of C.27 and D.5 its transpose: for m = h "
+    "that gives another Jacobian, for m ≠ h none (C.31's transpose is harmless: its sum is 0)",
 )
 def eqns_c_31_and_c_32(rng: Generator) -> Measured:
     errors = []

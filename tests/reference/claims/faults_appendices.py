@@ -60,4 +60,59 @@ APPENDIX_C = (
     ),
 )
 
-FAULTS: tuple[Fault, ...] = APPENDIX_C
+APPENDIX_D = (
+    Fault("eqn_d_1", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqn_d_1", "fixed_points", "a = c * np.exp(lam + variance / 2)", "a = c * np.exp(lam + variance)"),
+    Fault("eqn_d_2", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n - self.s(lam) / self.divisor * v"),
+    Fault("eqn_d_2", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / self.divisor *"),
+    Fault("eqns_d_3_and_d_4", "many", "* self.membership / self.n", "* self.membership"),
+    Fault("eqns_d_5_to_d_7", "dropout", "p * q * (q - p)", "p * q * (p - q)"),
+    Fault(
+        "eqns_d_5_to_d_7",
+        "linear_network",
+        "z[..., None, :] + u_k[..., :, None] * dz",
+        "z[..., None, :] - u_k[..., :, None] * dz",
+    ),
+    Fault(
+        "eqns_d_5_to_d_7",
+        "many",
+        "(np.vecmat(residual, self.X) + self.weight(lam) * v)",
+        "(np.vecmat(residual, self.X) + 2 * self.weight(lam) * v)",
+    ),
+    Fault("eqn_d_8", "ridge", "(self.s.derivative(lam) / self.divisor * v)", "(self.s.derivative(lam) / self.n * v)"),
+    Fault("eqn_d_8", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqn_d_8", "fixed_points", "return a, variance * a,", "return a, sigma * a,"),
+    Fault("eqn_d_9", "ridge", "(self.s.derivative(lam) / self.divisor * v)", "(self.s.derivative(lam) / self.n * v)"),
+    Fault("eqn_d_9", "many", "* self.membership / self.n", "* self.membership"),
+    Fault("eqn_d_9", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqn_d_9", "fixed_points", "return a, variance * a,", "return a, sigma * a,"),
+    Fault("eqns_d_10_to_d_13", "hypernet", "self.Theta / sigma[..., None, :] ** 2", "self.Theta / sigma[..., None, :]"),
+    Fault("eqns_d_10_to_d_13", "many", "* self.membership / self.n", "* self.membership"),
+    Fault("eqns_d_14_and_d_15", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0)"),
+    Fault(
+        "eqns_d_14_and_d_15",
+        "ridge",
+        "(self.s.derivative(lam) / self.divisor * v)",
+        "(self.s.derivative(lam) / self.n * v)",
+    ),
+    Fault("eqns_d_16_to_d_19", "hypernet", "return np.vecmat(g, self.Theta)", "return -np.vecmat(g, self.Theta)"),
+    Fault("eqns_d_16_to_d_19", "many", "* self.membership / self.n", "* self.membership"),
+    Fault(
+        "eqn_d_20",
+        "linear_network",
+        "np.vecmat(du, W) + np.vecmat(u, dW)\n        return du",
+        "np.vecmat(du, W) + np.matvec(dW, u)\n        return du",
+    ),
+    Fault("eqn_d_20", "linear_network", "z = np.matvec(W, z)\n        return", "z = np.vecmat(z, W)\n        return"),
+    Fault("eqn_d_20_penalty", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n"),
+    Fault("eqns_d_21_to_d_23", "ridge", "self.s(lam) / self.divisor * dv", "self.s(lam) / self.n * dv"),
+    Fault("eqns_d_21_to_d_23", "fixed_points", "(variance + variance**2) * a", "variance * a"),
+    Fault("eqns_d_24_to_d_26", "linear_network", "np.matvec(dW, z) + np.matvec(W, dz)", "np.matvec(W, dz)"),
+    Fault(
+        "eqns_d_24_to_d_26", "problem", "return outputs + self.f.curvature_vec", "return outputs - self.f.curvature_vec"
+    ),
+    Fault("eqn_d_27", "updates", "v = train.f(w0) + train.f.jvp(w0, dw)", "v = train.f(w0 + dw)"),
+    Fault("eqn_d_27", "networks", "return J.mT @ H @ J", "return J.mT @ J"),
+)
+
+FAULTS: tuple[Fault, ...] = (*APPENDIX_C, *APPENDIX_D)
