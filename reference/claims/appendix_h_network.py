@@ -15,7 +15,6 @@ from reference.ridge import Ridge
     "It is ridge in v = W_{d+1}···W_1, the derivative of y in one input row: the same loss at every w, and the same "
     "best outputs.",
     DIFFERENCE,
-    correction="‖∂y/∂X‖² over all n rows is n‖v‖², the undivided penalty; one row's ‖v‖² is meant to be H.1's",
 )
 def eqn_h_4(rng: Generator) -> float:
     problem, lam, w = instances.network(rng)
@@ -53,6 +52,7 @@ def eqn_h_4_jacobian(rng: Generator) -> float:
     outputs = central_difference(problem.best_output, lam)
     return max(
         relative_error(problem.hess_wlam(lam, w), mixed),
+        relative_error(problem.gauss_newton(lam, w), hessian),
         relative_error(hessian @ Theta, -mixed, hessian),
         relative_error(Theta, least, w),
         relative_error(central_difference(problem.f, w) @ Theta, outputs, problem.best_output(lam)),

@@ -115,4 +115,124 @@ APPENDIX_D = (
     Fault("eqn_d_27", "networks", "return J.mT @ H @ J", "return J.mT @ J"),
 )
 
-FAULTS: tuple[Fault, ...] = (*APPENDIX_C, *APPENDIX_D)
+APPENDICES_E_AND_F = (
+    Fault("eqn_e_1", "structured", "np.matvec(self.V, c) * self.b_response", "np.matvec(self.U, c) * self.b_response"),
+    Fault(
+        "eqn_e_1",
+        "structured",
+        "return w[..., : o * i].reshape(*w.shape[:-1], o, i)",
+        "return w[..., : o * i].reshape(*w.shape[:-1], i, o).mT",
+    ),
+    Fault("eqn_e_1_counts", "structured", "return 2 * p + 2 * h * c_out", "return 2 * p + h * c_out"),
+    Fault("eqn_e_1_counts", "structured", "p = c_out * (c_in * kernel**2 + 1)", "p = c_out * (c_in * kernel + 1)"),
+    Fault("eqn_f_1", "updates", "return eps if method.centred else lam + eps", "return lam + eps"),
+    Fault(
+        "eqn_f_1",
+        "transforms",
+        "(self.high - self.low) * expit(lam) * expit(-lam)",
+        "(self.high - self.low) * expit(lam)",
+    ),
+    Fault("eqn_f_1", "ridge", "(self.s.derivative(lam) / self.divisor * v)", "(self.s(lam) / self.divisor * v)"),
+    Fault(
+        "appendix_f",
+        "transforms",
+        "self.low + (self.high - self.low) * expit(lam)",
+        "self.low + self.high * expit(lam)",
+    ),
+    Fault("appendix_f", "transforms", "return float(np.log(_inside", "return -float(np.log(_inside"),
+)
+
+APPENDIX_G = (
+    Fault("eqns_g_1_to_g_3", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / self.divisor *"),
+    Fault(
+        "eqns_g_1_to_g_3",
+        "ridge",
+        "np.sum(residual**2, axis=-1) / (2 * self.n)",
+        "np.sum(residual**2, axis=-1) / self.n",
+    ),
+    Fault("eqns_g_4_and_g_5", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / self.divisor *"),
+    Fault("eqns_g_4_and_g_5", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqn_g_6", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0)"),
+    Fault("eqn_g_6", "ridge", "np.vecmat(residual, self.X) / self.n +", "np.vecmat(residual, self.X) +"),
+    Fault("eqn_g_7", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0 - dw)"),
+    Fault("eqn_g_7", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqn_g_7", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n - self.s(lam) / self.divisor * v"),
+    Fault("eqn_g_8", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0 - dw)"),
+    Fault("eqn_g_8", "updates", "return eps if method.centred else lam + eps", "return lam + eps"),
+    Fault(
+        "eqn_g_8", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n + self.s(lam) / self.divisor * v / 2"
+    ),
+    Fault("eqns_g_7_and_g_8", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0 - dw)"),
+    Fault("eqns_g_7_and_g_8", "perturbation", ".reshape(-1, h) * sigma", ".reshape(-1, h) * sigma**2"),
+    Fault("eqns_g_7_and_g_8", "fixed_points", "(k - (c * sigma) ** 2 / k)", "(k - c * sigma / k)"),
+    Fault(
+        "eqn_g_9", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n + self.s(lam) / self.divisor * v / 2"
+    ),
+    Fault("eqn_g_9", "hypernet", "return np.matvec(self.Theta, c)", "return -np.matvec(self.Theta, c)"),
+    Fault("eqn_g_9_and_3_9", "updates", "return train.grad_w(lam, w0 + dw)", "return train.grad_w(lam, w0 - dw)"),
+    Fault("eqn_g_9_and_3_9", "fixed_points", "return c * lam, c * variance, c", "return c * lam, c * sigma, c"),
+    Fault("eqn_g_2_no_minimum", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / self.divisor *"),
+    Fault("eqn_g_2_no_minimum", "fixed_points", "if np.any(k <= c * sigma)", "if np.any(k <= 0)"),
+)
+
+APPENDIX_H = (
+    Fault("eqn_h_1", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / (2 * self.n) *"),
+    Fault("eqn_h_1", "ridge", "/ self.n + self.s(lam) / self.divisor * v", "/ self.n + self.s(lam) / self.n * v"),
+    Fault("eqn_h_1", "ridge", "(self.s.derivative(lam) / self.divisor * v)", "(self.s.derivative(lam) / self.n * v)"),
+    Fault(
+        "eqn_h_1",
+        "transforms",
+        'def __call__(self, lam: Float[ndarray, "..."]) -> Float[ndarray, "..."]:\n        return np.exp(lam)',
+        'def __call__(self, lam: Float[ndarray, "..."]) -> Float[ndarray, "..."]:\n        return np.exp(-lam)',
+    ),
+    Fault("eqn_h_2", "dropout", "self.uniforms >= expit(lam)", "self.uniforms <= expit(lam)"),
+    Fault(
+        "eqn_h_2", "dropout", "return kept / expit(-lam)[..., None, :] if", "return kept / expit(lam)[..., None, :] if"
+    ),
+    Fault("eqn_h_2", "dropout", "odds = np.exp(lam)", "odds = expit(lam)"),
+    Fault("eqn_h_2", "dropout", "np.sum(c * self.D * v**2, axis=-1)", "np.sum(c * self.D * v, axis=-1)"),
+    Fault("eqn_h_2", "dropout", "da * self.Xt + dc * self.D * v", "da * self.Xt - dc * self.D * v"),
+    Fault("eqn_h_2_unscaled", "dropout", "return q, -p * q, p * q,", "return q, p * q, p * q,"),
+    Fault("eqn_h_2_unscaled", "dropout", "p, q = expit(lam), expit(-lam)", "p, q = expit(-lam), expit(lam)"),
+    Fault(
+        "eqn_h_2_unscaled",
+        "dropout",
+        "expit(-lam)[..., None, :] if self.inverted else kept",
+        "expit(-lam)[..., None, :]",
+    ),
+    Fault(
+        "eqn_h_3",
+        "regression",
+        "np.sum(residual**2, axis=-1) / (2 * residual.shape[-1])",
+        "np.sum(residual**2, axis=-1) / (2 * self.n)",
+    ),
+    Fault(
+        "eqn_h_3",
+        "regression",
+        "np.vecmat(residual, self.X_valid) / residual.shape[-1]",
+        "2 * np.vecmat(residual, self.X_valid) / residual.shape[-1]",
+    ),
+    Fault("eqn_h_4", "linear_network", "rows.append(np.vecmat(rows[-1], W))", "rows.append(np.matvec(W, rows[-1]))"),
+    Fault(
+        "eqn_h_4",
+        "linear_network",
+        "for W in reversed(matrices):\n            rows",
+        "for W in matrices:\n            rows",
+    ),
+    Fault("eqn_h_4", "ridge", "[..., 0] / (2 * self.divisor) *", "[..., 0] / self.divisor *"),
+    Fault(
+        "eqn_h_4_jacobian",
+        "linear_network",
+        "np.vecmat(du, W) + np.vecmat(u, dW)\n        return du",
+        "np.vecmat(du, W) + np.matvec(dW, u)\n        return du",
+    ),
+    Fault(
+        "eqn_h_4_jacobian",
+        "linear_network",
+        "blocks.append(u_k[..., :, None] * z[..., None, :])",
+        "blocks.append(z[..., :, None] * u_k[..., None, :])",
+    ),
+    Fault("eqn_h_4_jacobian", "ridge", "(self.s.derivative(lam) / self.divisor * v)", "(self.s.derivative(lam) * v)"),
+)
+
+FAULTS: tuple[Fault, ...] = (*APPENDIX_C, *APPENDIX_D, *APPENDICES_E_AND_F, *APPENDIX_G, *APPENDIX_H)
