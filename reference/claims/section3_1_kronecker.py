@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from reference.claims import instances
-from reference.claims.numerics import mean_gradients, relative_error
+from reference.claims.numerics import NODES, mean_gradients, relative_error
 from reference.claims.registry import EXACT, Measured, claim
 from reference.hypernet import homogeneous, second_moment
 from reference.perturbation import expectation
@@ -70,8 +70,8 @@ def pushed(problem: Regression, lam: np.ndarray, sigma: np.ndarray) -> tuple[np.
         hat = homogeneous(lam + eps)
         return np.kron(np.outer(hat, hat), problem.gauss_newton(lam + eps, w))
 
-    G_phi = expectation(exact, sigma)
-    G_w = expectation(lambda eps: problem.gauss_newton(lam + eps, w), sigma)
+    G_phi = expectation(exact, sigma, NODES)
+    G_w = expectation(lambda eps: problem.gauss_newton(lam + eps, w), sigma, NODES)
     return G_phi, G_phi - np.kron(second_moment(lam, sigma), G_w)
 
 
@@ -82,7 +82,7 @@ def pushing_error(problem: Regression, lam: np.ndarray, sigma: np.ndarray, D: np
     moved = second_moment(lam + sigma**2, sigma) - second_moment(lam, sigma)
     covariance = np.exp(lam + sigma**2 / 2) * np.kron(moved, np.diag(D)) / problem.n
     w = np.zeros(len(D))
-    G_w = expectation(lambda eps: problem.gauss_newton(lam + eps, w), sigma)
+    G_w = expectation(lambda eps: problem.gauss_newton(lam + eps, w), sigma, NODES)
     return max(
         relative_error(difference, covariance, G_phi),
         relative_error(G_w, (problem.A + np.exp(lam + sigma**2 / 2) * np.diag(D)) / problem.n),
