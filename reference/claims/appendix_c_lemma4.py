@@ -48,10 +48,10 @@ def eqns_c_31_and_c_32(rng: Generator) -> Measured:
     errors = []
     for problem, lam in instances.problems(rng):
         r, along = problem.best_response(lam), central_difference(problem.best_response, lam)
-        mixed = problem.hess_wlam(lam, r)
-        errors.append(relative_error(problem.hess_ww(lam, r) @ along, -mixed))
+        mixed, hessian = problem.hess_wlam(lam, r), problem.hess_ww(lam, r)
+        errors.append(relative_error(hessian @ along, -mixed, hessian @ r))
         errors.append(relative_error(mixed, central_difference(lambda x, p=problem, r=r: p.grad_w(x, r), lam), r))
-    m = int(rng.integers(2, 5))
+    m = int(rng.integers(3, 5))
     square = WeightwiseRidge(*instances.data(rng, m), P=rng.uniform(-0.7, 0.7, size=(m, m)))
     lam = np.log(square.n) + rng.uniform(-1, 1, m)
     r, along = square.best_response(lam), central_difference(square.best_response, lam)
