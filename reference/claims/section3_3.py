@@ -63,8 +63,8 @@ class Watched(TrainingObjective):
 
 @claim(
     "3.12, 3.13",
-    "In Δ-STN's step on Θ the loss sees λ0 + ε and the outputs f(w0) + J_yw Θε, w0 after its own step: r_θ(λ0, λ0) = "
-    "w0 and Δw = Θε.",
+    "In Δ-STN's step on Θ the loss sees λ0 + ε and the outputs f(w0) + J_yw Θε, w0 after its own step: r_θ(λ0, λ0) "
+    "= w0 and Δw = Θε.",
     DIFFERENCE,
 )
 def eqns_3_12_and_3_13(rng: Generator) -> float:
@@ -75,7 +75,7 @@ def eqns_3_12_and_3_13(rng: Generator) -> float:
     return max(relative_error(seen.v, v), relative_error(seen.lam, lam + eps))
 
 
-@claim("3.12", "They are those of the weights r_θ(λ0+ε, λ0) to second order in ε.", SLOPE)
+@claim("3.12", "The outputs that Δ-STN's step on Θ sees are those of r_θ(λ0+ε, λ0), to second order in ε.", SLOPE)
 def eqn_3_12(rng: Generator) -> float:
     problem, lam, w0 = instances.network(rng)
     at, eps = Setting(lam, np.ones(1), w0, rng.normal(size=(w0.size, 1))), rng.normal(size=1)
