@@ -75,7 +75,7 @@ class Claim:
 
     def _measure(self, rng: np.random.Generator) -> Measured:
         measured = self.residual(rng)
-        return Measured(*measured) if isinstance(measured, tuple) else Measured(measured)
+        return measured if isinstance(measured, Measured) else Measured(measured)
 
     def is_called(self, name: str) -> bool:
         """Whether `name` is among its numbers, or whole words of one: 'D.6' is in 'D.5-D.7', '3.1' not in '3.10'.
