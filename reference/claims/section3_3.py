@@ -78,13 +78,14 @@ def eqns_3_12_and_3_13(rng: Generator) -> float:
 @claim("3.12", "The outputs that Δ-STN's step on Θ sees are those of r_θ(λ0+ε, λ0), to second order in ε.", SLOPE)
 def eqn_3_12(rng: Generator) -> float:
     problem, lam, w0 = instances.network(rng)
-    at, eps = Setting(lam, np.ones(1), w0, rng.normal(size=(w0.size, 1))), rng.normal(size=1)
+    # Several, since along one of them the term of second order may all but vanish.
+    settings = [Setting(lam, np.ones(1), w0, Theta) for Theta in rng.normal(size=(5, w0.size, 1))]
 
-    def remainder(t: float) -> np.ndarray:
-        w0, seen = step_on_Theta(problem, at, t * eps)
-        return problem.f(centred_weights(at.Theta, w0, lam + t * eps, lam)) - seen.v
+    def remainder(at: Setting, eps: np.ndarray) -> np.ndarray:
+        w0, seen = step_on_Theta(problem, at, eps)
+        return problem.f(centred_weights(at.Theta, w0, lam + eps, lam)) - seen.v
 
-    return abs(order(remainder) - 2)
+    return abs(order(lambda t: np.array([remainder(at, np.full(1, t)) for at in settings])) - 2)
 
 
 def step_on_Theta(problem: Problem, at: Setting, eps: np.ndarray) -> tuple[np.ndarray, Watched]:
