@@ -46,8 +46,8 @@ def chosen(name: str | None) -> list[Claim]:
 
 
 def as_object(verdict: Verdict) -> dict[str, object]:
-    """A verdict as JSON has it; a residual that is not finite is null."""
-    claim = verdict.claim
+    """A verdict as JSON has it; a number that is not finite is null."""
+    claim, printed = verdict.claim, verdict.printed
     return {
         "number": claim.number,
         "claim": claim.words,
@@ -55,6 +55,7 @@ def as_object(verdict: Verdict) -> dict[str, object]:
         "tolerance": claim.tolerance,
         "holds": verdict.holds,
         "correction": claim.correction,
+        "printed": printed if printed is not None and math.isfinite(printed) else None,
         "detail": verdict.detail,
     }
 
@@ -77,7 +78,8 @@ def paragraph(verdict: Verdict, width: int) -> str:
     head = f"{claim.number:{width}}   residual {verdict.residual:<8.1e} tolerance {claim.tolerance:<8.0e} {holds}"
     lines = [claim.words]
     if claim.correction:
-        lines.append(f"Misprint or slip: {claim.correction}. The corrected form is checked.")
+        off = "was not measured" if verdict.printed is None else f"is off by {verdict.printed:.2g}"
+        lines.append(f"Misprint or slip: {claim.correction}. As printed it {off}.")
     if verdict.detail:
         lines.append(f"Measured: {verdict.detail}.")
     return "\n".join([head, *(fill(line, COLUMNS, initial_indent=INDENT, subsequent_indent=INDENT) for line in lines)])

@@ -1,6 +1,11 @@
-"""How hypothesis draws: the same cases on every machine; `--hypothesis-profile=explore` looks for new ones."""
+"""How hypothesis draws: the same cases on every machine; `--hypothesis-profile=explore` looks for new ones.
 
+And what processes that tests start import: the checkout, whichever copy of it is installed.
+"""
+
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +15,9 @@ from tests.strategies import no_type_checks
 settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=500, derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+ROOT = Path(__file__).parent.parent
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 from figures import archive, cli, splits
+from reference.claims import CLAIMS
 from toy import laboratory
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,12 @@ def test_every_function_of_the_map_exists(name: str) -> None:
 def test_every_test_of_the_map_exists(name: str) -> None:
     file, function = name.split("::")
     assert f"\ndef {function}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_the_table_of_misprints_names_the_claims_that_measure_one() -> None:
+    misprints = section("Departures").split("\n### Misprints and slips in the paper\n")[1]
+    named = {cell for line in table_lines(misprints)[2:] for cell in re.findall(r"`([^`]+)`", line.split(" | ")[-1])}
+    assert named == {claim.number for claim in CLAIMS if claim.correction}
 
 
 def test_a_name_that_stands_for_nothing_is_noticed() -> None:

@@ -28,8 +28,10 @@ from reference.claims import (
     section3_1,
     section3_1_conditioning,
     section3_1_dynamics,
+    section3_1_kronecker,
     section3_2,
     section3_3,
+    section3_4,
 )
 from reference.claims.registry import ENTERED
 
@@ -37,10 +39,12 @@ PARTS = (
     section2_1,
     section2_2,
     section3_1,
+    section3_1_kronecker,
     section3_1_conditioning,
     section3_1_dynamics,
     section3_2,
     section3_3,
+    section3_4,
     algorithms,
     appendix_c,
     appendix_c_lemma4,

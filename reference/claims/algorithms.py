@@ -1,5 +1,7 @@
 """Algorithms 1 and 2: what one step of each computes, against differences of the loss that it descends."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 
@@ -19,17 +21,19 @@ def parameters(state: State) -> np.ndarray:
 
 @claim(
     "Alg. 1",
-    "Δ-STN's inner step moves w0 down L_T(λ, w0) and then Θ down L_T(λ+ε, f(w0) + J_yw Θε), linearised at the new w0.",
+    "Δ-STN's inner step moves w0 down L_T(λ, w0) and then Θ down L_T(λ+ε, f(w0) + J_yw Θε), linearised at the new w0, "
+    "each on training data (or with masks) of its own.",
     DIFFERENCE,
 )
 def algorithm_1_inner(rng: Generator) -> float:
     problem, lam = instances.saturating(rng)
+    again = replace(problem, t=rng.normal(size=problem.n))
     at, alpha = instances.setting(rng, problem, lam), 0.1
     eps = at.sigma * rng.normal(size=1)
-    after = parameters(inner_step(DELTA_STN, at.state, eps, problem, problem, alpha))
+    after = parameters(inner_step(DELTA_STN, at.state, eps, problem, again, alpha))
     w0 = at.w0 - alpha * central_difference(lambda w: problem.train_loss(lam, w), at.w0)
     y, J = problem.f(w0), central_difference(problem.f, w0)
-    down = central_difference(lambda Theta: problem.train_loss_v(lam + eps, y + J @ Theta @ eps), at.Theta)
+    down = central_difference(lambda Theta: again.train_loss_v(lam + eps, y + J @ Theta @ eps), at.Theta)
     return relative_error(after, np.column_stack([w0, at.Theta - alpha * down]))
 
 
@@ -54,7 +58,8 @@ def algorithm_1_outer(rng: Generator) -> Measured:
     terms, direct = (loss(lam, lam, eps), tau / at.sigma), problem.valid_grad_lam(lam + eps, at.w0 + at.Theta @ eps)
     errors = relative_error(g_lam, held, *terms), relative_error(g_sigma, scaled, *terms)
     off = np.linalg.norm(moving - g_lam) / np.linalg.norm(g_lam)
-    return max(*errors, relative_error(moving, direct, *terms)), f"with λ0 moving the gradient is off by {off:.2g}"
+    detail = f"with λ0 moving the gradient is off by {off:.2g}"
+    return Measured(max(*errors, relative_error(moving, direct, *terms)), detail)
 
 
 @claim(

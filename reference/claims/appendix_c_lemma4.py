@@ -5,6 +5,7 @@ from numpy.random import Generator
 from scipy.optimize import root
 
 from reference.claims import instances
+from reference.claims.instances import WeightwiseRidge
 from reference.claims.numerics import central_difference, relative_error
 from reference.claims.registry import DIFFERENCE, Measured, claim
 
@@ -40,15 +41,19 @@ def lemma_4(rng: Generator) -> float:
     "C.31, C.32",
     "Along r the gradient stays 0: ∂²L_T/∂w² ∂r/∂λ + ∂²L_T/∂w∂λ = 0, each term m × h.",
     DIFFERENCE,
-    correction="C.31 transposes the sum (harmless, it is 0) and C.32 turns the mixed derivative into ∂²/∂λ∂w, which "
-    "in the layout of C.27 and D.5 is h × m and cannot be solved for",
+    correction="C.32 turns the mixed derivative into ∂²/∂λ∂w, in the layout of C.27 and D.5 its transpose: for m = h "
+    "that gives another Jacobian, for m ≠ h none (C.31's transpose is harmless: its sum is 0)",
 )
 def eqns_c_31_and_c_32(rng: Generator) -> Measured:
-    problem, lam = instances.weightwise(rng)
-    r, along = problem.best_response(lam), central_difference(problem.best_response, lam)
-    hessian = central_difference(lambda w: problem.grad_w(lam, w), r)
-    mixed = central_difference(lambda x: problem.grad_w(x, r), lam)
-    other = central_difference(lambda w: central_difference(lambda x: problem.train_loss(x, w), lam), r)
-    residual = relative_error(hessian @ along, -problem.hess_wlam(lam, r))
-    detail = f"∂²/∂w∂λ is {mixed.shape[0]} × {mixed.shape[1]}, ∂²/∂λ∂w {other.shape[0]} × {other.shape[1]}"
-    return max(residual, relative_error(mixed, problem.hess_wlam(lam, r))), detail
+    errors = []
+    for problem, lam in instances.problems(rng):
+        r, along = problem.best_response(lam), central_difference(problem.best_response, lam)
+        mixed, hessian = problem.hess_wlam(lam, r), problem.hess_ww(lam, r)
+        errors.append(relative_error(hessian @ along, -mixed, hessian @ r))
+        errors.append(relative_error(mixed, central_difference(lambda x, p=problem, r=r: p.grad_w(x, r), lam), r))
+    m = int(rng.integers(3, 5))
+    square = WeightwiseRidge(*instances.data(rng, m), P=rng.uniform(-0.7, 0.7, size=(m, m)))
+    lam = np.log(square.n) + rng.uniform(-1, 1, m)
+    r, along = square.best_response(lam), central_difference(square.best_response, lam)
+    transposed = -np.linalg.solve(square.hess_ww(lam, r), square.hess_wlam(lam, r).T)
+    return Measured(max(errors), printed=relative_error(transposed, along))

@@ -1,5 +1,6 @@
 """Appendix H.1: the objectives of ridge regression and input dropout, and the validation loss (H.1 to H.3)."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -34,20 +35,23 @@ def eqn_h_1(rng: Generator) -> Measured:
         (divided.best_response(shifted), undivided.best_response(lam)),
         (divided.hypergradient(shifted), undivided.hypergradient(lam), undivided.outer_loss(lam)),
     ]
-    shrunk = np.linalg.norm(divided.best_response(np.array([50.0]))) / np.linalg.norm(divided.best_response(shifted))
-    return max(
-        relative_error(*pair) for pair in pairs
-    ), f"at λ = 50 the weights are {shrunk:.1g} of those at {shifted[0]:.2g}"
+    meant, printed = (divided.best_response(start) for start in (np.log([50.0]), np.array([50.0])))
+    shrunk = np.linalg.norm(printed) / np.linalg.norm(meant)
+    return Measured(
+        max(relative_error(*pair) for pair in pairs),
+        f"at λ = 50 the weights are {shrunk:.1g} of those at exp(λ) = 50",
+        printed=relative_error(printed, meant),
+    )
 
 
 def mean_over_masks(problem: InputDropout, lam: np.ndarray, w: np.ndarray) -> np.ndarray:
     """E_R of Eqn. H.2 and of its gradient, mask by mask: a sum over rows, so all may have the same of the 2^m masks."""
     p, m = float(expit(lam[0])), problem.X.shape[1]
     total = np.zeros(1 + m)
-    for kept in product((0.0, 1.0), repeat=m):
-        uniforms = np.broadcast_to(np.array(kept), problem.X.shape)  # 0 is below every rate, 1 above
+    for mask in product((0.0, 1.0), repeat=m):
+        uniforms = np.broadcast_to(np.array(mask), problem.X.shape)  # 0 is below every rate, 1 above
         masked = MaskedRegression(problem.X, problem.t, uniforms, problem.inverted)
-        chance = p ** (m - sum(kept)) * (1 - p) ** sum(kept)
+        chance = p ** (m - sum(mask)) * (1 - p) ** sum(mask)
         total += chance * np.append(masked.train_loss(lam, w), masked.grad_w(lam, w))
     return total
 
@@ -60,19 +64,23 @@ def mean_over_masks(problem: InputDropout, lam: np.ndarray, w: np.ndarray) -> np
     correction="R_ij ~ Bern(λ) keeps an input with probability λ, which the text calls the dropout rate: R_ij ~ "
     "Bern(1 - p), p the rate",
 )
-def eqn_h_2(rng: Generator) -> float:
+def eqn_h_2(rng: Generator) -> Measured:
     problem, lam = instances.dropout(rng)
     w, root = rng.normal(size=problem.X.shape[1]), np.sqrt(np.sum(problem.X**2, axis=0))
     X, t = problem.X / root, problem.t  # ridge in the weights √D w
     ridge = Ridge(X, t, problem.X_valid / root, problem.t_valid, divisor=float(problem.n))
     masks = mean_over_masks(problem, lam, w)
-    return max(
+    errors = (
         relative_error(np.append(problem.train_loss(lam, w), problem.grad_w(lam, w)), masks),
         relative_error(np.append(ridge.train_loss(lam, root * w), root * ridge.grad_w(lam, root * w)), masks),
         relative_error(problem.best_response(lam), ridge.best_response(lam) / root),
         relative_error(problem.best_response_jacobian(lam)[:, 0], ridge.best_response_jacobian(lam)[:, 0] / root),
         relative_error(problem.hypergradient(lam), ridge.hypergradient(lam), ridge.outer_loss(lam)),
     )
+    # An input stays with the probability p, as printed, where it is dropped at the rate 1 - p, whose logit is -λ.
+    to_the_letter = replace(problem, inverted=False)
+    printed = relative_error(mean_over_masks(to_the_letter, -lam, w)[0], to_the_letter.train_loss(lam, w))
+    return Measured(max(errors), printed=printed)
 
 
 @claim(
@@ -85,12 +93,15 @@ def eqn_h_2_unscaled(rng: Generator) -> float:
     scaled = InputDropout(problem.X, problem.t, problem.X_valid, problem.t_valid)
     w, p = rng.normal(size=problem.X.shape[1]), expit(lam[0])
     q, D = 1 - p, np.sum(problem.X**2, axis=0)
+    r, along = problem.best_response(lam), scaled.best_response_jacobian(lam)[:, 0]
     residual = q * problem.X @ w - problem.t
     value = (residual @ residual + p * q * D @ w**2) / (2 * len(residual))
     return max(
         relative_error(mean_over_masks(problem, lam, w), np.append(value, problem.grad_w(lam, w))),
         relative_error(problem.train_loss(lam, w), value),
-        relative_error(q * problem.best_response(lam), scaled.best_response(lam)),
+        relative_error(q * r, scaled.best_response(lam)),
+        # d(qr)/dλ by the product rule, dq/dλ being -pq.
+        relative_error(q * problem.best_response_jacobian(lam)[:, 0] - p * q * r, along),
     )
 
 

@@ -57,6 +57,7 @@ def eqn_h_4_jacobian(rng: Generator) -> float:
     outputs = central_difference(problem.best_output, lam)
     return max(
         relative_error(problem.hess_wlam(lam, w), mixed),
+        relative_error(problem.gauss_newton(lam, w), hessian),
         relative_error(hessian @ Theta, -mixed, hessian),
         relative_error(Theta, least, w),
         relative_error(central_difference(problem.f, w) @ Theta, outputs, problem.best_output(lam)),

@@ -6,16 +6,9 @@ from numpy.random import Generator
 from reference.claims import instances
 from reference.claims.numerics import relative_error
 from reference.claims.registry import BOUND, EXACT, Measured, claim
-from reference.many import ManyPenalties
 from reference.perturbation import expectation
 from reference.rank_one import OneUnit, excess, least_loss, nearest
 from reference.ridge import Ridge
-
-
-def penalised(rng: Generator, h: int) -> ManyPenalties:
-    """H.1 on 2h features, h penalties on two features each."""
-    arrays = instances.data(rng, 2 * h)
-    return ManyPenalties(*arrays, group=tuple(j % h for j in range(2 * h)), divisor=float(len(arrays[1])))
 
 
 @claim(
@@ -25,10 +18,9 @@ def penalised(rng: Generator, h: int) -> ManyPenalties:
     EXACT,
 )
 def columns_add_up(rng: Generator) -> float:
-    many = penalised(rng, 3)
+    many, lam = instances.penalties(rng, 3)
     ridge = Ridge(many.X, many.t, many.X_valid, many.t_valid, divisor=many.divisor)
-    lam = np.log(many.n) + rng.uniform(-1, 1, 1)
-    equal = np.repeat(lam, 3)
+    lam, equal = lam[:1], np.repeat(lam[:1], 3)
     Theta, whole = many.best_response_jacobian(equal), ridge.best_response_jacobian(lam)
     g, ridge_g = many.hypergradient(equal), ridge.hypergradient(lam)
     return max(relative_error(Theta.sum(axis=1), whole[:, 0], Theta), relative_error(g.sum(), ridge_g[0], g))
@@ -57,7 +49,7 @@ def least_of_rank_one(rng: Generator) -> Measured:
         relative_error(left, np.atleast_1d(np.sum(s[1:] ** 2) / 2), whole, s**2),
         relative_error(left, np.atleast_1d(excess(best, exact, problem.train.A, at.sigma)), whole, s**2),
     )
-    return max(errors), f"{np.sum(s[1:] ** 2) / np.sum(s**2):.0%} of what any response could gain is lost"
+    return Measured(max(errors), f"{np.sum(s[1:] ** 2) / np.sum(s**2):.0%} of what any response could gain is lost")
 
 
 @claim(
@@ -72,8 +64,8 @@ def rests_there(rng: Generator) -> float:
     best = least_loss(exact, problem.train.A, at.sigma)
 
     def gradients(eps: np.ndarray) -> np.ndarray:
-        found = best.gradient(eps, problem.grad_w(lam + eps, at.w0 + best.apply(eps)))
-        return np.concatenate([found.r, found.u])
+        gradient = best.gradient(eps, problem.grad_w(lam + eps, at.w0 + best.apply(eps)))
+        return np.concatenate([gradient.r, gradient.u])
 
     mean = expectation(gradients, at.sigma, nodes=3)
     terms = problem.grad_w(lam, at.w0), best.r, best.u, exact
@@ -91,8 +83,7 @@ def rests_there(rng: Generator) -> float:
 def what_it_costs(rng: Generator) -> Measured:
     missed, shares = 0.0, []
     for h in (1, 4):
-        problem = penalised(rng, h)
-        lam = np.log(problem.n) + rng.uniform(-1, 1, h)
+        problem, lam = instances.penalties(rng, h)
         Theta, g = problem.best_response_jacobian(lam), problem.hypergradient(lam)
         valid = problem.valid_grad_w(lam, problem.best_response(lam))
         error = np.linalg.norm(nearest(Theta).adjoint(valid) - g)
@@ -100,4 +91,4 @@ def what_it_costs(rng: Generator) -> Measured:
         rounding = EXACT * np.linalg.norm(Theta) * np.linalg.norm(valid)
         missed = max(missed, error - second * np.linalg.norm(valid) - rounding)
         shares.append(error / np.linalg.norm(g))
-    return missed, f"{shares[0]:.0%} of it missed with one penalty, {shares[1]:.0%} with four"
+    return Measured(missed, f"{shares[0]:.0%} of it missed with one penalty, {shares[1]:.0%} with four")

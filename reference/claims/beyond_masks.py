@@ -1,7 +1,5 @@
 """Beyond the paper: what dropout's masks leave of the control variate's gain as σ vanishes (reference.mask_noise)."""
 
-from itertools import product
-
 import numpy as np
 from numpy.random import Generator
 from scipy.special import expit
@@ -14,15 +12,15 @@ from reference.mask_noise import common_constant, mask_variance
 
 
 def drawn(rng: Generator) -> tuple[InputDropout, np.ndarray, np.ndarray]:
-    """A batch of one or two rows of two inputs, a λ and weights: few enough masks to go through."""
-    whole = InputDropout(*instances.data(rng, 2))
-    return whole.rows(np.arange(int(rng.integers(1, 3)))), rng.uniform(-1, 1, 1), rng.normal(size=2)
+    """A batch of three rows of two inputs, a λ and weights: few enough masks to go through."""
+    whole = InputDropout(*instances.data(rng, 2), inverted=bool(rng.integers(2)))
+    return whole.rows(np.arange(3)), rng.uniform(-1, 1, 1), rng.normal(size=2)
 
 
 def cells(problem: InputDropout, p: float, p_eps: float) -> tuple[MaskedRegression, np.ndarray]:
     """The batch with a uniform in each cell that two rates cut: inputs dropped at both, one, neither; the chances."""
     ends = np.array([0.0, *sorted((p, p_eps)), 1.0])
-    states = np.array(list(product(range(3), repeat=problem.X.size))).reshape(-1, *problem.X.shape)
+    states = np.indices((3,) * problem.X.size).reshape(problem.X.size, -1).T.reshape(-1, *problem.X.shape)
     middles = (ends[1:] + ends[:-1]) / 2
     batch = problem.masked(np.arange(problem.n), middles[states])
     return batch, np.prod(np.diff(ends)[states], axis=(-2, -1))
@@ -46,19 +44,21 @@ def fresh_masks(rng: Generator) -> Measured:
     problem, lam, w = drawn(rng)
     batch, chance = cells(problem, expit(lam[0]), expit(lam[0]))
     g, V = batch.grad_w(lam, w), mask_variance(problem, lam, w)
-    mean, square = problem.grad_w(lam, w), chance @ g**2
+    mean, square = chance @ g, chance @ g**2
 
     def remainder(t: float) -> np.ndarray:
         both = np.zeros((2, w.size))
         for z, weight in zip(*of_each_sign(), strict=True):
             other, likely = cells(problem, expit(lam[0]), expit(lam[0] + t * z))
             again = other.grad_w(lam + t * z, w)
-            apart = np.einsum("a,b,abk->k", likely, chance, (again[:, None] - g[None]) ** 2)
+            paper = likely @ again**2
+            # Independent masks: E(g' - g)² = E[g'²] - 2 E[g']E[g] + E[g²].
+            fresh = paper - 2 * (likely @ again) * mean + square
             # σ² times the square of the gradient times ε/σ².
-            both += weight * z**2 * np.stack([likely @ again**2, apart])
-        return both - np.stack([mean**2 + V, 2 * V])
+            both += weight * z**2 * np.stack([paper, fresh])
+        return both - np.stack([problem.grad_w(lam, w) ** 2 + V, 2 * V])
 
-    return abs(order(remainder) - 2), f"{2 * np.sum(V) / np.sum(square):.2g} times the paper's here"
+    return Measured(abs(order(remainder) - 2), f"{2 * np.sum(V) / np.sum(square):.2g} times the paper's here")
 
 
 @claim(
@@ -84,4 +84,6 @@ def common_uniforms(rng: Generator) -> Measured:
     inside = np.all(share >= 1 - EXACT) and np.all(share <= 1 + expit(lam) + EXACT)
     miss = abs(order(remainder) - 1)
     gain = np.sum(problem.grad_w(lam, w) ** 2 + V) / np.sum(C)
-    return max(miss, float(not inside)), f"to leading order below the paper's for σ under {gain:.2g}, g not being 0"
+    return Measured(
+        max(miss, float(not inside)), f"to leading order below the paper's for σ under {gain:.2g}, g not being 0"
+    )

@@ -48,7 +48,7 @@ def moved(rng: Generator) -> Measured:
     error = relative_error(noise - covariance(M, 0 * g0, at.sigma), extra, noise, at.Theta)
     square, h = np.sum(M**2), at.lam.size
     times = 1 + h * alpha**2 * np.sum(Ag0**2) / (0.03**2 * (h + 1) * square)
-    return max(gradient_error, error), f"at σ = 0.03 and α = 0.1 {times:.3g} times the variance"
+    return Measured(max(gradient_error, error), f"at σ = 0.03 and α = 0.1 {times:.3g} times the variance")
 
 
 @claim(

@@ -56,13 +56,12 @@ def planted(rng: Generator) -> Iterator[tuple[Answer, str]]:
 )
 def named(rng: Generator) -> Measured:
     exact = results(solving(np.linalg.solve), map(case_of, YARD))
-    missed = [str(one.cause) for one in exact if not one.passes]
+    missed = [str(result.cause) for result in exact if not result.passes]
     count = 0
     for answer, words in planted(rng):
         # Whether a series diverges depends on the problem; its step and its terms do not.
-        found = {str(one.cause).removesuffix(", which diverges") for one in results(answer, map(case_of, YARD))}
-        missed += [f"{words} (found: {', '.join(found)})"] * (found != {words})
+        causes = {str(result.cause).removesuffix(", which diverges") for result in results(answer, map(case_of, YARD))}
+        missed += [f"{words} (but it says: {', '.join(causes)})"] * (causes != {words})
         count += 1
-    return float(len(missed)), f"{count} mistakes on {len(YARD)} problems" + "".join(
-        f"; missed: {one}" for one in missed
-    )
+    detail = f"{count} mistakes on {len(YARD)} problems" + "".join(f"; missed: {words}" for words in missed)
+    return Measured(float(len(missed)), detail)

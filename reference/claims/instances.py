@@ -13,6 +13,7 @@ from numpy import ndarray
 from reference.dropout import InputDropout
 from reference.hypernet import FullResponse
 from reference.linear_network import LinearNetwork
+from reference.many import ManyPenalties
 from reference.objective import Scalars
 from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
@@ -79,11 +80,12 @@ def positive_definite(rng: np.random.Generator, m: int) -> Float[ndarray, "m m"]
 
 
 def data(rng: np.random.Generator, m: int) -> tuple[ndarray, ndarray, ndarray, ndarray]:
-    """X, t, X_valid, t_valid with the eigenvalues of XᵀX/n in [0.5, 2.5]."""
+    """X, t, X_valid, t_valid with the eigenvalues of XᵀX/n in [0.5, 2.5], and more validation rows than n."""
     n = m + int(rng.integers(2, 6))
+    v = n + int(rng.integers(1, 4))
     X = np.linalg.qr(rng.normal(size=(n, m)))[0] * np.sqrt(n * rng.uniform(0.5, 2.5, m))
     X = X @ np.linalg.qr(rng.normal(size=(m, m)))[0]
-    return X, rng.normal(size=n), rng.normal(size=(n, m)), rng.normal(size=n)
+    return X, rng.normal(size=n), rng.normal(size=(v, m)), rng.normal(size=v)
 
 
 def ridge(rng: np.random.Generator, divided: bool = True, s: Transform | None = None) -> tuple[Ridge, ndarray]:
@@ -105,9 +107,17 @@ def weightwise(rng: np.random.Generator, h: int = 2) -> tuple[WeightwiseRidge, n
     return problem, np.log(problem.n) * np.ones(h) + rng.uniform(-1, 1, h)
 
 
+def penalties(rng: np.random.Generator, h: int = 2) -> tuple[ManyPenalties, ndarray]:
+    """H.1 with a penalty for each of h groups of features, a divisor of its own, and more features than groups."""
+    m = int(rng.integers(h + 1, h + 4))
+    arrays, divisor = data(rng, m), float(rng.uniform(1.5, 4.5))
+    problem = ManyPenalties(*arrays, group=tuple(j % h for j in range(m)), divisor=divisor)
+    return problem, np.log(divisor) + rng.uniform(-1, 1, h)
+
+
 def quadratic(rng: np.random.Generator) -> tuple[QuadraticProblem, ndarray]:
-    """C.9 for both losses, jointly convex, with m in 2-4 and h in 1-3."""
-    m, h = int(rng.integers(2, 5)), int(rng.integers(1, 4))
+    """C.9 for both losses, jointly convex, with m in 2-4 and h in 2-3."""
+    m, h = int(rng.integers(2, 5)), int(rng.integers(2, 4))
 
     def loss() -> Quadratic:
         M = positive_definite(rng, m + h)

@@ -69,9 +69,9 @@ def affine_root(function: Callable[[ndarray], ndarray], shape: tuple[int, ...]) 
     return -np.linalg.solve(np.stack(columns, axis=-1), offset.ravel()).reshape(shape)
 
 
-def order(remainder: Callable[[float], ndarray]) -> float:
-    """The power of t with which ‖remainder(t)‖ vanishes, between t = 1e-4 and half that; infinite if that is 0."""
-    whole, half = (float(np.linalg.norm(remainder(t))) for t in (1e-4, 5e-5))
+def order(remainder: Callable[[float], ndarray], step: float = 1e-4) -> float:
+    """The power of t with which ‖remainder(t)‖ vanishes, between t = step and half that; infinite if that is 0."""
+    whole, half = (float(np.linalg.norm(remainder(t))) for t in (step, step / 2))
     return float(np.log2(whole / half)) if whole > 0 and half > 0 else np.inf
 
 

@@ -96,7 +96,7 @@ def eqn_3_8_sign(rng: Generator) -> Measured:
     move, centred = (first_move(method, problem, at, alpha) for method in (STN, REPARAM_STN))
     cosine = float(move @ lam / (np.linalg.norm(move) * np.linalg.norm(lam)))
     growth = move @ lam / (lam @ lam)
-    return max(abs(1 - cosine), relative_error(centred, 0 * lam, move)), f"-dL_V/dλ = {growth:.2g} λ"
+    return Measured(max(abs(1 - cosine), relative_error(centred, 0 * lam, move)), f"-dL_V/dλ = {growth:.2g} λ")
 
 
 def first_move(method: Method, problem: WeightwiseRidge, at: Setting, alpha: float) -> np.ndarray:

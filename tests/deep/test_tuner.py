@@ -173,9 +173,11 @@ def test_sigma_can_stay() -> None:
 
 @all_methods
 def test_clipping_bounds_each_gradients_norm(method: Method) -> None:
-    """With SGD at rate 1 a step is the gradient."""
+    """With SGD at rate 1 a step is the gradient; σ is not 1, so that Θ's, divided by σ², is clipped after that."""
     step = partial(SGD, lr=1.0)
     one = tuner(method, clip=1e-3, w0=step, Theta=step)
+    with torch.no_grad():
+        one.hyper.raw_sigma.fill_(-2.0)
     groups = (one.net.w0, one.net.Theta)
     before = [[p.detach().clone() for p in group] for group in groups]
     one.inner_step(*batch(0))

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from reference import cli as command
 from reference.claims import CLAIMS, PARTS
 from reference.claims.numerics import affine_root, central_difference, order, relative_error
-from reference.claims.registry import Claim
+from reference.claims.registry import INSTANCES, MISPRINT, Claim, Measured
 from reference.command import UserError
 from tests.strategies import generators, seeds
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 
 ROOT = Path(__file__).parents[2]
-KEYS = ["number", "claim", "residual", "tolerance", "holds", "correction", "detail"]
+KEYS = ["number", "claim", "residual", "tolerance", "holds", "correction", "printed", "detail"]
 
 
 def name(claim: Claim) -> str:
@@ -116,7 +116,7 @@ def test_order_of_a_power(power: int) -> None:
 
 def failing(residual: float) -> Claim:
     """A claim that does not hold."""
-    return Claim("Z.1", "One is two.", 1e-10, lambda rng: (residual, "by one"), correction="it says three")
+    return Claim("Z.1", "One is two.", 1e-10, lambda rng: Measured(residual, "by one"))
 
 
 @pytest.mark.parametrize("residual", [1.0, float("nan"), float("inf")])
@@ -129,7 +129,7 @@ def test_a_claim_that_does_not_hold_ends_in_status_1(residual: float, monkeypatc
     assert command.main(["--json"]) == 1
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)[1]
     assert found["residual"] == (1.0 if residual == 1.0 else None)
-    assert (found["holds"], found["correction"], found["detail"]) == (False, "it says three", "by one")
+    assert (found["holds"], found["correction"], found["printed"], found["detail"]) == (False, None, None, "by one")
     assert command.main(["--only", "1.1"]) == 0
 
 
@@ -139,14 +139,51 @@ def test_a_residual_at_its_tolerance_holds_and_one_above_does_not() -> None:
     assert not replace(at, tolerance=np.nextafter(1e-10, 0)).check().holds
 
 
-def test_the_text_fits_100_columns_and_names_every_misprint(capsys) -> None:
+def successive(*measured: float | Measured, correction: str | None = None) -> Claim:
+    """A claim that measures these, instance by instance."""
+    assert len(measured) == INSTANCES
+    instances = iter(measured)
+    return Claim("Z.2", "", 1e-10, lambda rng: next(instances), correction=correction)
+
+
+@given(st.permutations([1e-12, Measured(1e-9, "the worst"), 0.0, Measured(1e-11, "not it")]))
+def test_the_worst_instance_counts_wherever_it_stands(measured: list[float | Measured]) -> None:
+    verdict = successive(*measured).check()
+    assert (verdict.residual, verdict.detail, verdict.holds) == (1e-9, "the worst", False)
+
+
+@given(st.permutations([1e-12, Measured(float("nan"), "not a number"), float("inf"), 0.0]))
+def test_not_a_number_is_the_worst_of_all(measured: list[float | Measured]) -> None:
+    verdict = successive(*measured).check()
+    assert np.isnan(verdict.residual)
+    assert (verdict.detail, verdict.holds) == ("not a number", False)
+
+
+@pytest.mark.parametrize(
+    ("least", "holds"), [(2 * MISPRINT, True), (MISPRINT, False), (0.0, False), (float("nan"), False), (None, False)]
+)
+def test_a_correction_holds_where_the_printed_form_is_off_on_every_instance(least: float | None, holds: bool) -> None:
+    for place in range(INSTANCES):
+        # The residuals lie the other way round: the least error is not the worst instance's.
+        measured = [Measured(1e-12 * (k != place), printed=least if k == place else 1.0) for k in range(INSTANCES)]
+        assert successive(*measured, correction="it says three").check().holds == holds
+        assert successive(*measured).check().holds
+
+
+def test_a_printed_form_that_is_not_finite_is_null_in_json() -> None:
+    verdict = successive(*[Measured(0.0, printed=float("inf"))] * INSTANCES, correction="it says three").check()
+    assert command.as_object(verdict)["printed"] is None
+    assert verdict.holds
+
+
+def test_the_text_fits_100_columns_and_names_every_misprint_and_its_size(capsys) -> None:
     assert command.main([]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 100
     flat = re.sub(r"\s+", " ", text)
     for claim in CLAIMS:
         assert claim.words in flat
-        assert claim.correction is None or f"Misprint or slip: {claim.correction}." in flat
+        assert claim.correction is None or f"Misprint or slip: {claim.correction}. As printed it is off by " in flat
     assert len(set(re.findall(r"^\S.*?(?=residual)", text, re.MULTILINE))) > 60
     assert len({line.index("residual") for line in text.splitlines() if "   residual " in line}) == 1
 
@@ -170,6 +207,7 @@ def test_json_is_a_list_of_all_claims_and_all_hold() -> None:
     for found in objects:
         assert found["holds"] is True
         assert 0 <= found["residual"] <= found["tolerance"]
+        assert found["printed"] is None if found["correction"] is None else found["printed"] > MISPRINT
 
 
 def test_only_picks_one_and_measures_the_same_as_among_all() -> None:
