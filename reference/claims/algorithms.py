@@ -81,7 +81,7 @@ def algorithm_1_outer_noise(rng: Generator) -> Measured:
     root = at.sigma * (at.Theta.T @ problem.X_valid.T @ problem.X_valid @ at.Theta) / len(problem.t_valid)
     errors = relative_error(mean, 0 * mean, root), relative_error(covariance, root @ root.T)
     size = np.sqrt(np.trace(root @ root.T)) / np.linalg.norm(zero)
-    return max(*errors), f"the noise is {size:.2g} times the gradient"
+    return Measured(max(*errors), f"the noise is {size:.2g} times the gradient")
 
 
 @claim("Alg. 2", "STN's inner step is one of gradient descent on L_T(λ+ε, Φ(λ+ε) + φ0) in both Φ and φ0.", DIFFERENCE)

@@ -105,7 +105,7 @@ def heavy_ball(rng: Generator) -> Measured:
     errors += [abs(np.trace(edge) ** 2 - 4 * np.linalg.det(edge)), abs(radius(limit) - 1)]
     passed = [passes(replace(drawn, alpha2=factor * first)) for factor in (0.8, 1.25)]
     errors += [float(passed != [False, True]), float(radius(replace(drawn, alpha2=1.01 * last).matrix()) <= 1)]
-    return max(errors), f"λ passes λ* from {first * Gamma.item():.3g} of the step 1/γ on, c = {c.item():.3g}"
+    return Measured(max(errors), f"λ passes λ* from {first * Gamma.item():.3g} of the step 1/γ on, c = {c.item():.3g}")
 
 
 def momentum_error(drawn: Loop, c: float, gamma: float) -> float:
@@ -150,4 +150,4 @@ def commuting(rng: Generator) -> Measured:
     errors = [abs(np.abs(limit).max() - 1), np.max(real.imag**2), max(0.0, radius(np.diag(half)) - 1)]
     complex_modes = half[np.abs(half.imag) > 1e-6]
     errors.append(max(0.0, np.abs(complex_modes).max(initial=0.0) - np.sqrt(c.max())))
-    return max(errors), f"real modes up to {first / last:.2g} of the largest step that converges"
+    return Measured(max(errors), f"real modes up to {first / last:.2g} of the largest step that converges")

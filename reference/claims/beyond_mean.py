@@ -57,7 +57,7 @@ def moved_mean(rng: Generator) -> Measured:
         desired = -alpha * a * point.sigma**2 * g0[:, None] / ridge.divisor
         errors.append(relative_error(paper - kept, desired, paper, point.Theta / alpha))
         shares.append(np.linalg.norm(desired) / np.linalg.norm(kept))
-    return max(errors), f"for ridge {shares[0]:.0%} of the mean at α = 0.1, {shares[1]:.1%} at 0.01"
+    return Measured(max(errors), f"for ridge {shares[0]:.0%} of the mean at α = 0.1, {shares[1]:.1%} at 0.01")
 
 
 PAIR = (DELTA_STN, DELTA_STN_CV)
@@ -85,7 +85,7 @@ def minibatches(rng: Generator) -> Measured:
         closed = np.array([minibatch_variance(M, b, here.sigma) for b in (0 * g, g)])
         errors += [relative_error(actual, desired), relative_error(closed, desired)]
     errors += [float(mean > 1e-20), differs(squares)]
-    return max(errors), f"at -A⁻¹B the control variate leaves {desired[0] / desired[1]:.0%} of the variance"
+    return Measured(max(errors), f"at -A⁻¹B the control variate leaves {desired[0] / desired[1]:.0%} of the variance")
 
 
 def batch_variance(losses: list[QuadraticProblem], point: Setting, kind: Callable) -> float:
@@ -124,7 +124,7 @@ def nonlinear_steps(rng: Generator) -> Measured:
         means = [np.mean([rule(G) for G in gradients], axis=0) for gradients in (with_it, without)]
         shifts.append(np.linalg.norm(means[0] - means[1]) / np.linalg.norm(means[0]))
         errors.append(differs(shifts[-1]))
-    return max(errors), f"clipped the mean moves by {shifts[0]:.0%}, under Adam's first step by {shifts[1]:.0%}"
+    return Measured(max(errors), f"clipped the mean moves by {shifts[0]:.0%}, under Adam's first step by {shifts[1]:.0%}")
 
 
 def end(method: Method, problem: QuadraticProblem, point: Setting, draws: tuple, momentum: float) -> np.ndarray:

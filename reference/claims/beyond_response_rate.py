@@ -41,7 +41,7 @@ def curvature(rng: Generator) -> Measured:
     sharp = np.linalg.eigvalsh(central_difference(lambda w: cross_entropy_gradient(one, hot, w), margin))[-1]
     share = sharp / curvature_bound(one, cross_entropy(one, hot, margin))
     missed += [0.999 - share, share - 1]
-    return max(0.0, *missed), f"{share:.4%} of the bound reached"
+    return Measured(max(0.0, *missed), f"{share:.4%} of the bound reached")
 
 
 def mean_step(problem: Logistic, point: Setting) -> np.ndarray:
@@ -80,6 +80,5 @@ def stops(rng: Generator) -> Measured:
     alpha = np.full(200, 0.5 / np.linalg.eigvalsh(path.G[0])[-1])
     plain, free = (descent_errors(path, step)[[60, -1]] for step in (alpha, alpha * path.loss[0] / path.loss))
     errors += [float(not plain[1] > 0.9 * plain[0]), float(not free[1] < 0.1 * plain[1])]
-    return max(
-        errors
-    ), f"140 steps leave {plain[1] / plain[0]:.0%} of Θ's error, and {free[1] / free[0]:.1%} with α ∝ 1/L_T"
+    left = plain[1] / plain[0], free[1] / free[0]
+    return Measured(max(errors), f"140 steps leave {left[0]:.0%} of Θ's error, and {left[1]:.1%} with α ∝ 1/L_T")

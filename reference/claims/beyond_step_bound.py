@@ -92,4 +92,4 @@ def many_draws(rng: Generator) -> Measured:
         actual = direction @ second_moment(losses, sigma, alpha, E) @ direction / np.sum(E**2)
         errors.append(relative_error(actual, growth(alpha * curvature, h, n), 1.0))
     errors.append(abs(growth(alpha * a[-1], h, n) - 1))
-    return max(errors), f"{alpha / largest_step(a[-1], h, n=1):.3g} times the step that one ε allows"
+    return Measured(max(errors), f"{alpha / largest_step(a[-1], h, n=1):.3g} times the step that one ε allows")

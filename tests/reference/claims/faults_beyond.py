@@ -29,10 +29,10 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by(
         "quadratic_covariance", "control_variate", "w0) @ Theta + problem.hess_wlam", "w0) @ Theta - problem.hess_wlam"
     ),
-    *noticed_by("normalised", "control_variate", "np.sum(sigma**-2.0, axis=-1) *", "sigma.shape[-1] *"),
+    *noticed_by("normalised", "control_variate", "sigma[..., None]) ** 2, axis", "sigma[..., None]), axis"),
     *noticed_by("normalised", "control_variate", "np.sum(columns, axis=-1)\n", "0 * np.sum(columns, axis=-1)\n"),
     *noticed_by("small_scales", "control_variate", "problem.gauss_newton(lam, w0) @", "problem.hess_ww(lam, w0) @"),
-    *noticed_by("normalised contraction", "hypernet", "/ sigma[..., None, :] ** 2", "/ sigma[..., None, :]"),
+    *noticed_by("normalised contraction", "hypernet", "/ sigma[..., None, :] / sigma", "/ sigma"),
     *noticed_by("counterexample", "ridge", "+ self.s(lam) / self.divisor * v", "+ self.s(lam) / self.divisor * v / 2"),
     *noticed_by("fresh_masks", "mask_noise", "(p * mean**2 + masked_neighbours *", "(mean**2 + masked_neighbours *"),
     *noticed_by("fresh_masks", "mask_noise", "axis=-2) / problem.n**2", "axis=-2) / problem.n"),
@@ -80,7 +80,7 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("named", "yardstick.solvers", "mu + delta", "mu + delta**2"),
     *noticed_by("named", "yardstick.solvers", "plain = 1 - (1 - alpha * mu) ** k", "plain = 1 - (1 + alpha * mu) ** k"),
     *noticed_by("named", "yardstick.solvers", "(old if stale else residual) + rho", "old + rho"),
-    *noticed_by("columns_add_up what_it_costs", "many", "* self.membership / self.n", "* self.membership"),
+    *noticed_by("columns_add_up", "normal_equations", "right = -p[..., None]", "right = p[..., None]"),
     *noticed_by("columns_add_up", "many", "self.n / self.divisor)", "self.divisor / self.n)"),
     *noticed_by("least_of_rank_one rests_there", "rank_one", "found.u / sigma)", "found.u)"),
     *noticed_by("least_of_rank_one", "rank_one", "L.mT @ Theta * sigma", "L @ Theta * sigma"),

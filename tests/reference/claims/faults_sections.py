@@ -3,12 +3,14 @@
 from tests.reference.claims.planting import Fault, noticed_by
 
 FAULTS: tuple[Fault, ...] = (
+    *noticed_by("eqn_1_1", "normal_equations", "s / kappa * self.tau, self", "self.tau / kappa, self"),
+    *noticed_by("theorem_3_stops eqn_2_3", "normal_equations", "-np.ones_like(p))", "np.ones_like(p))"),
     *noticed_by("eqn_2_1", "problem", "self.valid_grad_lam(lam, r) +", "self.valid_grad_lam(lam, r) -"),
     *noticed_by(
-        "eqn_2_3 theorem_3_stops",
+        "eqn_2_3",
         "problem",
-        "return -np.linalg.solve(self.hess_ww",
-        "return np.linalg.solve(self.hess_ww",
+        "return -to_eight_digits(self.hess_ww",
+        "return to_eight_digits(self.hess_ww",
     ),
     *noticed_by("eqn_2_4", "problem", "return self.valid_grad_lam(lam, r) +", "return"),
     *noticed_by("eqn_3_2", "problem", "self.gauss_newton(lam, w) +", "self.gauss_newton(lam, w) -"),
@@ -17,7 +19,7 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("eqn_2_7_scale", "regression", "self.X_valid / self.X_valid.shape[-2]", "self.X_valid"),
     *noticed_by("eqn_1_1", "dropout", "odds = np.exp(lam)", "odds = np.exp(-lam)"),
     *noticed_by("eqn_3_4_penalties", "dropout", "odds = np.exp(lam)", "odds = 1 + np.exp(lam)"),
-    *noticed_by("eqn_2_3 eqn_3_2 observation_1", "networks", "return J.mT @ H @ J", "return J.mT @ J"),
+    *noticed_by("eqn_3_2 observation_1", "networks", "return J.mT @ H @ J", "return J.mT @ J"),
     *noticed_by("observation_1", "linear_network", "np.vecmat(du, W) + np.vecmat(u, dW)", "np.vecmat(u, dW)"),
     *noticed_by(
         "eqn_3_4_network eqn_3_11 eqn_3_11_linear",
@@ -97,8 +99,8 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("algorithm_2", "updates", "w0 = w0 - alpha1 * g\n", "w0 = w0 + alpha1 * g\n"),
     *noticed_by("algorithm_2", "updates", "train.grad_w(lam, w0 + dw)", "train.grad_w(lam, w0)"),
     *noticed_by("eqn_2_7_scale", "fixed_points", "np.sqrt(tau / curvature)", "tau / curvature"),
-    *noticed_by("eqn_3_9_against_2_5 eqn_3_10", "fixed_points", "(variance + variance**2)", "variance"),
-    *noticed_by("eqn_3_9_against_2_5", "fixed_points", "return a, variance * a,", "return a, sigma * a,"),
+    *noticed_by("eqn_3_9_against_2_5 eqn_3_10", "fixed_points", "(1 + variance) * a", "a"),
+    *noticed_by("eqn_3_9_against_2_5", "fixed_points", "return a, a, (1", "return a, sigma * a, (1"),
     *noticed_by("eqn_3_10", "fixed_points", "np.exp(lam + variance / 2)", "np.exp(lam)"),
     *noticed_by("theorem_3_limit", "fixed_points", "c * np.exp(lam + variance", "c * np.exp(lam + sigma"),
 )

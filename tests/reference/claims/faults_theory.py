@@ -1,0 +1,30 @@
+"""Faults that the claims on `reference.theory` and on the noise of the steps must notice."""
+
+from tests.reference.claims.planting import Fault, noticed_by
+
+LAG, BOUND, RATE = "theory.lag", "theory.step_bound", "theory.response_rate"
+W0_STEP = "w0 = w0 - alpha1 * train.grad_w(state.lam, w0)"
+
+FAULTS: tuple[Fault, ...] = (
+    *noticed_by("characteristic_polynomial", LAG, "(1 - alpha1 * a) ** T_train,", "(1 - alpha1 * a) ** (T_train + 1),"),
+    *noticed_by("characteristic_polynomial", LAG, "(1 - c) / (z - c), Gamma)", "c / (z - c), Gamma)"),
+    *noticed_by("characteristic_polynomial", LAG, "-alpha2 * J.T @ H @ P", "-alpha2 * J.T @ H"),
+    *noticed_by("heavy_ball", LAG, "float((1 - root) / (1 + root) /", "float((1 - root) /"),
+    *noticed_by("heavy_ball", LAG, "root = np.sqrt(np.linalg.eigvalsh(", "root = (np.linalg.eigvalsh("),
+    *noticed_by("commuting", LAG, "np.linalg.solve(eye + P, eye - P)", "np.linalg.solve(eye, eye - P)"),
+    *noticed_by("one_draw", BOUND, "2 / ((1 + (h + 1) / n) * curvature)", "2 / ((1 + h / n) * curvature)"),
+    *noticed_by("many_draws", BOUND, "+ step**2 * (1 + (h + 1) / n)", "+ step**2 * (1 + (h + 2) / n)"),
+    *noticed_by("many_draws", BOUND, "alpha**2 * (h + 1) / n *", "alpha**2 * (h + 1) *"),
+    *noticed_by("curvature", RATE, "return 2 * np.sum(X**2", "return np.sum(X**2"),
+    *noticed_by("stops", RATE, "-np.linalg.solve(G, B)[..., 0]", "np.linalg.solve(G, B)[..., 0]"),
+    *noticed_by("stops", RATE, "step * (B + G @ Theta)", "step * (B - G @ Theta)"),
+    *noticed_by("moved_mean", "updates", W0_STEP, W0_STEP.replace("w0 -", "w0 +")),
+    *noticed_by("minibatches", "control_variate", "return within + squares - np.sum(", "return within - np.sum("),
+    *noticed_by("nonlinear_steps", "updates", "state.response.apply(eps)) - g0", "state.response.apply(eps))"),
+    *noticed_by(
+        "algorithm_1_outer_noise",
+        "updates",
+        "state.response.adjoint(problem.valid_grad_w(lam, w))",
+        "state.response.adjoint(problem.valid_grad_w(lam, state.w0))",
+    ),
+)
