@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy import ndarray
 from numpy.random import Generator
 
 from reference import fixed_points
@@ -51,20 +52,31 @@ def eqn_d_1(rng: Generator) -> Measured:
     return Measured(max(errors), printed=min(printed))
 
 
-@claim("D.2", "The gradient of the expected loss is the expected gradient, and both vanish at D.1's r.", DIFFERENCE)
+@claim(
+    "D.2",
+    "The gradient of the expected loss is the expected gradient, and both vanish at D.1's r, for ridge with one "
+    "penalty or two.",
+    DIFFERENCE,
+)
 def eqn_d_2(rng: Generator) -> float:
-    ridge, lam = instances.ridge(rng, divided=False)
-    sigma = rng.uniform(0.2, 1.0, 1)
+    errors = []
+    for problem, lam in (instances.ridge(rng, divided=False), instances.penalties(rng)):
+        sigma = rng.uniform(0.2, 1.0, lam.size)
+        r = problem.best_response(lam + sigma**2 / 2)
+        outside, inside, loss = expected(problem, lam, sigma, r + rng.normal(size=r.shape))
+        *at_r, least = expected(problem, lam, sigma, r)
+        errors += [relative_error(outside, inside, loss), *(relative_error(g, 0 * r, least) for g in at_r)]
+    return max(errors)
+
+
+def expected(problem: Problem, lam: ndarray, sigma: ndarray, w: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """The gradient of the expected loss, by differences; the expected gradient; the expected loss."""
     points, weights = quadrature(sigma, NODES)
 
-    def loss(w: np.ndarray) -> np.ndarray:
-        return weights @ ridge.train_loss(lam + points, w)
+    def loss(w: ndarray) -> ndarray:
+        return weights @ problem.train_loss(lam + points, w)
 
-    r = fixed_points.perturbed_best_response(ridge, lam, sigma)
-    w = r + rng.normal(size=r.shape)
-    outside, inside = central_difference(loss, w), weights @ ridge.grad_w(lam + points, w)
-    at_r = central_difference(loss, r), weights @ ridge.grad_w(lam + points, r)
-    return max(relative_error(outside, inside, loss(w)), *(relative_error(g, 0 * r, loss(r)) for g in at_r))
+    return central_difference(loss, w), weights @ problem.grad_w(lam + points, w), loss(w)
 
 
 @claim(

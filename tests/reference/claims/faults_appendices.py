@@ -102,6 +102,12 @@ FAULTS: tuple[Fault, ...] = (
         "* self.membership / self.n",
         "* self.membership",
     ),
+    *noticed_by(
+        "eqn_d_2",
+        "many",
+        "self.weight(lam) * v**2, axis=-1)) / (2 * self.n)",
+        "self.weight(lam) * v**2, axis=-1)) / self.n",
+    ),
     *noticed_by("eqns_d_5_to_d_7", "many", "self.X) + self.weight(lam) * v)", "self.X) + 2 * self.weight(lam) * v)"),
     *noticed_by("eqns_d_5_to_d_7", "dropout", "p * q * (q - p)", "p * q * (p - q)"),
     *noticed_by("eqn_h_2", "dropout", "self.uniforms >= expit(lam)", "self.uniforms <= expit(lam)"),
