@@ -99,26 +99,33 @@ def eqns_d_3_and_d_4(rng: Generator) -> float:
 
 @claim(
     "D.5-D.7",
-    "B (m × h) and A (m × m) are the second derivatives of L_T at λ0+ε and w0, Θ (m × h) is the slope of r: for ridge, "
-    "input dropout, a quadratic, figure 2's problem and penalties of groups; A also for a linear network.",
+    "B (m × h) and A (m × m) are the second derivatives of L_T at λ0+ε and w0, as matrices and in products; Θ (m × h) "
+    "is the slope of r. For ridge, input dropout, a quadratic, figure 2's problem and penalties of groups; A and B also "
+    "for a linear network.",
     DIFFERENCE,
 )
 def eqns_d_5_to_d_7(rng: Generator) -> float:
     errors = []
     for problem, lam0 in [*instances.problems(rng), instances.penalties(rng)]:
         at = instances.setting(rng, problem, lam0)
-        errors += second_derivatives(problem, lam0 + at.sigma * rng.normal(size=lam0.shape), at.w0)
+        errors += derivatives(problem, lam0 + at.sigma * rng.normal(size=lam0.shape), at.w0)
         Theta = problem.best_response_jacobian(lam0)
         errors.append(relative_error(Theta, central_difference(problem.best_response, lam0), at.w0))
-    return max([*errors, *second_derivatives(*instances.network(rng))])
+    return max([*errors, *derivatives(*instances.network(rng))])
 
 
-def second_derivatives(problem: Problem, lam: np.ndarray, w: np.ndarray) -> list[float]:
-    """How far B and A are from differences of the gradient."""
+def derivatives(problem: Problem, lam: ndarray, w: ndarray) -> list[float]:
+    """How far g, B and A, and the products with both, are from differences of L_T and of g."""
     B = central_difference(lambda x: problem.grad_w(x, w), lam)
     A = central_difference(lambda w: problem.grad_w(lam, w), w)
     g = problem.grad_w(lam, w)
-    return [relative_error(problem.hess_wlam(lam, w), B, g), relative_error(problem.hess_ww(lam, w), A, g)]
+    return [
+        relative_error(g, central_difference(lambda w: problem.train_loss(lam, w), w), problem.train_loss(lam, w)),
+        relative_error(problem.hess_wlam(lam, w), B, g),
+        relative_error(problem.hess_ww(lam, w), A, g),
+        relative_error(problem.cross_vec(lam, w, w), w @ B, g),
+        relative_error(problem.hess_vec(lam, w, w), A @ w, g),
+    ]
 
 
 @claim("D.8", "Hence Θ = -E[A]⁻¹E[B]: for ridge -(A + aI)⁻¹ a w0, the derivative of D.1's r.", DIFFERENCE)

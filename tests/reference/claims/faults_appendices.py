@@ -109,6 +109,7 @@ FAULTS: tuple[Fault, ...] = (
         "self.weight(lam) * v**2, axis=-1)) / self.n",
     ),
     *noticed_by("eqns_d_5_to_d_7", "many", "self.X) + self.weight(lam) * v)", "self.X) + 2 * self.weight(lam) * v)"),
+    *noticed_by("eqns_d_5_to_d_7", "dropout", "self.X) + c * self.D * dv)", "self.X) + self.D * dv)"),
     *noticed_by("eqns_d_5_to_d_7", "dropout", "p * q * (q - p)", "p * q * (p - q)"),
     *noticed_by("eqn_h_2", "dropout", "self.uniforms >= expit(lam)", "self.uniforms <= expit(lam)"),
     *noticed_by("eqn_h_2", "dropout", "/ expit(-lam)[..., None, :] if", "/ expit(lam)[..., None, :] if"),
