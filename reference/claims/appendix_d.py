@@ -100,8 +100,8 @@ def eqns_d_3_and_d_4(rng: Generator) -> float:
 @claim(
     "D.5-D.7",
     "B (m × h) and A (m × m) are the second derivatives of L_T at λ0+ε and w0, as matrices and in products; Θ (m × h) "
-    "is the slope of r. For ridge, input dropout, a quadratic, figure 2's problem and penalties of groups; A and B also "
-    "for a linear network.",
+    "is the slope of r. For ridge, input dropout, a quadratic, figure 2's problem and penalties of groups; A and B for "
+    "a linear network too.",
     DIFFERENCE,
 )
 def eqns_d_5_to_d_7(rng: Generator) -> float:
