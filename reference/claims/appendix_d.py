@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy import ndarray
 from numpy.random import Generator
 
 from reference import fixed_points
@@ -51,20 +52,31 @@ def eqn_d_1(rng: Generator) -> Measured:
     return Measured(max(errors), printed=min(printed))
 
 
-@claim("D.2", "The gradient of the expected loss is the expected gradient, and both vanish at D.1's r.", DIFFERENCE)
+@claim(
+    "D.2",
+    "The gradient of the expected loss is the expected gradient, and both vanish at D.1's r, for ridge with one "
+    "penalty or two.",
+    DIFFERENCE,
+)
 def eqn_d_2(rng: Generator) -> float:
-    ridge, lam = instances.ridge(rng, divided=False)
-    sigma = rng.uniform(0.2, 1.0, 1)
+    errors = []
+    for problem, lam in (instances.ridge(rng, divided=False), instances.penalties(rng)):
+        sigma = rng.uniform(0.2, 1.0, lam.size)
+        r = problem.best_response(lam + sigma**2 / 2)
+        outside, inside, loss = expected(problem, lam, sigma, r + rng.normal(size=r.shape))
+        *at_r, least = expected(problem, lam, sigma, r)
+        errors += [relative_error(outside, inside, loss), *(relative_error(g, 0 * r, least) for g in at_r)]
+    return max(errors)
+
+
+def expected(problem: Problem, lam: ndarray, sigma: ndarray, w: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """The gradient of the expected loss, by differences; the expected gradient; the expected loss."""
     points, weights = quadrature(sigma, NODES)
 
-    def loss(w: np.ndarray) -> np.ndarray:
-        return weights @ ridge.train_loss(lam + points, w)
+    def loss(w: ndarray) -> ndarray:
+        return weights @ problem.train_loss(lam + points, w)
 
-    r = fixed_points.perturbed_best_response(ridge, lam, sigma)
-    w = r + rng.normal(size=r.shape)
-    outside, inside = central_difference(loss, w), weights @ ridge.grad_w(lam + points, w)
-    at_r = central_difference(loss, r), weights @ ridge.grad_w(lam + points, r)
-    return max(relative_error(outside, inside, loss(w)), *(relative_error(g, 0 * r, loss(r)) for g in at_r))
+    return central_difference(loss, w), weights @ problem.grad_w(lam + points, w), loss(w)
 
 
 @claim(
@@ -87,26 +99,33 @@ def eqns_d_3_and_d_4(rng: Generator) -> float:
 
 @claim(
     "D.5-D.7",
-    "B (m × h) and A (m × m) are the second derivatives of L_T at λ0+ε and w0, Θ (m × h) is the slope of r: for ridge, "
-    "input dropout, a quadratic, figure 2's problem and penalties of groups; A also for a linear network.",
+    "B (m × h) and A (m × m) are the second derivatives of L_T at λ0+ε and w0, as matrices and in products; Θ (m × h) "
+    "is the slope of r. For ridge, input dropout, a quadratic, figure 2's problem and penalties of groups; A and B for "
+    "a linear network too.",
     DIFFERENCE,
 )
 def eqns_d_5_to_d_7(rng: Generator) -> float:
     errors = []
     for problem, lam0 in [*instances.problems(rng), instances.penalties(rng)]:
         at = instances.setting(rng, problem, lam0)
-        errors += second_derivatives(problem, lam0 + at.sigma * rng.normal(size=lam0.shape), at.w0)
+        errors += derivatives(problem, lam0 + at.sigma * rng.normal(size=lam0.shape), at.w0)
         Theta = problem.best_response_jacobian(lam0)
         errors.append(relative_error(Theta, central_difference(problem.best_response, lam0), at.w0))
-    return max([*errors, *second_derivatives(*instances.network(rng))])
+    return max([*errors, *derivatives(*instances.network(rng))])
 
 
-def second_derivatives(problem: Problem, lam: np.ndarray, w: np.ndarray) -> list[float]:
-    """How far B and A are from differences of the gradient."""
+def derivatives(problem: Problem, lam: ndarray, w: ndarray) -> list[float]:
+    """How far g, B and A, and the products with both, are from differences of L_T and of g."""
     B = central_difference(lambda x: problem.grad_w(x, w), lam)
     A = central_difference(lambda w: problem.grad_w(lam, w), w)
     g = problem.grad_w(lam, w)
-    return [relative_error(problem.hess_wlam(lam, w), B, g), relative_error(problem.hess_ww(lam, w), A, g)]
+    return [
+        relative_error(g, central_difference(lambda w: problem.train_loss(lam, w), w), problem.train_loss(lam, w)),
+        relative_error(problem.hess_wlam(lam, w), B, g),
+        relative_error(problem.hess_ww(lam, w), A, g),
+        relative_error(problem.cross_vec(lam, w, w), w @ B, g),
+        relative_error(problem.hess_vec(lam, w, w), A @ w, g),
+    ]
 
 
 @claim("D.8", "Hence Θ = -E[A]⁻¹E[B]: for ridge -(A + aI)⁻¹ a w0, the derivative of D.1's r.", DIFFERENCE)

@@ -39,15 +39,17 @@ def best_response(rng: Generator) -> float:
 
 @claim(
     "beyond 21",
-    "Its Jacobian by Eqn. 2.3 is the slope of r, and Eqn. 2.4's hypergradient that of L_V(r(λ)), in decay, smoothing "
-    "and class weights alike.",
+    "Its gradient is the slope of its loss, its Jacobian by Eqn. 2.3 that of r, and Eqn. 2.4's hypergradient that of "
+    "L_V(r(λ)), in decay, smoothing and class weights alike.",
     DIFFERENCE,
 )
 def slopes(rng: Generator) -> float:
     problem, lam = drawn(rng)
     Theta, g = problem.best_response_jacobian(lam), problem.hypergradient(lam)
-    r, loss = problem.best_response, problem.outer_loss
+    r, loss, w = problem.best_response, problem.outer_loss, rng.normal(size=6)
+    gradient = central_difference(lambda w: problem.train_loss(lam, w), w)
     return max(
+        relative_error(problem.grad_w(lam, w), gradient, problem.train_loss(lam, w)),
         relative_error(Theta, central_difference(r, lam), r(lam)),
         relative_error(g, central_difference(loss, lam), loss(lam)),
     )

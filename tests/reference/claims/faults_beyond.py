@@ -53,6 +53,7 @@ FAULTS: tuple[Fault, ...] = (
         "geometric", "estimators.solvers", "for _ in range(k):\n        term", "for _ in range(k + 1):\n        term"
     ),
     *noticed_by("geometric", "estimators.solvers", "return alpha * total", "return total"),
+    *noticed_by("krylov", "estimators.implicit", "hess_ww(lam, w)), g)", "hess_ww(0 * lam, w)), g)"),
     *noticed_by("krylov", "estimators.implicit", "1.0 + product, product)", "1.0 + 2 * product, product)"),
     *noticed_by(
         "geometric", "estimators.implicit", "lam, w) - inner.draw().cross_vec", "lam, w) + inner.draw().cross_vec"
