@@ -66,7 +66,7 @@ class InputDropout(Regression):
         return a[..., None] ** 2 * self.A + c[..., None] * self.D[..., None] * np.eye(self.X.shape[-1])
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """r(λ) = K⁻¹ a Xᵀt, a = q being (A + e^λ D)⁻¹ Xᵀt / q. Raises as `equations` does, or for λ that is not finite."""
+        """r(λ) = K⁻¹ a Xᵀt; with a = q it is (A + e^λ D)⁻¹ Xᵀt / q. Raises as `equations` does."""
         odds = np.exp(np.asarray(lam, dtype=float))
         return self.equations.fit(odds) / (1.0 if self.inverted else expit(-lam))
 

@@ -20,7 +20,7 @@ from numpy import ndarray
 
 DIGITS = 100
 
-WELL = 1e6
+LARGEST_CONDITION = 1e6
 """A condition number up to which float64 leaves ten digits."""
 
 SINGULAR = Decimal("1e-40")
@@ -57,9 +57,9 @@ class Gram:
 
 def decimals(values: ndarray) -> Shaped[ndarray, "..."]:
     """An array of floats as the decimal numbers that they are, exactly."""
-    exact = np.empty(values.shape, dtype=object)
-    exact[...] = np.reshape([Decimal(float(value)) for value in np.ravel(values)], values.shape)
-    return exact
+    exact = np.empty(values.size, dtype=object)
+    exact[:] = [Decimal(float(value)) for value in values.flat]
+    return exact.reshape(values.shape)
 
 
 def solve(K: Shaped[ndarray, "m m"], B: Shaped[ndarray, "m q"]) -> Shaped[ndarray, "m q"]:
@@ -97,7 +97,7 @@ def to_eight_digits(K: Float[ndarray, "... m m"], B: Float[ndarray, "... m q"]) 
     """
     *lead, m, q = np.broadcast_shapes(K.shape, (*B.shape[:-1], K.shape[-1]))[:-1] + B.shape[-1:]
     K, B = np.broadcast_to(K, (*lead, m, m)), np.broadcast_to(B, (*lead, m, q))
-    unsure = np.asarray(~(np.linalg.cond(K) <= WELL))
+    unsure = np.asarray(~(np.linalg.cond(K) <= LARGEST_CONDITION))
     if not unsure.any():
         return np.linalg.solve(K, B)
     answer = np.empty(B.shape)

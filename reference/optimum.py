@@ -59,7 +59,9 @@ def bounded_optimum(
     points = grid.reshape(-1, *[1] * (len(lead) + 1))
     losses, slopes = np.asarray(outer_loss(points)), np.asarray(hypergradient(points))[..., 0]
     if not (np.isfinite(losses).all() and np.isfinite(slopes).all()):
-        raise ValueError("the outer loss or its slope is not finite at every λ of the interval: no optimum can be given")
+        raise ValueError(
+            "the outer loss or its slope is not finite at every λ of the interval: no optimum can be given"
+        )
     answers = []
     for index in np.ndindex(lead):
 
@@ -84,9 +86,11 @@ def _least(
     minima = [(losses[0], grid[0], "lower end")] if rising[0] else []
     minima += [] if rising[-1] else [(losses[-1], grid[-1], "upper end")]
     for k in np.flatnonzero(~rising[:-1] & rising[1:]):
-        lam = brentq(slope, grid[k], grid[k + 1], xtol=1e-12)
+        lam = float(brentq(slope, grid[k], grid[k + 1], xtol=1e-12))  # type: ignore[arg-type]
         minima.append((loss(lam), lam, "interior"))
     (least, lam, where), *others = sorted(minima)
     if others and others[0][0] - least <= ROUNDING * abs(least):
-        raise ValueError(f"λ = {lam:.4g} and {others[0][1]:.4g} have the least loss to twelve digits: no unique optimum")
+        raise ValueError(
+            f"λ = {lam:.4g} and {others[0][1]:.4g} have the least loss to twelve digits: no unique optimum"
+        )
     return lam, where

@@ -119,7 +119,7 @@ class Problem(TrainingObjective):
         """Eqn. 2.2: L_V(λ, r(λ)), the bilevel problem as one of a single level."""
         return self.valid_loss(lam, self.best_response(lam))
 
-    def regret(self, lam: Float[ndarray, "... h"], optimum: Optimum) -> Scalars:
+    def regret(self, lam: Float[ndarray, "... h"], optimum: Optimum) -> Float[ndarray, "..."]:
         """L_V(r(λ)) / L_V(r(λ*)) - 1: what is lost by λ, at its own best response.
 
         A difference that rounding could have made is 0; a least loss below its rounding, as where the validation rows

@@ -124,7 +124,9 @@ def nonlinear_steps(rng: Generator) -> Measured:
         means = [np.mean([rule(G) for G in gradients], axis=0) for gradients in (with_it, without)]
         shifts.append(np.linalg.norm(means[0] - means[1]) / np.linalg.norm(means[0]))
         errors.append(differs(shifts[-1]))
-    return Measured(max(errors), f"clipped the mean moves by {shifts[0]:.0%}, under Adam's first step by {shifts[1]:.0%}")
+    return Measured(
+        max(errors), f"the mean moves by {shifts[0]:.0%} clipped, by {shifts[1]:.0%} under Adam's first step"
+    )
 
 
 def end(method: Method, problem: QuadraticProblem, point: Setting, draws: tuple, momentum: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 The other route: the normal equations, formed and solved by mpmath with 90 digits (conditions reach 1e37).
 """
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,6 @@ from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
 from reference.logistic import Logistic
 from reference.many import ManyPenalties, ManyRates
-from reference.problem import Problem
 from reference.quadratic import Quadratic, QuadraticProblem
 from reference.ridge import Ridge
 from tests.strategies import generators
@@ -180,10 +180,10 @@ def test_a_quadratic_has_eight_digits_whatever_its_condition(rng, condition):
 def softmax_answer(problem: Logistic, lam: ndarray, start: ndarray) -> tuple[Any, Any]:
     """r(λ) and the Jacobian, by Newton's method with sums over rows and classes written out."""
     (n, p), c = problem.X.shape, problem.classes
-    x, l = [[mp.mpf(float(u)) for u in row] for row in problem.X], [mp.mpf(float(u)) for u in lam]
-    decay = mp.exp(l[0]) / mp.mpf(problem.divisor)
-    smooth = 1 / (1 + mp.exp(-l[1])) if problem.h > 1 else mp.mpf(0)
-    weight = [mp.exp(u) for u in l[2:]] if problem.h > 2 else [mp.mpf(1)] * c
+    x, log = [[mp.mpf(float(u)) for u in row] for row in problem.X], [mp.mpf(float(u)) for u in lam]
+    decay = mp.exp(log[0]) / mp.mpf(problem.divisor)
+    smooth = 1 / (1 + mp.exp(-log[1])) if problem.h > 1 else mp.mpf(0)
+    weight = [mp.exp(u) for u in log[2:]] if problem.h > 2 else [mp.mpf(1)] * c
     T = [[mp.mpf(int(label == k)) for k in range(c)] for label in problem.t]
     Q = [[weight[problem.t[i]] * ((1 - smooth) * T[i][k] + smooth / c) for k in range(c)] for i in range(n)]
 
@@ -245,9 +245,6 @@ def test_softmax_regression_has_eight_digits_or_is_refused(first, others, separa
         r = problem.best_response(lam)
         exact_r, exact_J = softmax_answer(problem, lam, r)
         assert off(r, exact_r) < EIGHT
-        try:
+        with suppress(ValueError) if h == 4 else nullcontext():  # class weights up to e^20 times the decay
             J = problem.best_response_jacobian(lam)
-        except ValueError as error:
-            assert h == 4, f"refused: {error}"  # class weights up to e^20 times the decay
-            continue
-        assert max(off(J[:, i], exact_J[i]) for i in range(h)) < EIGHT
+            assert max(off(J[:, i], exact_J[i]) for i in range(h)) < EIGHT

@@ -144,7 +144,7 @@ def test_mini_batches_average_to_the_whole_over_an_epoch(case: Case[Logistic]):
 def test_the_best_found_is_level_or_falls_over_the_box(case: Case[Logistic]):
     problem, found = case.problem, case.problem.optimum()
     low, high = problem.bounds
-    gradient = problem.hypergradient(found.lam_star)
+    _, gradient = adjoint(problem)(found.lam_star)
     projected = found.lam_star - np.clip(found.lam_star - gradient, low, high)
     assert np.abs(projected).max() <= 1e-4
     assert_allclose(problem.outer_loss(found.lam_star), *exactly(found.loss_star))

@@ -205,7 +205,7 @@ def test_one_lam_serves_all_replicates_of_the_data(case: Case[Problem]):
 def test_regret_is_the_ratio_of_outer_losses_less_one(case: Case[Problem]):
     problem, lam, lam_star = case.problem, case.lam, case.lam + case.rng.uniform(size=case.lam.shape)
     loss_star = np.asarray(problem.outer_loss(lam_star))
-    optimum = Optimum(lam_star, loss_star, np.full(case.lead, "given"), rounding=1e-14 * np.abs(loss_star))
+    optimum = Optimum(lam_star, loss_star, np.full(case.lead, "given"), rounding=np.asarray(1e-14 * np.abs(loss_star)))
     ratio = problem.outer_loss(lam) / loss_star
     assert_allclose(problem.regret(lam, optimum), *exactly(ratio - 1, ratio))
     assert_allclose(problem.regret(lam_star, optimum), 0.0, atol=EXACT)

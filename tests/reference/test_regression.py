@@ -89,3 +89,63 @@ def test_columns_that_do_not_go_together_are_refused(rng: np.random.Generator, c
 def test_empty_sets_are_refused(n: int, v: int, m: int):
     with pytest.raises(ValueError, match="empty"):
         Ridge(np.ones((n, m)), np.ones(n), np.ones((v, m)), np.ones(v), divisor=1.0)
+
+
+@given(generators(), st.integers(0, 3), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_numbers_that_are_not_finite_are_refused_by_name(rng, which, value):
+    arrays = [rng.normal(size=shape) for shape in ((5, 2), (5,), (4, 2), (4,))]
+    arrays[which].flat[int(rng.integers(arrays[which].size))] = value
+    name = ("X", "t", "X_valid", "t_valid")[which]
+    with pytest.raises(ValueError, match=f"^{name} holds NaN or infinity"):
+        Ridge(*arrays, divisor=5.0)
+
+
+def test_complex_numbers_are_refused_by_name():
+    X, t = np.eye(2), np.ones(2)
+    with no_type_checks(), pytest.raises(ValueError, match=r"^t_valid is complex"):
+        Ridge(X, t, X, t + 1j, divisor=2.0)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16, int, bool])
+def test_numbers_of_any_real_type_are_answered_in_double_precision(kind):
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 2, size=shape) for shape in ((6, 3), (6,), (4, 3), (4,))]
+    lam = np.array([-15.0])
+    with no_type_checks():
+        other = Ridge(*(part.astype(kind) for part in arrays), divisor=6.0)
+    plain = Ridge(*(part.astype(float) for part in arrays), divisor=6.0)
+    assert_array_equal(other.best_response(lam), plain.best_response(lam))
+
+
+@given(generators())
+def test_a_mini_batch_is_not_looked_through_again(rng):
+    problem = Ridge(rng.normal(size=(6, 2)), rng.normal(size=6), rng.normal(size=(4, 2)), rng.normal(size=4), 6.0)
+    batch, lam, w = problem.rows(np.array([0, 3])), np.zeros(1), rng.normal(size=2)
+    residual = problem.X[[0, 3]] @ w - problem.t[[0, 3]]
+    assert_allclose(batch.train_loss(lam, w), residual @ residual / 4 + w @ w / 12, rtol=1e-12)
+    assert_array_equal(batch.A, batch.X.T @ batch.X)  # of its own rows, whatever was computed before
+
+
+# Regret where the least loss is next to nothing.
+
+
+@given(generators(), st.floats(-8.0, 8.0))
+def test_where_the_validation_rows_are_predicted_perfectly_regret_is_counted_in_rounding(rng, lam):
+    X, t, X_valid = rng.normal(size=(8, 3)), rng.normal(size=8), rng.normal(size=(5, 3))
+    place = np.array([lam])
+    best = Ridge(X, t, X_valid, np.zeros(5), divisor=8.0).best_response(place)
+    problem = Ridge(X, t, X_valid, X_valid @ best, divisor=8.0)
+    optimum = problem.optimum_at(place, np.array("interior"))
+    assert optimum.loss_star <= optimum.rounding
+    assert problem.regret(place, optimum) == 0.0
+    away = problem.outer_loss(place + 1.0)
+    assert_allclose(problem.regret(place + 1.0, optimum), away / optimum.rounding, rtol=1e-12)
+
+
+@given(ridges())
+def test_what_rounding_leaves_uncertain_of_the_loss_covers_the_last_digits_of_the_weights(case):
+    problem, lam = case.problem, case.lam
+    v = problem.best_output(lam)
+    moved = v * (1 + 2 * np.finfo(float).eps)
+    change = np.abs(problem.valid_loss_v(lam, moved) - problem.valid_loss_v(lam, v))
+    assert (change <= problem.valid_rounding_v(lam, v)).all()

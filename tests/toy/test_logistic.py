@@ -34,7 +34,7 @@ def short(monkeypatch):
     """A schedule of 11 inner steps, and no search for λ*."""
     monkeypatch.setattr(runs, "SCHEDULE", SHORT)
     monkeypatch.setattr(jobs, "SCHEDULE", SHORT)
-    found = Optimum(np.zeros(2), np.array(0.25), np.array("interior"))
+    found = Optimum(np.zeros(2), np.array(0.25), np.array("interior"), rounding=np.array(0.0))
     monkeypatch.setattr(runs, "optimum", lambda name, seed, h: replace(found, lam_star=np.zeros(h)))
 
 
@@ -99,7 +99,7 @@ def test_columns_are_scikit_learns_loss_and_measured_against_its_differences():
     rng = np.random.default_rng(0)
     lam, m = np.array([[1.0, -2.0], [-1.0, 0.5]]), problem.classes * problem.X.shape[1]
     states = [State(at, np.ones(2), rng.normal(size=m), FullResponse(rng.normal(size=(m, 2)))) for at in lam]
-    best = Optimum(np.zeros(2), np.array(0.01), np.array("interior"))
+    best = Optimum(np.zeros(2), np.array(0.01), np.array("interior"), rounding=np.array(0.0))
     found = exact.columns(problem, DELTA_STN, stacked(states), best)
     losses = [validation_loss(problem, at) for at in lam]
     assert_allclose(found["validation_loss"], losses, rtol=1e-6)
@@ -135,7 +135,7 @@ def test_lam_star_is_searched_for_once_for_all_methods(monkeypatch):
 
     def search(problem):
         searched.append((problem.t_valid.tolist(), problem.h))
-        return Optimum(np.zeros(problem.h), np.array(0.0), np.array("interior"))
+        return Optimum(np.zeros(problem.h), np.array(0.0), np.array("interior"), rounding=np.array(0.0))
 
     monkeypatch.setattr(Logistic, "optimum", search)
     exact.optimum.cache_clear()
