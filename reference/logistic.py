@@ -31,7 +31,7 @@ from scipy.special import expit
 from reference.best_found import adjoint, best_found
 from reference.newton import NotConverged, newton
 from reference.normal_equations import BACKWARD, TOLERANCE
-from reference.objective import Scalars, minibatch
+from reference.objective import Scalars, minibatch, real, unchecked
 from reference.optimum import Optimum
 from reference.problem import Problem
 from reference.softmax import cross_entropy, cross_entropy_gradient, cross_entropy_hessian
@@ -75,6 +75,8 @@ class Logistic(Problem):
     """For every coordinate: e^20 between the least decay and the largest class weight is as far as float64 goes."""
 
     def __post_init__(self) -> None:
+        for name in ("X", "X_valid"):
+            object.__setattr__(self, name, real(name, getattr(self, name)))
         if self.X.shape[:-1] != self.t.shape or self.X_valid.shape[:-1] != self.t_valid.shape:
             raise ValueError("X and t, or X_valid and t_valid, differ in their rows")
         if self.X.shape[-1] != self.X_valid.shape[-1] or 0 in self.X.shape or 0 in self.X_valid.shape:
@@ -82,8 +84,6 @@ class Logistic(Problem):
         for labels in (self.t, self.t_valid):
             if labels.min() < 0 or labels.max() >= self.classes:
                 raise ValueError(f"labels must lie between 0 and classes - 1 = {self.classes - 1}")
-        if not (np.isfinite(self.X).all() and np.isfinite(self.X_valid).all()):
-            raise ValueError("X or X_valid holds NaN or infinity")
         if self.h not in (1, 2, 2 + self.classes):
             raise ValueError(f"h = {self.h}: it is 1, 2 or 2 + classes = {2 + self.classes}")
 
@@ -105,7 +105,7 @@ class Logistic(Problem):
     def rows(self: Self, rows: Int[ndarray, "... b"]) -> Self:
         """The same problem with its training data cut to a mini-batch; the replicates have rows of their own."""
         X, t = minibatch(self.X, self.t, rows)
-        return replace(self, X=X, t=t)
+        return unchecked(self, X=X, t=t)
 
     def decay(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... 1"]:
         """e^{λ_1} / divisor, its own derivative in λ_1."""

@@ -46,7 +46,7 @@ def real(name: str, values: Shaped[ndarray, "..."]) -> Float[ndarray, "..."]:
         raise ValueError(f"{name} is complex; real numbers are needed")
     exact = np.asarray(values, dtype=float)
     if not np.isfinite(exact).all():
-        raise ValueError(f"{name} holds NaN or infinity; leave these rows out")
+        raise ValueError(f"{name} holds NaN or infinity")
     return exact
 
 

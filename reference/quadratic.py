@@ -15,14 +15,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from reference.elimination import to_eight_digits
-from reference.objective import Scalars
+from reference.objective import Scalars, real
 from reference.optimum import Optimum
 from reference.problem import Problem
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Eqn. C.9, one quadratic function of (λ, w)."""
+    """Eqn. C.9, one quadratic function of (λ, w). A number that is not finite is a ValueError."""
 
     A: Float[ndarray, "... m m"]
     B: Float[ndarray, "... m h"]
@@ -30,6 +30,10 @@ class Quadratic:
     d: Float[ndarray, "... m"]
     e: Float[ndarray, "... h"]
     c: Scalars
+
+    def __post_init__(self) -> None:
+        for name in ("A", "B", "C", "d", "e", "c"):
+            object.__setattr__(self, name, real(name, np.asarray(getattr(self, name))))
 
     def __call__(self, lam: Float[ndarray, "... h"], w: Float[ndarray, "... m"]) -> Scalars:
         """Its value."""

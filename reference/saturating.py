@@ -20,6 +20,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from reference.networks import Network
+from reference.objective import real
 from reference.optimum import Optimum
 from reference.problem import Problem
 from reference.ridge import Ridge
@@ -66,6 +67,10 @@ class SaturatingSlopes(Ridge):
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 5.0)
     c: Float[ndarray, "... m"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "c", real("c", self.c))
 
     @cached_property
     def f(self) -> Saturation:  # type: ignore[override]

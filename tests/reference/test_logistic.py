@@ -238,8 +238,8 @@ def test_a_lam_that_is_not_finite_is_refused(value):
         ({"t_valid": np.array([5])}, "between 0"),
         ({"t": np.array([0, 1])}, "differ in their rows"),
         ({"X_valid": np.ones((1, 3))}, "differ in their columns"),
-        ({"X": np.full((3, 2), np.nan)}, "X or X_valid holds NaN"),
-        ({"X_valid": np.full((1, 2), np.inf)}, "X or X_valid holds NaN"),
+        ({"X": np.full((3, 2), np.nan)}, "X holds NaN"),
+        ({"X_valid": np.full((1, 2), np.inf)}, "X_valid holds NaN"),
         ({"h": 3}, "h = 3: it is 1, 2 or 2 [+] classes = 4"),
     ],
 )

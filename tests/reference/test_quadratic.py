@@ -125,3 +125,11 @@ def test_replicates_of_the_optimum_equal_a_loop(case: Case[QuadraticProblem]):
         # Two solves with the same H may differ by eps κ(H), here allowed 1e-13 κ(H).
         terms = np.linalg.cond(H) * np.abs(alone.lam_star).max()
         assert_allclose(found.lam_star[own], *exactly(alone.lam_star, 1e-3 * terms))
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C", "d", "e", "c"])
+def test_numbers_that_are_not_finite_are_refused_by_name(name: str) -> None:
+    parts = {"A": np.eye(2), "B": np.ones((2, 1)), "C": np.eye(1), "d": np.ones(2), "e": np.ones(1), "c": np.ones(())}
+    parts[name] = np.full_like(parts[name], np.nan)
+    with pytest.raises(ValueError, match=f"^{name} holds NaN or infinity"):
+        Quadratic(**parts)
