@@ -67,15 +67,15 @@ class InputDropout(Regression):
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
         """r(λ) = K⁻¹ a Xᵀt; with a = q it is (A + e^λ D)⁻¹ Xᵀt / q. Raises as `equations` does."""
-        odds = np.exp(np.asarray(lam, dtype=float))
-        return self.equations.fit(odds) / (1.0 if self.inverted else expit(-lam))
+        lam = np.asarray(lam, dtype=float)
+        return self.equations.fit(_odds(lam)) / (1.0 if self.inverted else expit(-lam))
 
     def best_response_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
         """-e^λ K⁻¹D r, as ridge's; without inverted scaling the derivative of (A + e^λ D)⁻¹ Xᵀt (1 + e^λ).
 
         With x = (A + e^λ D)⁻¹ Xᵀt that is e^λ (A + e^λ D)⁻¹ (A + e^λ D - (1 + e^λ) D) x, in which the e^λ D cancel.
         """
-        odds = np.exp(np.asarray(lam, dtype=float))
+        odds = _odds(np.asarray(lam, dtype=float))
         return self.equations.combination(odds, odds * (not self.inverted), -odds)[..., None]
 
     def train_loss_v(self, lam: Float[ndarray, "... 1"], v: Float[ndarray, "... m"]) -> Scalars:
@@ -136,3 +136,8 @@ class MaskedRegression(TrainingObjective):
         X = self.inputs(lam)
         residual = np.matvec(X, v) - self.t
         return np.vecmat(residual, X) / residual.shape[-1]
+
+
+def _odds(lam: ndarray) -> ndarray:
+    with np.errstate(over="ignore"):  # refused where it matters
+        return np.exp(lam)

@@ -40,7 +40,8 @@ def penalty_moments(
         return c * lam, c * np.ones_like(lam * variance), c * lam * np.ones_like(variance)
     if not isinstance(ridge.s, Exp):
         raise ValueError("the moments are known for a penalty exp(λ) or λ only")
-    a = c * np.exp(lam + variance / 2)
+    with np.errstate(over="ignore"):  # refused where it matters
+        a = c * np.exp(lam + variance / 2)
     return a, a, (1 + variance) * a
 
 
@@ -101,17 +102,17 @@ def joint_minimiser(
     """Eqn. 2.5, w0 and Θ together (STN; uncentred, Φ = Θ and φ0 = w0 - Θλ): `joint_hessian` (w0; Θ) = (Xᵀt; 0).
 
     The second line gives Θ = -m1 y with (A + m2 I) y = w0; the first then ((A + m0 I)(A + m2 I) - σ²m1² I) y = Xᵀt,
-    a polynomial in A of which -p₁ and -p₂ are the roots: (A + p₁ I)(A + p₂ I) y = Xᵀt.
+    a polynomial in A of which -p₁ and -p₂ are the roots: (A + p₁ I)(A + p₂ I) y = Xᵀt. For exp they are a g^±2 with
+    g = σ/2 + √(1 + σ²/4), for the identity c(λ ± σ).
 
     Raises:
         ValueError: the expected objective has no unique minimum (only where λ is the penalty itself).
     """
     m0, m1, m2 = penalty_moments(ridge, lam, sigma)
-    middle, apart = (m0 + m2) / 2, np.hypot((m0 - m2) / 2, sigma * m1)
-    p1, p2 = middle + apart, middle - apart
+    c, g = ridge.n / ridge.divisor, sigma / 2 + np.hypot(1, sigma / 2)
+    p1, p2 = (c * (lam + sigma), c * (lam - sigma)) if isinstance(ridge.s, Linear) else (m0 * g**2, m0 / g**2)
     fit = _unique(ridge, p2)
-    y = ridge.equations.solve(p1, fit[..., None])[..., 0]
-    return fit + (m2 - p1) * y, -(m1 * y)[..., None]
+    return fit + ridge.equations.twice(p2, p1, m2 - p1), ridge.equations.twice(p2, p1, -m1)[..., None]
 
 
 def appendix_g_minimiser(
@@ -119,7 +120,8 @@ def appendix_g_minimiser(
 ) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
     """Eqns. G.7 and G.8 solved together: (K - c²σ²K⁻¹) w0 = Xᵀt and Θ = -c K⁻¹w0, where λ is the penalty itself.
 
-    That is w0 = Ky and Θ = -cy with (K + cσ I)(K - cσ I) y = Xᵀt.
+    They are `joint_minimiser` where λ is the penalty itself (Departure D7): w0 = Ky and Θ = -cy with
+    (K + cσ I)(K - cσ I) y = Xᵀt.
 
     Raises:
         ValueError: s is not the identity, or an eigenvalue of K is not above cσ: the penalty λ + ε is then negative
@@ -133,10 +135,7 @@ def appendix_g_minimiser(
     """
     if not isinstance(ridge.s, Linear):
         raise ValueError("appendix G's λ is the penalty itself: use s=Linear()")
-    c = ridge.n / ridge.divisor
-    fit = _unique(ridge, c * (lam - sigma))  # Departure D7
-    y = ridge.equations.solve(c * (lam + sigma), fit[..., None])[..., 0]
-    return fit - c * sigma * y, -c * y[..., None]
+    return joint_minimiser(ridge, lam, sigma)
 
 
 def _unique(ridge: Ridge, p: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:

@@ -39,6 +39,10 @@ from reference.softmax import cross_entropy, cross_entropy_gradient, cross_entro
 Self = TypeVar("Self", bound="Logistic")
 
 
+LOGITS = 1e-12
+"""An error of the logits below this is none, as where the weights are 0."""
+
+
 @dataclass(frozen=True)
 class Logistic(Problem):
     """Softmax regression tuned by weight decay, label smoothing and class weights.
@@ -79,6 +83,8 @@ class Logistic(Problem):
             object.__setattr__(self, name, real(name, getattr(self, name)))
         if self.X.shape[:-1] != self.t.shape or self.X_valid.shape[:-1] != self.t_valid.shape:
             raise ValueError("X and t, or X_valid and t_valid, differ in their rows")
+        if self.classes < 2:
+            raise ValueError(f"classes = {self.classes}: there is nothing to tell apart; two at least")
         if self.X.shape[-1] != self.X_valid.shape[-1] or 0 in self.X.shape or 0 in self.X_valid.shape:
             raise ValueError("X and X_valid differ in their columns, or a set is empty")
         for labels in (self.t, self.t_valid):
@@ -161,9 +167,10 @@ class Logistic(Problem):
         little but rounding in that direction; it is taken out.
 
         Raises:
-            ValueError: λ is not finite; or the decay has vanished beside rounding, and the weights are not unique, or
-                run to infinity on separable data.
+            ValueError: λ is not finite; fewer than eight digits are sure; or the decay has vanished beside rounding,
+                and the weights are not unique, or run to infinity on separable data.
         """
+        lam = np.asarray(lam, dtype=float)
         if not np.isfinite(lam).all():
             raise ValueError("λ holds NaN or infinity: there is no best response")
         lead = np.broadcast_shapes(self.X.shape[:-2], lam.shape[:-1])
@@ -181,7 +188,12 @@ class Logistic(Problem):
                 f"{error}: a weight decay of {least:.1e} has vanished beside rounding, and the data alone do not give "
                 "unique, finite weights (are the classes separable?)"
             ) from None
-        return self._centred(w)
+        r = self._centred(w)
+        uncertain = self._uncertain(lam, r)
+        logits = uncertain * np.linalg.norm(self.X, axis=-1).max(axis=-1)  # of r = 0 rounding leaves no digit
+        if not ((uncertain <= TOLERANCE * np.linalg.norm(r, axis=-1)) | (logits <= LOGITS)).all():
+            raise ValueError("fewer than eight digits of the best response are sure; raise the weight decay")
+        return r
 
     def best_response_jacobian(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m h"]:
         """Eqn. 2.3. Raises as `best_response` and `jacobian_at` do."""
@@ -194,15 +206,31 @@ class Logistic(Problem):
             ValueError: fewer than eight digits of a column are sure, for the rounding of the Hessian and of
                 ∂²L_T/∂w∂λ is too large beside the least curvature.
         """
-        H, B = self.train_hess_vv(lam, r), self.train_hess_vlam(lam, r)
-        J = self._centred(-np.linalg.solve(H, B).mT).mT
-        curvatures = np.linalg.eigvalsh(H)
+        lam = np.asarray(lam, dtype=float)
+        curvatures, vectors = np.linalg.eigh(self._centred_hessian(lam, r))
+        if not (curvatures > 0).all():
+            raise ValueError("the training loss is not curved in every direction; raise the weight decay")
+        uncertain = self._uncertain(lam, r)[..., None, None]
+        J = self._centred(-(vectors @ (vectors.mT @ self.train_hess_vlam(lam, r) / curvatures[..., None])).mT).mT
         least, largest = curvatures[..., :1, None], curvatures[..., -1:, None]
         lengths = np.linalg.norm(J, axis=-2, keepdims=True)
+        longest = np.linalg.norm(self.X, axis=-1).max(axis=-1)[..., None, None]
         bound = BACKWARD * (largest * lengths + self._cross_terms(lam)) / least
+        bound = bound + 10 * uncertain * longest * lengths  # of the Hessian, at r
         if not (bound <= TOLERANCE * lengths).all():
             raise ValueError("fewer than eight digits of the best-response Jacobian are sure; raise the weight decay")
         return J
+
+    def _uncertain(self, lam: ndarray, r: ndarray) -> Scalars:
+        """‖r - r(λ)‖, as ten times the length of one more Newton step: what the gradient's rounding makes of it."""
+        step = np.linalg.solve(self._centred_hessian(lam, r), self.train_grad_v(lam, r)[..., None])[..., 0]
+        return 10 * np.linalg.norm(self._centred(step), axis=-1)
+
+    def _centred_hessian(self, lam: ndarray, w: ndarray) -> ndarray:
+        """∂²L_T/∂w², its curvature along Σ_k W_k (the decay alone) raised by the mean: nothing asked for lies there."""
+        H, c, p = self.train_hess_vv(lam, w), self.classes, self.X.shape[-1]
+        mean = np.trace(H, axis1=-2, axis2=-1)[..., None, None] / (c * p)
+        return H + mean * np.kron(np.full((c, c), 1 / c), np.eye(p))
 
     def _cross_terms(self, lam: ndarray) -> ndarray:
         """What cancels in each column of ∂²L_T/∂w∂λ, but for the decay's, in which nothing does."""

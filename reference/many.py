@@ -71,7 +71,8 @@ class Many(Regression):
 
     def weight(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m"]:
         """exp(λ_g(j)) d_j, which is its own derivative in λ_g(j)."""
-        return np.exp(np.asarray(lam, dtype=float))[..., self.index] * self.d
+        with np.errstate(over="ignore"):  # refused where it matters
+            return np.exp(np.asarray(lam, dtype=float))[..., self.index] * self.d
 
     def K(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... m m"]:
         """n ∂²L_T/∂w²."""

@@ -27,6 +27,9 @@ from reference.elimination import Gram, decimals, hundred_digits, solve
 TOLERANCE = 1e-8
 """Of the answer's norm: what the bound may reach before the answer is computed in decimals."""
 
+SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
+"""Of a feature's d: a sum of squares below this has lost digits to underflow."""
+
 LARGEST = 200
 """Weights for which elimination in decimals is still a matter of seconds."""
 
@@ -34,6 +37,10 @@ Index = tuple[int, ...]
 
 BACKWARD = 10 * np.finfo(float).eps
 """Backward error of a singular value decomposition, relative to the largest singular value."""
+
+
+ROUNDED = 4 * np.finfo(float).eps
+"""What products and differences of rounded numbers leave uncertain of p, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ class NormalEquations:
     d: Float[ndarray, "... m"]
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.d) & (self.d > 0)).all():
-            raise ValueError("a feature's penalty is not positive and finite: λ is too far out, or its column is 0")
+        if not (np.isfinite(self.d) & (self.d >= SMALLEST)).all():
+            raise ValueError(
+                "a feature's penalty is not positive and finite: λ is too far out, or its column is 0 or next to it"
+            )
 
     @cached_property
     def root(self) -> Float[ndarray, "... m"]:
@@ -98,6 +107,24 @@ class NormalEquations:
         """The derivative of `fit` in p, -K⁻¹ D K⁻¹Xᵀt. Raises as `fit` does."""
         return self.combination(p, np.zeros_like(p), -np.ones_like(p))
 
+    def twice(
+        self, p: Float[ndarray, "... 1"], p1: Float[ndarray, "... 1"], a: Float[ndarray, "... 1"]
+    ) -> Float[ndarray, "... m"]:
+        """a K₁⁻¹ D K⁻¹Xᵀt, with K₁ = XᵀX + p₁ D and p₁ ≥ p. Raises as `fit` does."""
+        s, tau = self.svd[1], self.tau
+        (kappa, _, delta), (kappa1, least1, _) = self._spectrum(p), self._spectrum(p1)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            inside = a / kappa1 * (s / kappa) * tau
+            bound = abs(a) / least1 * self._fit_bound(p)
+            bound = bound + delta * (_norm(s * inside) / least1 + _largest(s / kappa1) * _norm(inside))
+            answer = np.vecmat(inside, self.svd[2]) / self.root
+
+        def in_decimals(K: ndarray, A: ndarray, b: ndarray, D: ndarray, index: Index, _: ndarray) -> ndarray:
+            a_i, p1_i = (decimals(np.broadcast_to(part, (*answer.shape[:-1], 1))[index]) for part in (a, p1))
+            return solve(A + np.diag(p1_i * D), a_i * D[:, None] * solve(K, b[:, None])).T
+
+        return self._checked(p, answer[..., None, :], bound[..., None, :], in_decimals)[..., 0, :]
+
     def combination(
         self, p: Float[ndarray, "... 1"], a: Float[ndarray, "... 1"], c: Float[ndarray, "... 1"]
     ) -> Float[ndarray, "... m"]:
@@ -108,12 +135,12 @@ class NormalEquations:
         s, tau = self.svd[1], self.tau
         kappa, least, delta = self._spectrum(p)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            answer = np.vecmat(s * (a * s**2 + c) / kappa**2 * tau, self.svd[2]) / self.root
+            answer = np.vecmat((a * s**2 + c) / kappa * (s / kappa) * tau, self.svd[2]) / self.root
             slope = (
-                (_norm((p / kappa) ** 2 * tau) + self.beyond) / least**2
-                + _largest(s / kappa) ** 2 * _norm(s**2 * tau / kappa**2)
-                + _largest(s / kappa) * _norm(s * tau / kappa**2)
-                + _largest(s / kappa**2) * _norm(s * tau / kappa)
+                (_norm((p / kappa) ** 2 * tau) + self.beyond) / least / least
+                + _largest(s / kappa) ** 2 * _norm((s / kappa) ** 2 * tau)
+                + _largest(s / kappa) * _norm(s / kappa * tau / kappa)
+                + _largest(s / kappa / kappa) * _norm(s / kappa * tau)
             )
             bound = abs(a) * self._fit_bound(p) + abs(c - a * p) * delta * slope
 
@@ -172,10 +199,10 @@ class NormalEquations:
 
     def _spectrum(self, p: ndarray) -> tuple[ndarray, ndarray, ndarray]:
         """kappa, the least eigenvalue of D^-½ K D^-½, and δ."""
-        if not np.isfinite(p).all():
-            raise ValueError("the penalty is not finite: there is no best response")
         s = self.svd[1]
         kappa = s**2 + p
+        if not np.isfinite(kappa).all():
+            raise ValueError("the penalty is not finite: there is no best response")
         least = np.minimum(kappa[..., -1:], p) if self.gram.X.shape[-1] > s.shape[-1] else kappa[..., -1:]
         return kappa, np.where(least > 0, least, np.nan), BACKWARD * s[..., :1]
 
@@ -191,8 +218,12 @@ class NormalEquations:
         Args:
             bounds: of the error in D^½ x; NaN where K is not seen to be positive definite.
         """
-        errors = bounds * _largest(1 / self.root)[..., None, :]
-        unsure = ~(errors <= TOLERANCE * _norm(answers))[..., 0]
+        s, root = self.svd[1][..., None, :], self.root[..., None, :]
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = _norm(s * ((answers * root) @ self.svd[2].mT))
+            in_norm = bounds * _largest(1 / root) < TOLERANCE * _norm(answers)
+            in_outputs = bounds * _largest(s) < TOLERANCE * outputs
+        unsure = ~(in_norm & in_outputs | (answers == 0).all(axis=-1, keepdims=True) & (bounds == 0))[..., 0]
         if not unsure.any():
             return answers
         *lead, _, m = answers.shape
@@ -203,8 +234,14 @@ class NormalEquations:
             for index in (place for place in np.ndindex(*lead) if unsure[place].any()):
                 A, b = self.gram.replicate(index)
                 D, columns = decimals(d[index]), np.flatnonzero(unsure[index])
-                K = A + np.diag(decimals(p[index]) * D)
-                answers[index][columns] = in_decimals(K, A, b, D, index, columns).astype(float)
+                weight = decimals(p[index]) * D
+                answer = in_decimals(A + np.diag(weight), A, b, D, index, columns).astype(float)
+                if p[index] < 0:  # so near to -s² that it matters how p itself was rounded?
+                    nearby = A + np.diag(weight * decimals(np.array(1 - ROUNDED)))
+                    change = in_decimals(nearby, A, b, D, index, columns).astype(float) - answer
+                    if (_norm(change) > TOLERANCE * _norm(answer)).any():
+                        raise ValueError("the penalty is minus an eigenvalue of XᵀX, or next to it: raise the penalty")
+                answers[index][columns] = answer
         return answers
 
 

@@ -24,6 +24,10 @@ Scalars = Float[ndarray, "..."] | np.floating
 """One number for each replicate; NumPy gives a bare scalar where there is no leading axis."""
 
 
+LARGEST = 1e150
+"""Of data: sums of squares stay finite."""
+
+
 def minibatch(
     X: Float[ndarray, "... n m"], t: Shaped[ndarray, "... n"], rows: Int[ndarray, "... b"]
 ) -> tuple[Float[ndarray, "... b m"], Shaped[ndarray, "... b"]]:
@@ -40,13 +44,15 @@ def real(name: str, values: Shaped[ndarray, "..."]) -> Float[ndarray, "..."]:
     """The values in float64.
 
     Raises:
-        ValueError: one is NaN or infinite, or they are not real numbers.
+        ValueError: one is NaN, infinite or beyond LARGEST, or they are not real numbers.
     """
     if np.iscomplexobj(values):
         raise ValueError(f"{name} is complex; real numbers are needed")
     exact = np.asarray(values, dtype=float)
     if not np.isfinite(exact).all():
         raise ValueError(f"{name} holds NaN or infinity")
+    if (np.abs(exact) > LARGEST).any():
+        raise ValueError(f"{name} holds numbers beyond {LARGEST:.0e}, whose squares are not finite; scale them")
     return exact
 
 

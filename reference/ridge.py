@@ -54,7 +54,8 @@ class Ridge(Regression):
 
     def weight(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... 1"]:
         """p = (n/divisor) s(λ)."""
-        return self.n / self.divisor * self.s(np.asarray(lam, dtype=float))
+        with np.errstate(over="ignore"):  # refused where it matters
+            return self.n / self.divisor * self.s(np.asarray(lam, dtype=float))
 
     def K(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m m"]:
         """n ∂²L_T/∂w² = A + (n/divisor) s(λ) I."""
@@ -70,8 +71,10 @@ class Ridge(Regression):
 
     def best_output_jacobian(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... m 1"]:
         """dv*/dλ = -K⁻¹ n ∂²L_T/∂v∂λ = -s'(λ) (n/divisor) K⁻¹ v*(λ). Raises as `best_output` does."""
-        slope = self.n / self.divisor * self.s.derivative(np.asarray(lam, dtype=float))
-        return (slope * self.equations.slope(self.weight(lam)))[..., None]
+        with np.errstate(over="ignore"):  # refused where it matters
+            slope = self.n / self.divisor * self.s.derivative(np.asarray(lam, dtype=float))
+        p = self.weight(lam)
+        return self.equations.combination(p, np.zeros_like(p), -slope)[..., None]
 
     def best_response(self, lam: Float[ndarray, "... 1"]) -> Float[ndarray, "... p"]:
         """r(λ) = v*(λ), the network being the identity."""
