@@ -137,7 +137,7 @@ def test_delta_stns_theta_converges_to_the_jacobian_in_the_metric(rng, gamma):
     r = np.linalg.solve(K, X.T @ t / n)
     assert_allclose(state.w0, *exactly(r))
     # Of ε² DΘ, whose sign alternates, a share of the order of σ is left.
-    assert_allclose(state.response.Theta[:, 0], -np.linalg.solve(K, D * r), rtol=1e-5, atol=1e-6)
+    assert_allclose(state.response.apply(np.ones(1)), -np.linalg.solve(K, D * r), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("weight", [2.0, -2.0, 5.0, np.nan])
