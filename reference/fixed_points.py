@@ -4,6 +4,7 @@
     sigma     σ                       (..., 1)    perturbation scale, ε ~ N(0, σ²)
     a         exp(λ + σ²/2)           (..., 1)    E[exp(λ + ε)]
     c         n/divisor               ()          1 in H.1 and G.1; n where the penalty is undivided
+    D         metric                  (..., m)    I in the paper
     m0 m1 m2  E[s], E[εs]/σ², E[ε²s]/σ²  (..., 1) moments of c times the penalty s(λ + ε)
     Theta     Θ                       (..., m, 1) learned Jacobian, in the centred form of Eqn. 3.1
 
@@ -48,7 +49,7 @@ def penalty_moments(
 def response_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. 3.10 for fixed w0: Θ* = -(A + m2 I)⁻¹ m1 w0, which is -(A + a(1+σ²)I)⁻¹ a w0 for exp and c = 1.
+    """Eqn. 3.10 for fixed w0: Θ* = -(A + m2 D)⁻¹ m1 Dw0, for exp, c = 1 and D = I: -(A + a(1+σ²)I)⁻¹ a w0.
 
     Example, A = 1, σ = 1, λ = -1/2 (so a = 1): -(1 + 2)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -57,13 +58,13 @@ def response_minimiser(
         array([[-1.]])
     """
     _, m1, m2 = penalty_moments(ridge, lam, sigma)
-    return -ridge.equations.solve(m2, (m1 * w0)[..., None])
+    return -ridge.equations.solve(m2, (m1 * ridge.metric * w0)[..., None])
 
 
 def perturbed_best_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m"]:
-    """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + m0 I)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
+    """Eqn. D.1: argmin_w E[L_T(λ+ε, w)] = (A + m0 D)⁻¹ Xᵀt; for exp it is r(λ + σ²/2), not r(λ)."""
     m0, _, _ = penalty_moments(ridge, lam, sigma)
     return ridge.equations.fit(m0)
 
@@ -71,7 +72,7 @@ def perturbed_best_response(
 def appendix_d_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 I)⁻¹ m1 w0; for exp both factors are a.
+    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 D)⁻¹ m1 Dw0; for exp both factors are a.
 
     Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
         >>> one = np.ones((1, 1))
@@ -80,17 +81,17 @@ def appendix_d_response(
         array([[-1.5]])
     """
     m0, m1, _ = penalty_moments(ridge, lam, sigma)
-    return -ridge.equations.solve(m0, (m1 * w0)[..., None])
+    return -ridge.equations.solve(m0, (m1 * ridge.metric * w0)[..., None])
 
 
 def joint_hessian(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... two_m two_m"]:
-    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 I, σ²m1 I], [σ²m1 I, σ²(A + m2 I)]]."""
+    """n ∂²/∂(w0, Θ)² of Eqn. 2.5 in its centred form: [[A + m0 D, σ²m1 D], [σ²m1 D, σ²(A + m2 D)]]."""
     (m0, m1, m2), variance = penalty_moments(ridge, lam, sigma), sigma[..., None] ** 2
-    eye = np.eye(ridge.X.shape[-1])
+    D = ridge.D[..., None] * np.eye(ridge.X.shape[-1])
     upper, corner, lower = np.broadcast_arrays(
-        ridge.A + m0[..., None] * eye, variance * m1[..., None] * eye, variance * (ridge.A + m2[..., None] * eye)
+        ridge.A + m0[..., None] * D, variance * m1[..., None] * D, variance * (ridge.A + m2[..., None] * D)
     )
     rows = [np.concatenate(pair, axis=-1) for pair in ((upper, corner), (corner, lower))]
     return np.concatenate(rows, axis=-2)
@@ -101,9 +102,9 @@ def joint_minimiser(
 ) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
     """Eqn. 2.5, w0 and Θ together (STN; uncentred, Φ = Θ and φ0 = w0 - Θλ): `joint_hessian` (w0; Θ) = (Xᵀt; 0).
 
-    The second line gives Θ = -m1 y with (A + m2 I) y = w0; the first then ((A + m0 I)(A + m2 I) - σ²m1² I) y = Xᵀt,
-    a polynomial in A of which -p₁ and -p₂ are the roots: (A + p₁ I)(A + p₂ I) y = Xᵀt. For exp they are a g^±2 with
-    g = σ/2 + √(1 + σ²/4), for the identity c(λ ± σ).
+    The second line gives Θ = -m1 y with (A + m2 D) y = Dw0; the first then ((A + m0 D)D⁻¹(A + m2 D) - σ²m1² D) y = Xᵀt,
+    a polynomial in D⁻¹A of which -p₁ and -p₂ are the roots: (A + p₁ D)D⁻¹(A + p₂ D) y = Xᵀt. For exp they are a g^±2
+    with g = σ/2 + √(1 + σ²/4), for the identity c(λ ± σ).
 
     Raises:
         ValueError: the expected objective has no unique minimum (only where λ is the penalty itself).
@@ -118,13 +119,13 @@ def joint_minimiser(
 def appendix_g_minimiser(
     ridge: Ridge, lam: Float[ndarray, "... 1"], sigma: Float[ndarray, "... 1"]
 ) -> tuple[Float[ndarray, "... m"], Float[ndarray, "... m 1"]]:
-    """Eqns. G.7 and G.8 solved together: (K - c²σ²K⁻¹) w0 = Xᵀt and Θ = -c K⁻¹w0, where λ is the penalty itself.
+    """Eqns. G.7 and G.8 solved together: (K - c²σ²DK⁻¹D) w0 = Xᵀt and Θ = -c K⁻¹Dw0, where λ is the penalty itself.
 
-    They are `joint_minimiser` where λ is the penalty itself (Departure D7): w0 = Ky and Θ = -cy with
-    (K + cσ I)(K - cσ I) y = Xᵀt.
+    They are `joint_minimiser` where λ is the penalty itself (Departure D7): Dw0 = Ky and Θ = -cy with
+    (K + cσ D)D⁻¹(K - cσ D) y = Xᵀt.
 
     Raises:
-        ValueError: s is not the identity, or an eigenvalue of K is not above cσ: the penalty λ + ε is then negative
+        ValueError: s is not the identity, or an eigenvalue of D⁻¹K is not above cσ: the penalty λ + ε is then negative
             so often that the expected objective is flat along some (w0, Θ) or falls without bound.
 
     Example, K = 1 + 1 = 2, σ = 1, Xᵀt = 3: (2 - 1/2) w0 = 3, where the right answer is 3/2:

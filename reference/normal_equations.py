@@ -103,10 +103,6 @@ class NormalEquations:
 
         return self._checked(p, answer[..., None, :], self._fit_bound(p)[..., None, :], in_decimals)[..., 0, :]
 
-    def slope(self, p: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]:
-        """The derivative of `fit` in p, -K⁻¹ D K⁻¹Xᵀt. Raises as `fit` does."""
-        return self.combination(p, np.zeros_like(p), -np.ones_like(p))
-
     def twice(
         self, p: Float[ndarray, "... 1"], p1: Float[ndarray, "... 1"], a: Float[ndarray, "... 1"]
     ) -> Float[ndarray, "... m"]:

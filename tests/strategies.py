@@ -101,6 +101,7 @@ rows = st.integers(1, 7)
 widths = st.integers(2, 3)
 few = st.integers(1, 3)
 either = st.booleans()
+never = st.just(False)
 transforms: st.SearchStrategy[Transform] = st.sampled_from([Exp(), Linear()])
 
 
@@ -211,13 +212,22 @@ def ridges(
     s: st.SearchStrategy[Transform] = transforms,
     n: st.SearchStrategy[int] = rows,
     m: st.SearchStrategy[int] = sizes,
+    metric: st.SearchStrategy[bool] = never,
 ) -> Case[Ridge]:
-    """Ridge regression, its penalty divided by n or not; where λ is the penalty itself it is between 0.5 and 6.5."""
-    transform, divided = draw(s), draw(st.booleans())
+    """Ridge regression, its penalty divided by n or not; where λ is the penalty itself it is between 0.5 and 6.5.
+
+    With a metric, D is between 0.1 and 10, for each replicate that has data of its own.
+    """
+    transform, divided, in_metric, powers = draw(s), draw(st.booleans()), draw(metric), draw(generators())
     shift = 3.5 if isinstance(transform, Linear) else 0.0
-    return draw(
-        regressions(lambda data, n: Ridge(*data, divisor=float(n if divided else 1), s=transform), m, n, leads, shift)
-    )
+
+    def build(data: tuple[ndarray, ndarray, ndarray, ndarray], n: int) -> Ridge:
+        X = data[0]
+        D = read_only(10.0 ** powers.uniform(-1.0, 1.0, (*X.shape[:-2], X.shape[-1]))) if in_metric else 1.0
+        with no_type_checks():  # as in `responses`
+            return Ridge(*data, divisor=float(n if divided else 1), s=transform, metric=D)
+
+    return draw(regressions(build, m, n, leads, shift))
 
 
 @st.composite
@@ -325,9 +335,8 @@ def quadratics(
 
 def problems(leads: st.SearchStrategy[tuple[int, ...]] = leads) -> st.SearchStrategy[Case[Any]]:
     """Any problem of `reference`."""
-    return st.one_of(
-        ridges(leads), dropouts(leads), linear_networks(leads), quadratics(leads), many(leads), logistics(leads)
-    )
+    regressions = ridges(leads, metric=either), dropouts(leads), linear_networks(leads), many(leads)
+    return st.one_of(*regressions, quadratics(leads), logistics(leads))
 
 
 # Responses.

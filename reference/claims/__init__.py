@@ -13,6 +13,7 @@ from reference.claims import (
     appendix_h,
     appendix_h_network,
     beyond_control_variate,
+    beyond_decay,
     beyond_estimators,
     beyond_lag,
     beyond_many,
@@ -67,6 +68,7 @@ PARTS = (
     beyond_step_bound,
     beyond_response_rate,
     beyond_mean,
+    beyond_decay,
 )
 """In the paper's order; then what is beyond it."""
 

@@ -119,5 +119,6 @@ def _penalty(problem: Regression, xp: Any, asarray: Callable[[Any], Any]) -> Los
         return lambda lam, v: xp.exp(lam)[0] * (D * v**2).sum() / (2 * n)
     if isinstance(problem, Ridge):
         s = (lambda lam: lam[0]) if isinstance(problem.s, Linear) else (lambda lam: xp.exp(lam)[0])
-        return lambda lam, v: s(lam) * (v**2).sum() / (2 * problem.divisor)
+        D = asarray(problem.D)
+        return lambda lam, v: s(lam) * (D * v**2).sum() / (2 * problem.divisor)
     raise TypeError(f"{type(problem).__name__} is not written for other array libraries")

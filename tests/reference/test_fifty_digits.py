@@ -32,7 +32,7 @@ SHAPES = ("wide", "square", "duplicated", "nearly dependent", "tall")
 shapes = st.sampled_from(SHAPES)
 scales = st.sampled_from([1e-6, 1e-3, 1.0, 30.0, 1e3, 1e5, 1e6])
 lambdas = st.sampled_from(LAMBDAS)
-kinds = st.sampled_from(["ridge", "undivided", "dropout", "dropout as printed", "linear network"])
+kinds = st.sampled_from(["ridge", "undivided", "ridge in a metric", "dropout", "dropout as printed", "linear network"])
 
 
 def data(rng: np.random.Generator, shape: str, scale: float) -> tuple[ndarray, ndarray, ndarray, ndarray]:
@@ -51,7 +51,8 @@ def problem_of(kind: str, arrays: tuple[ndarray, ...]) -> Ridge | InputDropout:
         return InputDropout(*arrays, inverted=kind == "dropout")
     if kind == "linear network":
         return LinearNetwork(*arrays, divisor=n, depth=2)
-    return Ridge(*arrays, divisor=n if kind == "ridge" else 1.0)
+    metric = np.geomspace(1e-3, 1e3, arrays[0].shape[1]) if kind == "ridge in a metric" else 1.0
+    return Ridge(*arrays, divisor=1.0 if kind == "undivided" else n, metric=metric)
 
 
 def exactly(values: ndarray) -> Any:
@@ -82,7 +83,9 @@ def answer(problem: Any, lam: list[Any]) -> Answer:
         a, da = 1 - p, -p * (1 - p)
         weights, slopes = [p * (1 - p) * d for d in D], [[p * (1 - p) * (1 - 2 * p) * d for d in D]]
     else:
-        metric = D if isinstance(problem, InputDropout | ManyRates) else [mp.mpf(n) / problem.divisor] * m
+        in_metric = problem.D if isinstance(problem, Ridge) else np.ones(m)
+        undropped = [mp.mpf(n) / getattr(problem, "divisor", 1.0) * d for d in in_metric]
+        metric = D if isinstance(problem, InputDropout | ManyRates) else undropped
         weights = [mp.exp(lam[group[j]]) * metric[j] for j in range(m)]
         slopes = [[weights[j] * (group[j] == i) for j in range(m)] for i in range(len(lam))]
     K = a**2 * A + mp.diag(weights)

@@ -258,6 +258,31 @@ def test_dependent_features_without_a_positive_penalty_are_refused_by_every_form
             form()
 
 
+# A metric.
+
+
+@given(ridges(metric=st.just(True)), st.floats(0.05, 0.4))
+def test_every_form_in_a_metric_is_that_in_scaled_weights(case: Case[Ridge], scale: float) -> None:
+    ridge, lam, sigma, root = case.problem, case.lam, np.full(case.lam.shape, scale), np.sqrt(case.problem.D)
+    X, X_valid = (part / root[..., None, :] for part in (ridge.X, ridge.X_valid))
+    plain, u0 = replace(ridge, X=X, X_valid=X_valid, metric=1.0), root * case.w
+
+    def forms(ridge: Ridge, w0: ndarray) -> list[ndarray]:
+        joint = [fixed_points.joint_minimiser, fixed_points.appendix_g_minimiser][: 1 + isinstance(ridge.s, Linear)]
+        return [
+            fixed_points.response_minimiser(ridge, lam, w0, sigma)[..., 0],
+            fixed_points.appendix_d_response(ridge, lam, w0, sigma)[..., 0],
+            fixed_points.perturbed_best_response(ridge, lam, sigma),
+            *(part.reshape(w0.shape) for form in joint for part in form(ridge, lam, sigma)),
+        ]
+
+    for actual, desired in zip(forms(ridge, case.w), forms(plain, u0), strict=True):
+        assert_allclose(actual, *exactly(desired / root))
+    roots = np.concatenate([root, root], axis=-1)
+    hessian = roots[..., None] * fixed_points.joint_hessian(plain, lam, sigma) * roots[..., None, :]
+    assert_allclose(fixed_points.joint_hessian(ridge, lam, sigma), *exactly(hessian))
+
+
 # Replicates.
 
 

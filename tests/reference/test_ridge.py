@@ -1,4 +1,4 @@
-"""Eqn. H.1, its undivided form and appendix G's penalty: r(λ) and its Jacobian by every other route there is."""
+"""Eqn. H.1, undivided, with appendix G's penalty, in a metric: r(λ) and its Jacobian by every other route there is."""
 
 from dataclasses import replace
 
@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from reference.dropout import InputDropout
 from reference.ridge import Ridge
 from reference.transforms import Exp, Linear
 from tests.strategies import Case, exactly, ridges, rows
 
+in_metric = ridges(metric=st.just(True))
 with_exp = ridges(s=st.just(Exp()))
 with_linear = ridges(s=st.just(Linear()))
 # At least as many rows as columns, so that XᵀX has a least eigenvalue away from zero.
@@ -163,3 +165,96 @@ def test_one_replicate_without_a_minimum_is_enough_to_refuse(case: Case[Ridge]):
     lam[1] = -200.0  # the largest eigenvalue of XᵀX is 100
     with pytest.raises(ValueError, match="not positive definite"):
         case.problem.best_response(lam)
+
+
+# A metric.
+
+
+def in_scaled_weights(problem: Ridge) -> Ridge:
+    """H.1 in u = D^½ w: its features are X D^-½ and its metric is I."""
+    root = np.sqrt(problem.D)[..., None, :]
+    return replace(problem, X=problem.X / root, X_valid=problem.X_valid / root, metric=1.0)
+
+
+@given(in_metric)
+def test_ridge_in_a_metric_is_ridge_in_scaled_weights(case: Case[Ridge]):
+    problem, lam, w, plain = case.problem, case.lam, case.w, in_scaled_weights(case.problem)
+    root, dw = np.sqrt(problem.D), case.normal(w.shape[-1])
+    u, du = root * w, root * dw
+    terms = np.abs(plain.hess_ww(lam, u)).max() * np.abs([u, du]).max() * root.max(), problem.Xt
+    assert_allclose(problem.train_loss(lam, w), *exactly(plain.train_loss(lam, u)))
+    assert_allclose(problem.grad_w(lam, w), *exactly(root * plain.grad_w(lam, u), *terms))
+    assert_allclose(problem.hess_vec(lam, w, dw), *exactly(root * plain.hess_vec(lam, u, du), *terms))
+    assert_allclose(problem.hess_wlam(lam, w), *exactly(root[..., None] * plain.hess_wlam(lam, u)))
+    assert_allclose(problem.K(lam), *exactly(root[..., None] * plain.K(lam) * root[..., None, :]))
+    assert_allclose(problem.hess_ww(lam, w), *exactly(problem.K(lam) / problem.n))
+    assert_allclose(problem.best_response(lam), *exactly(plain.best_response(lam) / root))
+    assert_allclose(problem.best_response_jacobian(lam), *exactly(plain.best_response_jacobian(lam) / root[..., None]))
+    v = plain.best_response(lam)
+    slopes = np.abs(plain.best_response_jacobian(lam)).max() * np.abs(plain.valid_grad_w(lam, v)).max()
+    assert_allclose(problem.outer_loss(lam), *exactly(plain.outer_loss(lam)))
+    assert_allclose(problem.hypergradient(lam), *exactly(plain.hypergradient(lam), slopes))
+
+
+@given(ridges(n=st.integers(4, 7), metric=st.just(True)))
+def test_the_optimum_in_a_metric_is_that_in_scaled_weights(case: Case[Ridge]):
+    optimum, plain = case.problem.optimum(), in_scaled_weights(case.problem).optimum()
+    # The terms are what cancels in a loss of next to nothing.
+    assert_allclose(optimum.loss_star, *exactly(plain.loss_star, case.problem.t_valid**2))
+    assert_allclose(case.problem.outer_loss(plain.lam_star), *exactly(optimum.loss_star, case.problem.t_valid**2))
+
+
+@given(in_metric)
+def test_in_a_metric_the_penalty_is_a_sum_of_weighted_squares(case: Case[Ridge]):
+    actual = np.asarray(case.problem.train_loss(case.lam, case.w))
+    for index, problem, lam, w in case.replicates():
+        data = sum((x @ w - t) ** 2 for x, t in zip(problem.X, problem.t, strict=True))
+        penalty = plain_penalty(problem, lam) * sum(d * w_j**2 for d, w_j in zip(problem.D, w, strict=True))
+        assert_allclose(actual[index], *exactly((data + penalty) / (2 * len(problem.t))))
+
+
+@given(ridges(leads=st.just(()), s=st.just(Exp()), n=rows))
+def test_input_dropout_is_ridge_in_the_metric_of_the_features(case: Case[Ridge]):
+    problem, n = case.problem, float(case.problem.n)
+    dropout = InputDropout(problem.X, problem.t, problem.X_valid, problem.t_valid)
+    ridge = replace(problem, divisor=n, metric=dropout.D)
+    for name in ("best_response", "best_response_jacobian", "K"):
+        assert_allclose(getattr(ridge, name)(case.lam), *exactly(getattr(dropout, name)(case.lam)), err_msg=name)
+
+
+@given(ridges(leads=st.just((3,)), metric=st.just(True)), st.floats(0.1, 10.0))
+def test_a_number_is_that_multiple_of_the_identity_and_a_row_is_for_all_replicates(case: Case[Ridge], number: float):
+    lam, m = case.lam, case.w.shape[-1]
+    multiple = replace(case.problem, metric=number)
+    divided = replace(multiple, metric=1.0, divisor=multiple.divisor / number)
+    for same in (divided, replace(multiple, metric=multiple.D)):
+        assert_allclose(same.best_response_jacobian(lam), *exactly(multiple.best_response_jacobian(lam)))
+        assert_allclose(same.grad_w(lam, case.w), *exactly(multiple.grad_w(lam, case.w), multiple.Xt))
+    row = case.problem.D.reshape(-1, m)[0]
+    shared, whole = (replace(case.problem, metric=D) for D in (row, row * np.ones((*case.problem.X.shape[:-2], m))))
+    assert_allclose(shared.best_response(lam), *exactly(whole.best_response(lam)))
+
+
+@given(ridges(leads=st.just((3,)), n=st.just(4), metric=st.just(True)))
+def test_a_mini_batch_keeps_the_metric(case: Case[Ridge]):
+    problem, order = case.problem, case.rng.permutation(4)
+    gradients = [problem.rows(batch).grad_w(case.lam, case.w) for batch in np.split(order, 2)]
+    assert_allclose(np.mean(gradients, axis=0), *exactly(problem.grad_w(case.lam, case.w), gradients))
+
+
+@pytest.mark.usefixtures("no_types_checked")
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (0.0, "not positive"),
+        (np.array([1.0, -1.0]), "not positive"),
+        (np.ones(3), r"shape \(3,\); one number for each of 2"),
+        (np.ones((1, 2)), "shape"),
+        (np.array([1.0, np.nan]), "NaN"),
+        (np.inf, "infinity"),
+    ],
+)
+def test_a_metric_that_is_none_is_refused(metric: float | np.ndarray, message: str):
+    eye, t = np.eye(2), np.ones(2)
+    with pytest.raises(ValueError, match=message):
+        Ridge(eye, t, eye, t, divisor=1.0, metric=metric)

@@ -33,7 +33,12 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("normalised", "control_variate", "np.sum(columns, axis=-1)\n", "0 * np.sum(columns, axis=-1)\n"),
     *noticed_by("small_scales", "control_variate", "problem.gauss_newton(lam, w0) @", "problem.hess_ww(lam, w0) @"),
     *noticed_by("normalised contraction", "hypernet", "/ sigma[..., None, :] / sigma", "/ sigma"),
-    *noticed_by("counterexample", "ridge", "+ self.s(lam) / self.divisor * v", "+ self.s(lam) / self.divisor * v / 2"),
+    *noticed_by(
+        "counterexample",
+        "ridge",
+        "+ self.s(lam) / self.divisor * self.metric * v",
+        "+ self.s(lam) / self.divisor * self.metric * v / 2",
+    ),
     *noticed_by("fresh_masks", "mask_noise", "(p * mean**2 + masked_neighbours *", "(mean**2 + masked_neighbours *"),
     *noticed_by("fresh_masks", "mask_noise", "axis=-2) / problem.n**2", "axis=-2) / problem.n"),
     *noticed_by(

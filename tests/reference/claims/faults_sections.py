@@ -4,7 +4,7 @@ from tests.reference.claims.planting import Fault, noticed_by
 
 FAULTS: tuple[Fault, ...] = (
     *noticed_by("eqn_1_1", "normal_equations", "s / kappa * self.tau, self", "self.tau / kappa, self"),
-    *noticed_by("theorem_3_stops eqn_2_3", "normal_equations", "-np.ones_like(p))", "np.ones_like(p))"),
+    *noticed_by("theorem_3_stops eqn_2_3", "ridge", "np.zeros_like(p), -slope)", "np.zeros_like(p), slope)"),
     *noticed_by("eqn_2_1", "problem", "self.valid_grad_lam(lam, r) +", "self.valid_grad_lam(lam, r) -"),
     *noticed_by(
         "eqn_2_3",

@@ -2,7 +2,7 @@
 
 from tests.reference.claims.planting import Fault, noticed_by
 
-LAG, BOUND, RATE = "theory.lag", "theory.step_bound", "theory.response_rate"
+LAG, BOUND, RATE, DECAY = "theory.lag", "theory.step_bound", "theory.response_rate", "theory.decoupled_decay"
 W0_STEP = "w0 = w0 - alpha1 * train.grad_w(state.lam, w0)"
 
 FAULTS: tuple[Fault, ...] = (
@@ -18,6 +18,17 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("curvature", RATE, "return 2 * np.sum(X**2", "return np.sum(X**2"),
     *noticed_by("stops", RATE, "-np.linalg.solve(G, B)[..., 0]", "np.linalg.solve(G, B)[..., 0]"),
     *noticed_by("stops", RATE, "step * (B + G @ Theta)", "step * (B - G @ Theta)"),
+    *noticed_by(
+        "fixed_metric",
+        DECAY,
+        "(m_hat / self.metric(moments) + self.gamma * w)",
+        "((m_hat + self.gamma * w) / self.metric(moments))",
+    ),
+    *noticed_by("fixed_metric", DECAY, "np.maximum(moments.largest, square)", "square"),
+    *noticed_by("fixed_metric", "ridge", "return self.metric * np.ones(", "return np.ones("),
+    *noticed_by("full_batch", DECAY, "return e / (1 - share)", "return e * (1 + share)"),
+    *noticed_by("full_batch", DECAY, "full_batch_metric(w, gamma, e) ** 2 / e", "full_batch_metric(w, gamma, e)"),
+    *noticed_by("full_batch", DECAY, "np.sum(-np.abs(w) - np.log1p(", "np.sum(-np.log1p("),
     *noticed_by("moved_mean", "updates", W0_STEP, W0_STEP.replace("w0 -", "w0 +")),
     *noticed_by("minibatches", "control_variate", "return within + squares - np.sum(", "return within - np.sum("),
     *noticed_by("nonlinear_steps", "updates", "state.response.apply(eps)) - g0", "state.response.apply(eps))"),

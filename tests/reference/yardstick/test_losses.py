@@ -1,5 +1,7 @@
 """The losses written for other array libraries are the problems' own, at weights and λ anywhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -19,3 +21,11 @@ def test_the_losses_are_the_problems_own(name: str):
         w = problem.best_response(case.lam) + rng.normal(size=len(problem.best_response(case.lam)))
         assert_allclose(train(lam, w), *exactly(problem.train_loss(lam, w)))
         assert_allclose(valid(lam, w), *exactly(problem.valid_loss(lam, w)))
+
+
+def test_the_loss_of_ridge_is_in_its_metric():
+    case, rng = case_of("ridge").doubled, np.random.default_rng(6)
+    w = rng.normal(size=case.problem.X.shape[-1])
+    problem = replace(case.problem, metric=rng.uniform(0.5, 2.0, w.size))
+    train, _ = losses(problem, np, np.asarray)
+    assert_allclose(train(case.lam, w), *exactly(problem.train_loss(case.lam, w)))
