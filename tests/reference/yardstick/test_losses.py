@@ -1,11 +1,13 @@
 """The losses written for other array libraries are the problems' own, at weights and λ anywhere."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from reference.ridge import Ridge
 from reference.yardstick.cases import BUILDERS, case_of
 from reference.yardstick.losses import losses
 from tests.strategies import exactly
@@ -26,6 +28,6 @@ def test_the_losses_are_the_problems_own(name: str):
 def test_the_loss_of_ridge_is_in_its_metric():
     case, rng = case_of("ridge").doubled, np.random.default_rng(6)
     w = rng.normal(size=case.problem.X.shape[-1])
-    problem = replace(case.problem, metric=rng.uniform(0.5, 2.0, w.size))
+    problem = replace(cast(Ridge, case.problem), metric=rng.uniform(0.5, 2.0, w.size))
     train, _ = losses(problem, np, np.asarray)
     assert_allclose(train(case.lam, w), *exactly(problem.train_loss(case.lam, w)))
