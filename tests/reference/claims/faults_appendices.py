@@ -119,9 +119,9 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("eqn_d_1", "fixed_points", "a = c * np.exp(lam + variance / 2)", "a = c * np.exp(lam + variance)"),
     *noticed_by("eqn_d_8 eqn_d_9", "fixed_points", "return a, a, (1", "return a, sigma * a, (1"),
     *noticed_by("eqns_d_21_to_d_23", "fixed_points", "(1 + variance) * a", "a"),
-    *noticed_by("eqns_g_7_and_g_8", "fixed_points", "fit - c * sigma * y", "fit - c * y"),
+    *noticed_by("eqns_g_7_and_g_8", "fixed_points", "c * (lam - sigma)) if", "c * lam) if"),
     *noticed_by("eqn_g_9_and_3_9", "fixed_points", "c * np.ones_like(lam *", "c * (1 + sigma) * np.ones_like(lam *"),
-    *noticed_by("eqn_g_2_no_minimum", "fixed_points", "_unique(ridge, c * (lam - sigma))", "_unique(ridge, c * lam)"),
+    *noticed_by("eqn_g_2_no_minimum", "fixed_points", "c * (lam - sigma)) if", "c * lam) if"),
     *noticed_by(
         "eqns_d_3_and_d_4 eqn_d_9 eqns_d_10_to_d_13 eqns_d_16_to_d_19",
         "many",

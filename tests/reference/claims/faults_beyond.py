@@ -111,6 +111,4 @@ FAULTS: tuple[Fault, ...] = (
         "best_response", "logistic", "np.matvec(self.T, np.exp(log_weights))", "np.matvec(self.T, np.exp(-log_weights))"
     ),
     *noticed_by("null_direction", "logistic", "np.exp(lam[..., :1]) /", "np.exp(2 * lam[..., :1]) /"),
-    *noticed_by("slopes", "softmax", "return H / X.shape[-2]", "return H"),
-    *noticed_by("slopes", "softmax", "H = -(Z.mT @ Z)", "H = Z.mT @ Z"),
 )
