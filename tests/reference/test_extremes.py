@@ -67,7 +67,7 @@ def test_what_is_not_finite_is_refused():
 @pytest.mark.parametrize("sigma", [1e-8, 1.0, 30.0])
 @pytest.mark.parametrize("shape", [(1, 3), (4, 2)])
 def test_stns_resting_place_has_eight_digits(sigma, shape):
-    ridge = Ridge(*data(37, *shape, 10.0), divisor=float(shape[0]))
+    ridge = Ridge(*data(37, shape[0], shape[1], 10.0), divisor=float(shape[0]))
     w0, Theta = joint_minimiser(ridge, np.array([-15.0]), np.array([sigma]))
     with mp.workdps(120):
         X, t, eye = exactly(ridge.X), exactly(ridge.t), mp.eye(shape[1])

@@ -27,7 +27,8 @@ def test_the_losses_are_the_problems_own(name: str):
 
 def test_the_loss_of_ridge_is_in_its_metric():
     case, rng = case_of("ridge").doubled, np.random.default_rng(6)
-    w = rng.normal(size=case.problem.X.shape[-1])
-    problem = replace(cast(Ridge, case.problem), metric=rng.uniform(0.5, 2.0, w.size))
+    ridge = cast(Ridge, case.problem)
+    w = rng.normal(size=ridge.X.shape[-1])
+    problem = replace(ridge, metric=rng.uniform(0.5, 2.0, w.size))
     train, _ = losses(problem, np, np.asarray)
     assert_allclose(train(case.lam, w), *exactly(problem.train_loss(case.lam, w)))
