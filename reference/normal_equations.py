@@ -10,8 +10,8 @@
     kappa     s² + p           (..., k)     eigenvalues of D^-½ K D^-½; where m > k, p is one, too
 
 XᵀX is never rounded to a matrix, which would lose twice the digits of X. What the decomposition leaves uncertain is
-bounded to first order: it is exact for some X + δX with ‖δX‖ ≤ δ = 10 eps ‖X‖. An answer whose bound is above
-TOLERANCE, relative to its norm, is computed anew by elimination in decimals.
+bounded to first order: it is exact for some X + δX with ‖δX‖ ≤ δ = 10 eps ‖X‖. An answer x whose bound is above
+TOLERANCE, relative to ‖x‖ or to its predictions ‖Xx‖, is computed anew by elimination in decimals.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from numpy import ndarray
 from reference.elimination import Gram, decimals, hundred_digits, solve
 
 TOLERANCE = 1e-8
-"""Of the answer's norm: what the bound may reach before the answer is computed in decimals."""
+"""Of the answer's norm, and of its predictions': what the bound may reach before decimals are needed."""
 
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
 """Of a feature's d: a sum of squares below this has lost digits to underflow."""
@@ -37,7 +37,6 @@ Index = tuple[int, ...]
 
 BACKWARD = 10 * np.finfo(float).eps
 """Backward error of a singular value decomposition, relative to the largest singular value."""
-
 
 ROUNDED = 4 * np.finfo(float).eps
 """What products and differences of rounded numbers leave uncertain of p, relative to it."""
@@ -210,6 +209,8 @@ class NormalEquations:
         in_decimals: Callable[..., ndarray],
     ) -> Float[ndarray, "... q m"]:
         """The answers, with those that their bounds leave uncertain computed in decimals.
+
+        Eight digits of x and of Xx: where columns differ much in scale the first do not give the second.
 
         Args:
             bounds: of the error in D^½ x; NaN where K is not seen to be positive definite.

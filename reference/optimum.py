@@ -24,7 +24,11 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Optimum:
-    """The exact answer to a bilevel problem, one for each replicate."""
+    """The exact answer to a bilevel problem, one for each replicate.
+
+    Where `loss_star` is not well above `rounding`, as where the validation rows are predicted perfectly, neither it nor
+    the place has eight digits: any λ whose regret is 0 is as good.
+    """
 
     lam_star: Float[ndarray, "... h"]
     loss_star: Float[ndarray, "..."]
