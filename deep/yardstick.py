@@ -1,7 +1,7 @@
 """The problems of reference/yardstick as PyTorch sees them: L_T(λ, w) and L_V(λ, w) on tensors, and exact weights.
 
 name        symbol    shape
-lam, w      λ, w      (h,), (m,)     tensors in the precision of the problem's data
+lam, w      λ, w      (h,), (m,)     tensors in the precision of λ
 train       L_T       ()             differentiable as often as one likes
 valid       L_V       ()
 best        r(λ)      (m,)           the exact best response, to start an inner solver from
@@ -37,11 +37,11 @@ class TorchProblem:
 
 
 def torch_problem(problem: Problem, lam: ndarray) -> TorchProblem:
-    """The view of a problem at λ; its arrays are copied."""
+    """The view of a problem at λ, in λ's precision; its arrays are copied."""
+    at = torch.tensor(lam)
 
     def tensor(array: ndarray) -> Tensor:
-        return torch.tensor(array)
+        return torch.tensor(array, dtype=at.dtype)
 
     train, valid = losses(problem, torch, tensor)
-    at = tensor(lam)
-    return TorchProblem(train, valid, at, tensor(problem.best_response(lam)).to(at.dtype))
+    return TorchProblem(train, valid, at, tensor(problem.best_response(lam)))

@@ -224,7 +224,7 @@ class Logistic(Problem):
     def _uncertain(self, lam: ndarray, r: ndarray) -> ndarray:
         """‖r - r(λ)‖, as ten times the length of one more Newton step: what the gradient's rounding makes of it."""
         step = np.linalg.solve(self._centred_hessian(lam, r), self.train_grad_v(lam, r)[..., None])[..., 0]
-        return 10 * np.asarray(np.linalg.norm(self._centred(step), axis=-1))
+        return np.asarray(10 * np.linalg.norm(self._centred(step), axis=-1))
 
     def _centred_hessian(self, lam: ndarray, w: ndarray) -> ndarray:
         """∂²L_T/∂w², its curvature along Σ_k W_k (the decay alone) raised by the mean: nothing asked for lies there."""

@@ -128,8 +128,9 @@ def saturating(split: Split) -> SaturatingSlopes:
     data = (split.X, split.t, split.X_valid, split.t_valid)
     penalties = np.linspace(*SaturatingSlopes.bounds, 101).reshape(-1, *[1] * split.t.ndim)
     slopes = np.abs(Ridge(*data, divisor=1.0, s=Linear()).best_output(penalties)).max(axis=0)
-    # A slope that is 0 at every penalty has no scale of its own: any bound will do.
-    return SaturatingSlopes(*data, divisor=1.0, s=Linear(), c=np.where(slopes > 0, 1.02 * slopes, 1.0))
+    # A slope that is 0 at every penalty, but for rounding, has no scale of its own: any bound will do.
+    sloping = slopes > 1e-12 * slopes.max(axis=-1, keepdims=True)
+    return SaturatingSlopes(*data, divisor=1.0, s=Linear(), c=np.where(sloping, 1.02 * slopes, 1.0))
 
 
 def _strongest(split: Split, count: int) -> Split:

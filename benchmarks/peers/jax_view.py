@@ -1,4 +1,4 @@
-"""The problems of reference/yardstick as JAX sees them, in the precision of their data."""
+"""The problems of reference/yardstick as JAX sees them, in the precision of λ."""
 
 from typing import Any
 
@@ -14,5 +14,9 @@ jax.config.update("jax_enable_x64", True)
 
 def jax_problem(problem: Any, lam: ndarray) -> tuple[Loss, Loss, Any, Any]:
     """L_T and L_V as functions of (λ, w), λ, and the exact best response."""
-    train, valid = losses(problem, jnp, jnp.asarray)
-    return train, valid, jnp.asarray(lam), jnp.asarray(problem.best_response(lam).astype(np.asarray(lam).dtype))
+
+    def array(values: ndarray) -> Any:
+        return jnp.asarray(values, dtype=np.asarray(lam).dtype)
+
+    train, valid = losses(problem, jnp, array)
+    return train, valid, array(lam), array(problem.best_response(lam))

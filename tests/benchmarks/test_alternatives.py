@@ -119,14 +119,16 @@ def test_prices_are_those_of_the_estimators(seed, m, many):
 
 
 def test_logistic_regressions_price_is_what_newtons_method_asked_for():
-    # Nothing can be learnt from inputs of zeros: two steps of length 0, each with a loss before and after it; then L_V.
+    # Nothing can be learnt from inputs of zeros: two steps of length 0, each with a loss before and after it; a third,
+    # not taken, that shows how many digits there are; then L_V.
     zeros, t = np.zeros((6, 2)), np.resize(np.arange(3), 6)
     problem = CountedLogistic(zeros, t, zeros, t, classes=3, divisor=6.0, h=5)
     oracle = Oracle(problem)
     oracle.loss(np.zeros(5))
     n, m = size(problem)
     assert (n, m) == (6, 6)
-    assert_allclose(oracle.price, 2 * (m / 4 + (m**3 / 3 + 2 * m**2) / (4 * n * m) + 1 + 2 * LOSS) + LOSS)
+    step = m / 4 + (m**3 / 3 + 2 * m**2) / (4 * n * m) + 1
+    assert_allclose(oracle.price, 2 * (step + 2 * LOSS) + step + LOSS)
 
 
 @pytest.mark.parametrize("name", FAST)

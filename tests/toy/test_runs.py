@@ -526,7 +526,7 @@ def test_runs_may_be_started_from_a_thread_that_may_not_touch_signals(tmp_path):
 def test_a_problem_without_an_exact_answer_is_one_line_with_its_seed(tmp_path):
     data = made_up()
     copies = replace(data, X=data.X[:, [0, 0]], features=("a", "b"))
-    with pytest.raises(UserError, match=r"ridge, made-up, Δ-STN, seed 0: no exact answer \(Singular matrix\)"):
+    with pytest.raises(UserError, match=r"ridge, made-up, Δ-STN, seed 0: no exact answer \(the matrix is not"):
         runs(tmp_path, dataset=copies, start=1e-300)
     assert list(tmp_path.rglob("*.*")) == []
 
