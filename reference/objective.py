@@ -8,7 +8,6 @@ v        v        (..., k)    outputs
 """
 
 from abc import ABC, abstractmethod
-from copy import copy
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -57,12 +56,10 @@ def real(name: str, values: Shaped[ndarray, "..."]) -> Float[ndarray, "..."]:
 
 
 def unchecked(problem: Objective, **arrays: Shaped[ndarray, "..."]) -> Objective:
-    """The same problem with other arrays, as rows of its own, which need no second check at each step of a run."""
-    changed = copy(problem)
-    values = {field.name: getattr(problem, field.name) for field in fields(cast(Any, problem))} | arrays
-    vars(changed).clear()  # of what was computed from the arrays of before
-    vars(changed).update(values)
-    return changed
+    """The problem with a part of its rows, which were checked with it and need no second check at each step."""
+    part = object.__new__(type(problem))
+    vars(part).update({field.name: getattr(problem, field.name) for field in fields(cast(Any, problem))} | arrays)
+    return part
 
 
 class TrainingObjective(ABC):
