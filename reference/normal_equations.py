@@ -224,7 +224,10 @@ class NormalEquations:
         if not unsure.any():
             return answers
         *lead, _, m = answers.shape
-        if m > LARGEST:
+        if m > LARGEST:  # too many for decimals: eight digits of all right-hand sides together
+            errors, whole = bounds * _largest(1 / root), np.linalg.norm(answers, axis=(-2, -1))
+            if (np.linalg.norm(errors, axis=(-2, -1)) < TOLERANCE * whole).all():
+                return answers
             raise ValueError(f"fewer than eight digits are sure, and {m} weights are too many for decimals")
         answers, p, d = answers.copy(), np.broadcast_to(p, (*lead, 1)), np.broadcast_to(self.d, (*lead, m))
         with hundred_digits():
