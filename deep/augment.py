@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.image_changes import Images, PerExample, affine, brightness, contrast, cutout, hue, saturation
 
 CUTOUT = (

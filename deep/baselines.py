@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from deep.ledger import Trial, optuna
 from reference.command import UserError
 

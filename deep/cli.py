@@ -16,7 +16,7 @@ from deep.baselines import GRID, SEARCHES
 from deep.board import board
 from deep.experiments import EXPERIMENTS, Experiment
 from deep.jobs import BY_SLUG, FIXED, Changes, Job, usable
-from deep.parallel import rank
+from deep.hyper.parallel import rank
 from deep.searches import Search
 from deep.sweeps import unlogged, work_off
 from reference.arguments import finite, fraction, path, positive, whole_number, writable

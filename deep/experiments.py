@@ -18,7 +18,7 @@ from deep.image_problems import alexnet, dropout_schedule, mlp, resnet18, simple
 from deep.problems import Problem, Size
 from deep.run import Scheduler
 from deep.text_problems import identity, language_model
-from deep.tuner import OptimizerFactory, Tuner
+from deep.tuner.tuner import OptimizerFactory, Tuner
 from reference.updates import BEYOND, DELTA_STN
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]

@@ -12,9 +12,9 @@ from torch.utils.data import TensorDataset
 from deep import networks
 from deep.augment import AUGMENTATIONS, CUTOUT, Augmentation
 from deep.batches import Batches
-from deep.declared import Hyperparameter
-from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.rates.find import dropout_rates
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.images import ImageSet, datasets, load
 from deep.networks import RATE, Network
 from deep.problems import Problem, Size, accuracy

@@ -21,12 +21,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from deep.declared import Hyperparameter
-from deep.dropout import WeightDropout, dropout_rates
-from deep.hyperparameters import Hyperparameters
-from deep.layers import EmbeddingBranch, register
-from deep.parallel import processes, rank
-from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
+from deep.hyper.declared import Hyperparameter
+from deep.rates.find import dropout_rates
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.hyper.parallel import processes, rank
+from deep.sequence_dropout import DropConnectLSTM, VariationalDropout, WeightDropout
 from deep.text import Text
 from reference.command import UserError
 
@@ -39,9 +38,6 @@ class WordEmbedding(nn.Embedding):
 
     def reset_parameters(self) -> None:
         nn.init.uniform_(self.weight, -0.1, 0.1)
-
-
-register(WordEmbedding, EmbeddingBranch)
 
 
 class Carried(nn.Module):

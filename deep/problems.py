@@ -14,9 +14,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from deep.batches import Batches
-from deep.draws import Draws
+from deep.hyper.draws import Draws
 from deep.evaluation import Metric
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
 
 
 @dataclass(frozen=True)

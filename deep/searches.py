@@ -21,7 +21,7 @@ from deep.baselines import BAYES, GRID, SEARCHES, STARTS, grid, propose, space
 from deep.experiments import Experiment
 from deep.jobs import FIXED, Changes, Job, provenance
 from deep.ledger import Ledger, Trial, lock, study_name
-from deep.parallel import processes
+from deep.hyper.parallel import processes
 from deep.run import Row
 from deep.trials import Rest, Trials
 from reference.command import UserError

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deep.diagnosis import NotFinite
+from deep.tuner.diagnosis import NotFinite
 from deep.jobs import Job
 from deep.ledger import Ledger, study_name, try_lock
-from deep.parallel import processes, rank
+from deep.hyper.parallel import processes, rank
 from deep.run import Row
 from deep.searches import Search
 from reference.command import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from deep.batches import Batches
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.problems import Problem, Size
 from deep.text import Corpus, Streams, folder, novel

@@ -7,13 +7,13 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from deep import checkpoint
-from deep.arguments import refuse_count
 from deep.batches import Batches
 from deep.evaluation import Metric
-from deep.parallel import rank
+from deep.hyper.parallel import rank
 from deep.run import Row, Run, Scheduler
 from deep.schedule import Schedule
-from deep.tuner import Tuner
+from deep.tuner.arguments import require_count
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from toy import records
 
@@ -51,8 +51,8 @@ def fit(
         UserError: what `Run` raises, counts of epochs that are no whole numbers from 0, a finished record in `out`
             (of whatever settings), or a loss that is not finite.
     """
-    refuse_count("epochs", epochs, "epochs")
-    refuse_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
+    require_count("epochs", epochs, "epochs")
+    require_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
     batches = Batches(train, batch_size, seed, device=tuner.device)
     if warm_up is not None:
         tuner.warm_up = warm_up * len(batches)

@@ -10,9 +10,10 @@ Losses, transforms and modules read a value by name, `hyper["rate"]`; which λ i
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from reference.command import UserError
 from reference.perturbation import softplus_inverse
 
@@ -38,16 +39,14 @@ class Pass:
         lam: λ + ε, a row for each example, or one row.
         c: what the response multiplies; None where it adds nothing.
         n: examples; None outside a training step, where values are read as single numbers.
-        linearised: tangents carry Δw (Eqn. 3.13).
-        differential: the weights are w0 itself, with the derivative of w0 + Δw: the gradient of the loss in Θ is that
-            of its differential there, dL[Δw].
+        kind: "weights", the network at w0 + Δw; "linearised" at w0 (Eqn. 3.13); or "differential", at w0 itself with the
+            derivative of w0 + Δw: the gradient of the loss in Θ is that of its differential there, dL[Δw].
     """
 
     lam: Float[Tensor, "_ h"]
     c: Float[Tensor, "_ h"] | None
     n: int | None = None
-    linearised: bool = False
-    differential: bool = False
+    kind: str = "weights"
 
 
 class Hyperparameters:
@@ -72,9 +71,8 @@ class Hyperparameters:
         self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
         self.raw_sigma = nn.Parameter(torch.full_like(self.lam, _raw(sigma)))
         self.centred = True
-        self.attached = False
+        self.owner: Callable[[], Any] = lambda: None
         self._pass: Pass | None = None
-        self._closed = False
         self._unread = set[str]()
 
     def __len__(self) -> int:
@@ -148,14 +146,7 @@ class Hyperparameters:
 
     @property
     def now(self) -> Pass:
-        """The pass under way; outside one, the current weights at ε = 0: c = 0 (Eqn. 3.1) or c = λ (Eqn. 2.6).
-
-        Raises:
-            UserError: the pass is over, and only its gradients are being taken.
-        """
-        if self._closed:
-            what = "a layer was called again while gradients were taken, when the draws of its pass were gone"
-            raise UserError(f"{what}; use the model without activation checkpointing (torch.utils.checkpoint)")
+        """The pass under way; outside one, the current weights at ε = 0: c = 0 (Eqn. 3.1) or c = λ (Eqn. 2.6)."""
         return self._pass or self.centre()
 
     def centre(self, n: int | None = None) -> Pass:
@@ -164,9 +155,9 @@ class Hyperparameters:
         return Pass(lam, None if self.centred else lam, n)
 
     @contextmanager
-    def at(self, one: Pass) -> Iterator[None]:
-        """Values and responses are those of `one` inside the `with` block."""
-        before, self._pass = self._pass, one
+    def at(self, now: Pass) -> Iterator[None]:
+        """Values are those of a pass inside the `with` block."""
+        before, self._pass = self._pass, now
         try:
             yield
         finally:
@@ -180,15 +171,6 @@ class Hyperparameters:
             yield self._unread
         finally:
             self._unread = set()
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        """Nothing is read inside the `with` block."""
-        self._closed = True
-        try:
-            yield
-        finally:
-            self._closed = False
 
 
 def _raw(sigma: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from reference.command import UserError
 
@@ -25,7 +26,7 @@ def rank() -> int:
     return dist.get_rank() if processes() > 1 else 0
 
 
-def refuse_strangers() -> None:
+def require_process_group() -> None:
     """What `torchrun` has started works together, or every process would train the whole run.
 
     Raises:
@@ -82,19 +83,25 @@ class Share:
         return Share(tuple(int(count) for count in counts))
 
     def total(self, n: int) -> int:
-        """Rows of the whole batch, of which this process holds n.
+        """Rows of the whole batch, of which this process holds n: several for each example where a model regroups them.
 
         Raises:
-            UserError: it holds another number.
+            UserError: it holds another number of examples.
         """
-        if self.counts and n != (own := self.counts[rank()]):
-            what = f"{n} rows are drawn for {own} examples, so they cannot be shared among processes"
-            raise UserError(f"{what}; keep examples on the first axis, or draw for all of them at once")
-        return sum(self.counts) or n
+        if not self.counts:
+            return n
+        times, remainder = divmod(n, self.counts[rank()])
+        if remainder:
+            what = f"{n} rows are drawn for {self.counts[rank()]} examples, so they cannot be shared among processes"
+            raise UserError(f"{what}; keep examples on one axis, or draw for all of them at once")
+        return times * sum(self.counts)
 
-    def rows(self, draws: Tensor) -> Tensor:
-        """This process's rows of a draw for the whole batch."""
-        return draws.split(self.counts)[rank()] if self.counts else draws
+    def rows(self, draws: Tensor, axis: int = 0) -> Tensor:
+        """This process's rows of a draw for the whole batch; `total` says of how many."""
+        if not self.counts:
+            return draws
+        times = draws.shape[axis] // sum(self.counts)
+        return draws.split([times * count for count in self.counts], axis)[rank()]
 
     def weight(self) -> float:
         """w_r: the part of the batch's mean that this process's mean is."""
@@ -109,3 +116,9 @@ def added(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     dist.all_reduce(flat)
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def examples(batch: Any) -> int:
+    """Rows on the first axis of the first tensor that has one in a batch, or in its inputs; 0 where there is none."""
+    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim]
+    return len(tensors[0]) if tensors else 0

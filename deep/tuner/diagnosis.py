@@ -1,6 +1,7 @@
 """Where a loss that is not finite came from."""
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -9,13 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
-from deep.batches import examples
-from deep.contexts import frozen_statistics
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Pass
-from deep.parallel import gathered
-from deep.updates import Objective
-from reference.command import UserError
+from deep.hyper.hyperparameters import Pass
+from deep.hyper.parallel import anywhere, examples, gathered
+from deep.tuner.contexts import frozen_statistics
+from deep.tuner.gradients import Evaluation, Objective
+from deep.tuner.hypernet import Hypernetwork
+from reference.command import InputWarning, UserError
 
 
 class NotFinite(UserError):
@@ -23,6 +23,16 @@ class NotFinite(UserError):
 
 
 TRY = "lower a learning rate, clip, or narrow a bound"
+
+
+def require_finite(net: Hypernetwork, objective: Objective, seen: Evaluation, x: Any, step: int, at: Pass) -> None:
+    """Go on only where the loss of a pass is finite in every process.
+
+    Raises:
+        NotFinite: it is not.
+    """
+    if anywhere(not torch.isfinite(seen.loss), net.hyper.lam.device):
+        raise NotFinite(explain(net, objective, x, step, None if len(at.lam) == 1 and at.c is None else at))
 
 
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbed: Pass | None = None) -> str:
@@ -66,12 +76,15 @@ def weights(net: Hypernetwork) -> str:
     return _parameter(net) or _hyperparameter(net)
 
 
-def stuck(outer: Iterable[Optimizer]) -> bool:
-    """Whether an optimiser of λ or σ holds a number that is not finite, such as a mean square that has overflowed.
+def warn_stuck(optimisers: Mapping[str, Optimizer]) -> None:
+    """Warn where an optimiser of λ or σ holds a number that is not finite, such as a mean square that has overflowed.
 
     RMSprop then divides by infinity: λ stands still from there on, and the loss need not show it.
     """
-    return not all(map(_finite, tree_leaves([list(one.state.values()) for one in outer])))
+    outer = [list(optimiser.state.values()) for name, optimiser in optimisers.items() if name in ("lam", "sigma")]
+    if not all(map(_finite, tree_leaves(outer))):
+        what = "hyperparameters move no more, for their gradients' squares have overflowed: Θ has probably diverged"
+        warnings.warn(f"{what}; {TRY}", InputWarning, stacklevel=3)
 
 
 def _finite(value: Any) -> bool:
@@ -85,9 +98,9 @@ def _parameter(net: Hypernetwork) -> str:
     for name, parameter in net.model.named_parameters():
         if not _finite(parameter):
             return f"parameter {name!r} is not finite"
-    for name, branch in net.named():
-        if not all(map(_finite, branch.parameters())):
-            return f"the response of layer {name!r} is not finite"
+    for name, _, response in net:
+        if not all(map(_finite, response.parameters())):
+            return f"the response of parameter {name!r} is not finite"
     return ""
 
 
@@ -122,7 +135,7 @@ def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: st
         with (
             torch.no_grad(),
             frozen_statistics(net.model),
-            net.hyper.at(at),
+            net.through(at),
             forward_ad.dual_level(),
             objective.autocast(),
         ):

@@ -1,9 +1,8 @@
 """Where every draw of a step comes from: one generator, and every process's own rows of the draw for the whole batch.
 
-    name             meaning
-    z                ε/σ, standard normal, (n, h) or (1, h)
-    uniform          what masks of examples are made of: its first axis is the batch's
-    common_uniform   what masks of weights are made of: the batch has one; both in float32 at least
+    name       meaning
+    z          ε/σ, standard normal, (n, h) or (1, h)
+    uniform    what masks are made of, in float32 at least: of each example along an axis, or of the batch as one
 
 With several processes each draws for all of them and keeps its rows, so that they follow one process exactly. What is
 common to all examples is the same in every process, and only who draws can know which of the two it is.
@@ -16,8 +15,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from deep.checkpoint import generators, set_generators
-from deep.parallel import Share
+from deep.hyper.generators import generators, set_generators
+from deep.hyper.parallel import Share
 
 
 @dataclass
@@ -35,20 +34,19 @@ class Draws:
             every = torch.where(torch.tensor(alone, device=like.device), every[:1], every)
         return self.share.rows(every)
 
-    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Uniforms on [0, 1), of one example each along the first axis.
+    def uniform(self, shape: Sequence[int], like: Tensor, axis: int | None = 0) -> Tensor:
+        """Uniforms on [0, 1), of one example each along an axis; for all examples together where that is None.
 
         Raises:
-            UserError: several processes share the batch, and the first axis is not this one's part of it.
+            UserError: several processes share the batch, and the axis is not this one's part of it.
         """
-        n, *rest = shape
-        return self.share.rows(self.common_uniform((self.share.total(n), *rest), like))
-
-    def common_uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Uniforms on [0, 1) for all examples of the batch together."""
+        sizes = list(shape)
+        if axis is not None:
+            sizes[axis] = self.share.total(sizes[axis])
         # bfloat16 has only 256 of them, by which a rate of 0.001 would drop three in a thousand.
         wide = torch.promote_types(like.dtype, torch.float32)
-        return torch.rand(tuple(shape), generator=self.generator, device=like.device, dtype=wide)
+        every = torch.rand(sizes, generator=self.generator, device=like.device, dtype=wide)
+        return every if axis is None else self.share.rows(every, axis)
 
     @contextmanager
     def repeated(self) -> Iterator[None]:

@@ -46,17 +46,11 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode; afterwards each in the mode it was in.
-
-    PyTorch's transformer layers then take a short cut around their own Linear layers, and so around the response.
-    """
+    """Every module in evaluation mode; afterwards each in the mode it was in."""
     training = [module for module in model.modules() if module.training]
-    short_cut = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     model.eval()
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(short_cut)
         for module in training:
             module.training = True
