@@ -27,6 +27,7 @@ class Hyperparameter:
         discrete: losses read the whole number below s(λ + ε).
         per: whether each example of a batch has an ε of its own, or the batch has one.
         unit: of the value, such as "px": shown in the progress bar.
+        presumed: it is withdrawn where the first pass shows that nothing reads it, as a layer's that is never called.
 
     Raises:
         UserError: the start is at or outside a bound, the bounds have no transform, or `per` is neither of the two.
@@ -44,6 +45,7 @@ class Hyperparameter:
     discrete: bool = False
     per: Literal["example", "batch"] = "example"
     unit: str = ""
+    presumed: bool = False
 
     def __post_init__(self) -> None:
         if not self.low < self.start < self.high:

@@ -107,6 +107,21 @@ class Hyperparameters:
         """H[N(0, diag(σ²))] less its constant: Σ log σ."""
         return self.sigma.log().sum()
 
+    def withdraw(self, names: Collection[str]) -> list[int]:
+        """Forget hyperparameters, before any step; returns the places of those that stay.
+
+        Raises:
+            UserError: none would stay.
+        """
+        places = [index for index, name in enumerate(self.names) if name not in names]
+        if not places:
+            raise UserError(f"no operation reads {', '.join(map(repr, self.names))}: there is nothing to tune")
+        self.declared = tuple(self.declared[index] for index in places)
+        self.names = tuple(self.names[index] for index in places)
+        for parameter in (self.lam, self.raw_sigma):
+            parameter.data = parameter.data[places].clone()
+        return places
+
     def values(self) -> dict[str, float]:
         """s(λ) by name, in the units of the bounds."""
         with torch.no_grad():

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from deep.hyper.declared import Hyperparameter
 from deep.rates.marks import Holder
@@ -19,21 +18,20 @@ def holders(model: nn.Module, everything: bool = False) -> dict[str, Holder]:
     """
     names: dict[str, Holder] = {}
     for path, module in model.named_modules():
-        attributes = [a for a, value in vars(module).items() if type(value) is float and 0 <= value < 1]
-        likely = [attribute for attribute in attributes if _likely(module, attribute)]
+        numbers = [a for a, value in vars(module).items() if type(value) in (int, float) and 0 <= value <= 1]
+        likely = [attribute for attribute in numbers if _likely(attribute)]
         for k, attribute in enumerate(likely):
             label = path or attribute
             names[label if len(likely) == 1 else f"{label}#{k + 1}"] = Holder(module, attribute)
         if everything:
-            names |= {f"{path}.{a}": Holder(module, a) for a in attributes if a not in likely}
+            others = [a for a in numbers if a not in likely and type(vars(module)[a]) is float]
+            names |= {f"{path}.{attribute}": Holder(module, attribute) for attribute in others}
     return names
 
 
-def _likely(module: nn.Module, attribute: str) -> bool:
-    """An attribute `p` of what is called a dropout, or one that is called a drop rate itself."""
-    kind = type(module).__name__.lower()
-    dropping = isinstance(module, _DropoutNd) or "drop" in kind or "stochasticdepth" in kind
-    return "drop" in attribute.lower() or (attribute == "p" and dropping)
+def _likely(attribute: str) -> bool:
+    """`p`, or an attribute that is called a drop rate itself; of whole layers no example has a rate of its own."""
+    return attribute == "p" or ("drop" in attribute.lower() and "layerdrop" not in attribute.lower())
 
 
 def dropout_rates(
@@ -47,7 +45,7 @@ def dropout_rates(
 
     A rate is an attribute of a module: `nn.Dropout.p`, `nn.LSTM.dropout`, an attention's `dropout`, `DropPath.drop_prob`, ...
     Rates of 0 are left out, unless `start` says where they begin. Which of them an operation really reads is seen in the
-    tuner's first step; one that nothing reads is an error there.
+    tuner's first step, which withdraws the others.
 
     Args:
         start: of the rates that are 0 now; one number, or one for each pattern of names.
@@ -68,7 +66,7 @@ def dropout_rates(
         if not 0 < value < high:
             what = f"dropout {name!r}: its rate {value} is not strictly between 0 and {high}"
             raise UserError(f"{what}; set it to a start inside, or give dropout_rates(model, high=...)")
-        rates.append(Hyperparameter(name, start=value, high=high, per=_matching(per, name) or "example"))
+        rates.append(Hyperparameter(name, start=value, high=high, per=_matching(per, name) or "example", presumed=True))
     return rates
 
 

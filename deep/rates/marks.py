@@ -30,43 +30,61 @@ class Rate(float):
 
     Args:
         read: told of each operation that the rate reaches.
+        tuned: whether a plain number made of it would be an error.
     """
 
     name: str
-    kept: bool
     read: Callable[[], object]
+    tuned: bool
+    kept: bool
 
-    def __new__(cls, value: float, name: str, read: Callable[[], object], kept: bool = False) -> "Rate":
+    def __new__(cls, value: float, name: str, read: Callable[[], object], tuned: bool, kept: bool = False) -> "Rate":
         rate = super().__new__(cls, value)
-        rate.name, rate.read, rate.kept = name, read, kept
+        rate.name, rate.read, rate.tuned, rate.kept = name, read, tuned, kept
         return rate
 
     def __rsub__(self, other: Any) -> Any:
-        if other == 1 and not isinstance(other, Tensor):
-            return Rate(1 - float(self), self.name, self.read, not self.kept)
-        return self._refuse(other)
+        if type(other) in (int, float) and other == 1:
+            return Rate(1 - float(self), self.name, self.read, self.tuned, not self.kept)
+        return self.plain("__rsub__", other)
 
-    def _refuse(self, other: Any = None) -> Any:
-        if isinstance(other, Tensor):
-            return NotImplemented
-        what = f"the drop rate {self.name!r} enters a calculation with plain numbers before it reaches an operation"
-        raise UserError(f"{what}; do not declare it, or let the module give the rate itself to the dropout")
+    def plain(self, operator: str, other: Any) -> Any:
+        """The arithmetic of numbers.
 
-    __add__ = __radd__ = __sub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _refuse
+        Raises:
+            UserError: a rate that is tuned would become a number for good.
+        """
+        if self.tuned and not isinstance(other, Tensor):
+            what = f"the drop rate {self.name!r} enters a calculation with plain numbers before it reaches an operation"
+            raise UserError(f"{what}; do not declare it, or let the module give the rate itself to the dropout")
+        return getattr(float, operator)(self, other)
 
     def __reduce__(self) -> Any:
         return float, (float(self),)
 
 
+for _operator in "add radd sub mul rmul truediv rtruediv pow rpow floordiv mod".split():
+    setattr(Rate, f"__{_operator}__", lambda self, other, name=f"__{_operator}__": self.plain(name, other))
+
+
+class Mark(NamedTuple):
+    """An attribute, and the rate that it holds while a pass runs."""
+
+    name: str
+    holder: Holder
+    value: float
+    tuned: bool
+
+
 @contextmanager
-def marked(rates: Iterable[tuple[str, Holder, float]], read: Callable[[str], object]) -> Iterator[None]:
-    """Inside the block each holder's attribute is a `Rate` of this name and number."""
+def marked(marks: Iterable[Mark], read: Callable[[str], object]) -> Iterator[None]:
+    """Inside the block each holder's attribute is a `Rate` of its name and number; `read` is told of its reading."""
     before = []
     try:
-        for name, holder, value in rates:
-            attributes = vars(holder.module)
-            before.append((attributes, holder.attribute, attributes[holder.attribute]))
-            attributes[holder.attribute] = Rate(value, name, partial(read, name))
+        for mark in marks:
+            attributes, attribute = vars(mark.holder.module), mark.holder.attribute
+            before.append((attributes, attribute, attributes[attribute]))
+            attributes[attribute] = Rate(mark.value, mark.name, partial(read, mark.name), mark.tuned)
         yield
     finally:
         for attributes, attribute, value in before:

@@ -366,7 +366,9 @@ class Call:
             x, dx = forward_ad.unpack_dual(x)
             y = self._constant(product(x, w, bias))
             dy = change(x, None if dx is None else product(dx, w, None))
-            y = y if dy is None else forward_ad.make_dual(y, dy.to(y.dtype).expand_as(y))
+            if dy is not None:
+                y = y if y.shape == dy.shape else y.expand(dy.shape).clone()
+                y = forward_ad.make_dual(y, dy.to(y.dtype))
         assert y is not None
         return y
 

@@ -93,6 +93,14 @@ def elementwise(call: Call, *args: Any, **kwargs: Any) -> Any:
     return call.elementwise(ndim)
 
 
+def prelu(call: Call, x: Any, weight: Any) -> Any:
+    """x, or a x where x is negative, with a of each channel or of all."""
+    if isinstance(x, Weight) or call.place is None or not isinstance(weight, Weight):
+        return NotImplemented
+    a = call.spread(weight.written_out(), min(1, x.ndim - 1), x.ndim, call.place)
+    return torch.where(x > 0, x, a.to(x.dtype) * x)
+
+
 def _masked(call: Call, *args: Any) -> Any:
     """A weight times, or by, what is no weight and has no batch."""
     weights = [arg for arg in args if isinstance(arg, Weight)]
@@ -169,7 +177,7 @@ def _operations(names: str) -> frozenset[Any]:
 PRODUCTS = _operations("mul multiply __mul__ __rmul__")
 QUOTIENTS = _operations("div divide true_divide __truediv__")
 IN_PLACE = _operations("add_ sub_ mul_ div_ __iadd__ __isub__ __imul__ __itruediv__")
-SUMS = _operations("add sub subtract rsub __add__ __radd__ __sub__ __rsub__ where maximum minimum pow prelu addcmul lerp")
+SUMS = _operations("add sub subtract rsub __add__ __radd__ __sub__ __rsub__ where maximum minimum pow addcmul lerp")
 VIEWS = _operations(
     "t transpose swapaxes permute movedim chunk split tensor_split unbind narrow select view reshape flatten unflatten "
     "squeeze unsqueeze contiguous clone view_as reshape_as __getitem__"
@@ -182,6 +190,7 @@ RULES |= {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), convolution),
     **dict.fromkeys((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), transposed_convolution),
     F.embedding: embedding,
+    F.prelu: prelu,
     **dict.fromkeys(PRODUCTS | QUOTIENTS | IN_PLACE | SUMS, elementwise),
     **dict.fromkeys(VIEWS, view),
     torch._weight_norm: weight_norm,

@@ -27,9 +27,10 @@ from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.hyper.parallel import processes
 from deep.rates.find import holders
-from deep.rates.marks import marked
+from deep.rates.marks import Mark, marked
 from deep.responses.forward import Forward
-from deep.responses.layouts import Layouts, assumed, look
+from deep.responses.layouts import Layouts
+from deep.responses.look import assumed, look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
 from deep.tuner.contexts import frozen_statistics
@@ -72,6 +73,7 @@ class Hypernetwork:
         self.rates = {name: holder for name, holder in holders(model).items() if name in hyper}
         self._require_bounds()
         self.idle_rates: dict[str, float] = {}
+        self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
         self.looked = False
         self.attached = True
@@ -189,7 +191,8 @@ class Hypernetwork:
 
     def _marked(self) -> Any:
         declared = {declared.name: declared for declared in self.hyper.declared}
-        return marked([(name, holder, declared[name].start) for name, holder in self.rates.items()], lambda name: None)
+        marks = [Mark(name, holder, declared[name].start, True) for name, holder in self.rates.items()]
+        return marked(marks, lambda name: None)
 
     def _rate(self, name: str) -> Tensor:
         value = self.hyper[name]
@@ -206,7 +209,7 @@ class Hypernetwork:
             UserError: a drop rate is declared that nothing reads, or a parameter is used without a gradient alone.
         """
         read: set[str] = set()
-        every = holders(self.model, everything=True)
+        every, likely = holders(self.model, everything=True), holders(self.model).keys()
         named = {id(w): name for name, w, _ in self}
         others = [tensor for tensor in (*self.model.parameters(), *self.model.buffers()) if id(tensor) not in named]
 
@@ -215,24 +218,40 @@ class Hypernetwork:
             with self.hyper.at(self.hyper.centre(rows)), torch.enable_grad():
                 run(part)
 
-        marks = [(name, holder, float(vars(holder.module)[holder.attribute])) for name, holder in every.items()]
+        values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
+        marks = [Mark(name, holder, values[name], name in self.rates) for name, holder in every.items()]
         with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add):
             try:
-                self.layouts = look(first, n, named, others) if n > 1 else assumed(first, n, named, others)
+                self.layouts = look(first, n, named, others, likely) if n > 1 else assumed(first, n, named, others, likely)
             except (UserError, RuntimeError, ValueError):
-                self.layouts = assumed(first, n, named, others)  # a model that takes no other batch
+                self.layouts = assumed(first, n, named, others, likely)  # a model that takes no other batch
         self._require_read(read)
-        self.idle_rates = {name: value for name, _, value in marks if name in read and value and name not in self.rates}
+        self.idle_rates = {name: value for name, value in values.items() if name in read and value and name not in self.rates}
         self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
         with self.draws.repeated(), frozen_statistics(self.model), torch.no_grad():
             for kind in kinds:
                 self._try(kind, run, x, n)
         self.looked = True
 
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Forget presumed hyperparameters that nothing reads, before any step."""
+        if not (gone := [name for name in self.hyper.names if name in set(names)]):
+            return
+        places = self.hyper.withdraw(gone)
+        for name in gone:
+            self.withdrawn[name] = float(getattr(self.rates[name].module, self.rates.pop(name).attribute))
+        for response in self.responses.values():
+            assert isinstance(response, RowResponse)
+            response.U.data = response.U.data[:, places].clone()
+
     def _require_read(self, read: set[str]) -> None:
-        if unread := [name for name in self.rates if name not in read and self.rates[name].module.training]:
-            what = f"the drop rate {unread[0]!r} is declared, and no operation of the first pass has read it"
+        """Every rate that stays declared is one that an operation reads."""
+        unread = [name for name in self.rates if name not in read]
+        presumed = {declared.name for declared in self.hyper.declared if declared.presumed}
+        if declared := [name for name in unread if name not in presumed]:
+            what = f"the drop rate {declared[0]!r} is declared, and no operation of the first pass has read it"
             raise UserError(f"{what}; do not declare it, or let the module give it to a dropout itself")
+        self.withdraw(unread)
         only = [name for name in self.names if name in self.layouts.seen and name not in self.layouts.with_gradient]
         if only:
             what = f"parameter {only[0]!r} is used without a graph, as under a reentrant checkpoint, and would never train"

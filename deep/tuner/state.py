@@ -29,6 +29,7 @@ def state_of(tuner: "Tuner") -> dict[str, Any]:
         "own buffers": gathered(own_buffers(tuner.model)),
         "responses": tuner.net.responses.state_dict(),
         "silent": dict(tuner.net.silent),
+        "withdrawn": dict(tuner.net.withdrawn),
         "lam": tuner.hyper.lam.detach().clone(),
         "raw_sigma": tuner.hyper.raw_sigma.detach().clone(),
         "optimisers": {name: optimiser.state_dict() for name, optimiser in tuner.optimisers.items()},
@@ -45,6 +46,7 @@ def restore(tuner: "Tuner", saved: dict[str, Any]) -> None:
     """
     if lacking := [part for part in state_of(tuner) if part not in saved]:
         raise UserError(f"this is no state of a Tuner: it has no {lacking[0]!r}; give what state_dict has returned")
+    tuner.net.withdraw(saved["withdrawn"])
     require_same_run(saved["signature"], signature_of(tuner))
     tuner.model.load_state_dict(saved["model"])
     set_own_buffers(tuner.model, saved["own buffers"][rank()])

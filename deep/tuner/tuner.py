@@ -148,9 +148,8 @@ class Tuner:
             UserError: the loss is not finite, the model is detached, or other parameters train than at its making.
         """
         n = self._begin(x)
-        first = self.inner_steps == 0 or not self.net.looked
-        if first:
-            self._look(x, n)
+        first = self.inner_steps == 0
+        self.look(x)
         unchanged = _versions(x, t) if first else []
         with self.hyper.unread() as unread:
             results = [self._update(update, x, t, n) for update in self.updates]
@@ -160,8 +159,17 @@ class Tuner:
         self.inner_steps += 1
         return results[0]
 
-    def _look(self, x: Any, n: int) -> None:
-        """See the model run before anything moves."""
+    def look(self, x: Any) -> None:
+        """See the model run on a batch, once, before anything moves: where the batch is, which rates are read, what responds.
+
+        The first step does it by itself. Presumed hyperparameters that nothing reads are withdrawn.
+
+        Raises:
+            UserError: a drop rate is declared that nothing reads, or a parameter is used without a gradient alone.
+        """
+        if self.net.looked:
+            return
+        n = self._begin(x)
         kinds = {look.kind for update in self.updates for look in update} - {"plain", "noise"}
         several = self.eps_per == "example" and n > 1 and self.method is not None
         with self.training.autocast():
@@ -203,8 +211,7 @@ class Tuner:
         if self.method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
         n = self._begin(x)
-        if not self.net.looked:
-            self._look(x, n)
+        self.look(x)
         z = self._normal(n)
         with self.hyper.unread() as unread:
             seen = gradients.outer_gradients(self.method, self.net, self.validation, z, x, t, n, self.tau)
