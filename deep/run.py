@@ -97,8 +97,7 @@ class Run:
             UserError: a loss that is not finite, a BatchNorm whose last batch is a single example, or a checkpoint that
                 cannot be read, written, or is of another run.
         """
-        if not self.tuner.model.training:
-            self.tuner.model.train()
+        self.look()
         if self.epochs:
             require_no_batch_of_one(self.tuner.net, self.tuner.validation, self.train)
         self._restore()
@@ -120,6 +119,12 @@ class Run:
                 if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
         return self.rows
+
+    def look(self) -> None:
+        """See the model run on the first batch, in training mode: what responds, and which drop rates are read."""
+        if not self.tuner.model.training:
+            self.tuner.model.train()
+        self.tuner.look(self.train.batch(0)[0])
 
     @property
     def _stopped(self) -> bool:

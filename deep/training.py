@@ -1,10 +1,13 @@
 """A whole run in one call, and its record."""
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from deep import checkpoint
 from deep.batches import Batches
@@ -14,8 +17,12 @@ from deep.run import Row, Run, Scheduler
 from deep.schedule import Schedule
 from deep.tuner.arguments import require_count
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 from toy import records
+
+
+LEAST = 0.9
+"""The share of a model's parameters below which its coverage is a warning."""
 
 
 def fit(
@@ -68,6 +75,13 @@ def fit(
         folder=None if out is None else Path(out),
         progress=progress,
     )
+    run.look()
+    coverage = tuner.coverage()
+    if tuner.method is not None and rank() == 0:
+        if coverage.parameters < LEAST:
+            warnings.warn(f"{coverage}; hyperparameters are tuned by these alone", InputWarning, stacklevel=2)
+        elif progress:
+            tqdm.write(str(coverage), file=sys.stderr)
     method = "plain" if tuner.method is None else tuner.method.name
     steps = {"epochs": epochs, "batch_size": batch_size, "warm_up_steps": tuner.warm_up}
     settings = {"method": method, **steps, "seed": seed}
@@ -88,6 +102,7 @@ def record(
     """
     if run.folder is not None:
         _refuse_finished(run.folder, settings)
+    run.look()
     if run.folder is None or rank() > 0:
         return run.go(keep)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from deep import checkpoint, trial_history
-from deep.diagnosis import NotFinite
+from deep.tuner.diagnosis import NotFinite
 from deep.ledger import Ledger, Trial, lock, try_lock
 from deep.run import Row, Run
 
