@@ -13,6 +13,7 @@ returns the operation's result, or NotImplemented for the general way.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from deep.rates.marks import Rate
 from deep.responses.composite import WRITTEN_OUT
 from deep.responses.layouts import Layouts, Place, Use
 from deep.responses.row_response import RowResponse
-from deep.responses.weights import NoRule, Rows, Weight, differential, moved
+from deep.responses.weights import NoRule, Rows, Weight, differential, first_order, moved
 from reference.command import UserError
 
 Rule = Callable[..., Any]
@@ -89,9 +90,25 @@ class Forward(TorchFunctionMode):
         super().__init__()
         self.kind, self.c, self.n, self.layouts, self.rate, self.draws = kind, c, n, layouts, rate, draws
         self.responses = responses if c is not None else {}
-        self.in_loss = False
+        self.linearised_outputs = False
         self._weights: dict[int, Weight] = {}
         self._dense: dict[int, Tensor] = {}
+
+    def enter_loss(self) -> None:
+        """From here on it is the loss that runs: it sees w + Δw, the weights being linear in Δw themselves."""
+        self.linearised_outputs = self.kind == "linearised"
+        if not self.linearised_outputs:
+            return
+        self.kind = "weights"
+        self._dense.clear()
+        for key, weight in self._weights.items():
+            lifted = None if weight.rows is not None else first_order(weight.lifted)
+            self._weights[key] = replace(weight, kind="weights", lifted=lifted)
+
+    def mean_of(self, loss: Tensor) -> Tensor:
+        """The loss; where it is of weights alone, the mean over examples of what each has at its own."""
+        weight = self.weight(loss)
+        return loss if weight is None else weight.written_out().mean(0)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -115,7 +132,7 @@ class Forward(TorchFunctionMode):
         return responds and self.c is not None and len(self.c) > 1
 
     def _plain(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if self.kind == "linearised" and func in LINEARISED and not self.in_loss:
+        if self.kind == "linearised" and func in LINEARISED:
             with self:
                 return LINEARISED[func](*args, **kwargs)
         if func in IN_PROCESSES and processes() > 1:
@@ -175,18 +192,24 @@ class Forward(TorchFunctionMode):
             return func(*args, **kwargs)
         if name == "__get__" and (func not in RULES or not isinstance(func(*args), Tensor)):
             return func(*args, **kwargs)
+        if self.linearised_outputs:
+            self._require_penalty(args, kwargs)
         if len(self.c) == 1:
             return self._plain(func, *tree_map(self._dense_for, (args, kwargs)))
         args, kwargs = tree_map(self._weight_for, (args, kwargs))
         root = next(leaf.root for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Weight))
-        if self.in_loss:
-            what = f"the loss reads parameter {root!r}, which each example has at a value of its own"
-            raise UserError(f"{what}; for a penalty call the tuner's squared_norm({root!r}), or choose eps_per='batch'")
         try:
             result = self._by_rule(root, func, args, kwargs)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise NoRule(root, f"{name}: {str(error).splitlines()[0][:100]}") from error
         return tree_map(self.followed, result)
+
+    def _require_penalty(self, args: Any, kwargs: Any) -> None:
+        """The loss of a linearised pass may see functions of the weights alone beside the outputs."""
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and leaf.ndim and not self._concerned([leaf])[0]:
+                what = "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
+                raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors")
 
     def _by_rule(self, root: str, func: Any, args: Any, kwargs: Any) -> Any:
         leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, (Tensor, Weight))]
@@ -227,8 +250,7 @@ class Forward(TorchFunctionMode):
         if id(leaf) not in self._dense:
             response = self.responses[id(leaf)][1]
             assert self.c is not None
-            kind = "weights" if self.in_loss and self.kind == "linearised" else self.kind
-            self._dense[id(leaf)] = moved(leaf, response.changes(self.c)[0], kind)
+            self._dense[id(leaf)] = moved(leaf, response.changes(self.c)[0], self.kind)
         return self._dense[id(leaf)]
 
 

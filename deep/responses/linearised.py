@@ -4,7 +4,10 @@ The linearisation is of the network's outputs. A model that computes its own los
 f(w0) + J_yw Δw.
 """
 
+import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,14 +17,20 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from deep.responses.forward import LINEARISED
+from deep.responses.weights import first_order
 
 
-def first_order(y: Any) -> Any:
-    """f(w0) + J_yw Δw of a dual number; anything else as it is."""
-    if not isinstance(y, Tensor):
-        return y
-    primal, tangent = forward_ad.unpack_dual(y)
-    return primal if tangent is None else primal + tangent
+@cache
+def _load_forward_mode() -> None:
+    """The first dual number makes torch load its rules for them, and warn of its own use of torch.jit.script."""
+    with warnings.catch_warnings(action="ignore"), forward_ad.dual_level():
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
+
+
+def dual_level() -> AbstractContextManager[Any]:
+    """A level for tangents."""
+    _load_forward_mode()
+    return forward_ad.dual_level()
 
 
 def ending(loss: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from deep.rates.marks import Rate
 from deep.responses.composite import WRITTEN_OUT
-from deep.responses.forward import RATE_RULES
+from deep.responses.forward import ABOUT, LIKE, RATE_RULES
 from deep.responses.layouts import Key, Layouts, Place, Use, key_of
 
 
@@ -76,33 +76,39 @@ class _Look(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") == "__get__":
+        if _name(func) == "__get__":
             return self._derive(func, args, func(*args, **kwargs))
         leaves = tree_leaves((args, kwargs))
-        roots = [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
+        about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
+        roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
         rates = [leaf for leaf in leaves if isinstance(leaf, Rate)]
         if func in WRITTEN_OUT and (roots or rates or func is F.multi_head_attention_forward):
             with self:
                 return WRITTEN_OUT[func](*args, **kwargs)
         result = _alone(func, args, kwargs, rates)
-        if not (roots or rates):
-            return result
+        if roots or rates:
+            self._log(func, roots, rates, leaves, result)
+        return result
+
+    def _log(self, func: Any, roots: list[str], rates: list[Rate], leaves: list[Any], result: Any) -> None:
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
+        call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)
         for rate in rates:
             if rate.name in self.layouts.rates or func in RATE_RULES:
                 rate.read()
-        for root in dict.fromkeys([*roots, *(rate.name for rate in rates)]):
-            self.layouts.seen.add(root)
-            if torch.is_grad_enabled():
-                self.layouts.with_gradient.add(root)
-        key = key_of(roots[0] if roots else rates[0].name, func, tensors)
-        sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
-        self.calls[key].append(_Call([x.shape for x in tensors], [y.shape for y in results], sums))
-        if roots and self._without_batch(key, tensors):
+            self.calls[key_of(rate.name, func, tensors)].append(call)
+        if not roots:
+            return
+        self.layouts.seen.update(roots)
+        if torch.is_grad_enabled():
+            self.layouts.with_gradient.update(roots)
+        key = key_of(roots[0], func, tensors)
+        self.calls[key].append(call)
+        if self._without_batch(key, tensors):
             for y in results:
                 self._follow(y, roots[0])
-        return result
 
     def _derive(self, func: Any, args: Any, result: Any) -> Any:
         if isinstance(result, Tensor) and id(args[0]) in self.roots:
@@ -119,6 +125,10 @@ class _Look(TorchFunctionMode):
         return all(id(tensor) in self.roots or id(tensor) in self.shared for tensor in tensors)
 
 
+def _name(func: Any) -> str:
+    return getattr(func, "__name__", "")
+
+
 def _regrouped_sums(x: Tensor, n: int) -> dict[int, Tensor]:
     """By axis along which x may have several rows an example: each row's sum."""
     axes = [axis for axis, length in enumerate(x.shape) if length > n and length % n == 0]
@@ -127,14 +137,14 @@ def _regrouped_sums(x: Tensor, n: int) -> dict[int, Tensor]:
 
 def _alone(func: Any, args: Any, kwargs: Any, rates: list[Rate]) -> Any:
     """The operation as each example alone would see it."""
-    name = getattr(func, "__name__", "")
-    if "dropout" in name and args:
+    if "dropout" in _name(func) and args:
         return args[0].clone()
     if func is F.batch_norm:
         x, mean, var = args[:3]
         rest = {**dict(zip(("weight", "bias"), args[3:5], strict=False)), **kwargs}
         if mean is None:
-            mean, var = x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])
+            wide = torch.promote_types(x.dtype, torch.float32)
+            mean, var = x.new_zeros(x.shape[1], dtype=wide), x.new_ones(x.shape[1], dtype=wide)
         return func(x, mean, var, rest.get("weight"), rest.get("bias"), False, 0.0, rest.get("eps", 1e-5))
     if func in (torch.Tensor.bernoulli_, torch.bernoulli) and rates:
         return args[0].fill_(1.0)

@@ -41,7 +41,9 @@ def batch_norm(
     if isinstance(x, Weight):
         return NotImplemented
     normalised = shared_batch_norm if processes() > 1 else F.batch_norm
-    y = normalised(x, running_mean, running_var, None, None, training, momentum, eps)
+    # Without γ PyTorch does not mix precisions, as it does under autocast.
+    wide = x if running_mean is None else x.to(running_mean.dtype)
+    y = normalised(wide, running_mean, running_var, None, None, training, momentum, eps).to(x.dtype)
     return affine(call, y, weight, bias, 1)
 
 

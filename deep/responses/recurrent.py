@@ -52,25 +52,26 @@ def layers(
     bidirectional: bool,
     batch_first: bool = False,
 ) -> tuple[Tensor, ...]:
-    """What torch.lstm, torch.gru and torch.rnn_* return; time comes first inside."""
+    """What torch.lstm, torch.gru and torch.rnn_* return; examples come first inside."""
     if not isinstance(hx, (tuple, list, Tensor)) or isinstance(weights, bool) or isinstance(weights, Tensor):
         raise TypeError("packed sequences; pad them instead")
     starts = (hx,) if isinstance(hx, Tensor) else tuple(hx)
     directions = 2 if bidirectional else 1
     width = len(weights) // (num_layers * directions)
-    x = x.transpose(0, 1) if batch_first else x
+    x = x if batch_first else x.transpose(0, 1)
     ends = []
     for k in range(num_layers):
         outputs = []
         for d in range(directions):
             index = k * directions + d
-            y, end = _direction(cell, x, tuple(start[index] for start in starts), weights[index * width : (index + 1) * width], has_biases, d == 1)
+            own = weights[index * width : (index + 1) * width]
+            y, end = _direction(cell, x, tuple(start[index] for start in starts), own, has_biases, d == 1)
             outputs.append(y)
             ends.append(end)
         x = torch.cat(outputs, -1) if directions > 1 else outputs[0]
         if k < num_layers - 1 and train:
             x = F.dropout(x, dropout)
-    x = x.transpose(0, 1) if batch_first else x
+    x = x if batch_first else x.transpose(0, 1)
     return x, *(torch.stack(parts) for parts in zip(*ends, strict=True))
 
 
@@ -80,14 +81,14 @@ def _direction(
     W_ih, W_hh, *others = weights
     b_ih, b_hh = others[:2] if has_biases else (None, None)
     projection = others[2:] if has_biases else others
-    steps = F.linear(x, W_ih, b_ih).unbind(0)
+    steps = F.linear(x, W_ih, b_ih).unbind(1)
     hs = []
     for a in reversed(steps) if backwards else steps:
         state = cell(a, F.linear(state[0], W_hh, b_hh), state)
         if projection:
             state = (F.linear(state[0], projection[0]), *state[1:])
         hs.append(state[0])
-    return torch.stack(hs[::-1] if backwards else hs), state
+    return torch.stack(hs[::-1] if backwards else hs, 1), state
 
 
 RECURRENT: dict[Any, Callable[..., Any]] = {

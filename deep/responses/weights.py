@@ -10,7 +10,7 @@ The model itself sees `value`, an ordinary tensor.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -89,3 +89,11 @@ def moved(w: Tensor, change: Tensor, kind: str) -> Tensor:
 def differential(change: Tensor) -> Tensor:
     """Zero, with the derivative of the change."""
     return change - change.detach()
+
+
+def first_order(y: Any) -> Any:
+    """f(w0) + J_yw Δw of a dual number; anything else as it is."""
+    if not isinstance(y, Tensor):
+        return y
+    primal, tangent = forward_ad.unpack_dual(y)
+    return y if tangent is None else primal + tangent

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from deep.hyper.hyperparameters import Pass
 from deep.hyper.parallel import anywhere, examples, gathered
+from deep.responses.linearised import dual_level
 from deep.tuner.contexts import frozen_statistics
 from deep.tuner.gradients import Evaluation, Objective
 from deep.tuner.hypernet import Hypernetwork
@@ -136,7 +137,7 @@ def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: st
             torch.no_grad(),
             frozen_statistics(net.model),
             net.through(at),
-            forward_ad.dual_level(),
+            dual_level(),
             objective.autocast(),
         ):
             objective.predict(x)

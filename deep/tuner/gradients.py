@@ -18,11 +18,9 @@ An inner step is a sequence of updates (`updates`); what an update's passes find
 """
 
 import re
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -34,7 +32,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.hyper.hyperparameters import Pass
 from deep.responses.composite import inside
-from deep.responses.linearised import first_order
+from deep.responses.linearised import dual_level
+from deep.responses.weights import first_order
 from deep.tuner.contexts import evaluating, frozen, frozen_statistics
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
@@ -163,7 +162,7 @@ def outer_gradients(
 def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
     """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
     linearised = at.kind == "linearised"
-    with net.through(at) as forward, objective.autocast(), _dual_level() if linearised else nullcontext():
+    with net.through(at) as forward, objective.autocast(), dual_level() if linearised else nullcontext():
         try:
             outputs = objective.predict(x)
         except ValueError as error:
@@ -178,12 +177,13 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
             _require_tangent(outputs)
             dual, outputs = outputs, tree_map(first_order, outputs)
         if forward is not None:
-            forward.in_loss = True
+            forward.enter_loss()
         loss = objective.loss(outputs, t)
         _require_loss(loss)
         if linearised and any(loss is y and y is not d for y, d in zip(*map(tree_leaves, (outputs, dual)), strict=True)):
             what = "the model computes its loss out of operations through which it would be linearised"
             raise UserError(f"{what}; let it call a loss of torch.nn.functional, or return logits for the train_loss")
+        loss = loss if forward is None else forward.mean_of(loss)
     return loss, tree_map(lambda y: y.detach() if isinstance(y, Tensor) else y, outputs)
 
 
@@ -205,18 +205,6 @@ def _require_loss(loss: Any) -> None:
 
 def _tangent(y: Any) -> Tensor | None:
     return forward_ad.unpack_dual(y).tangent if isinstance(y, Tensor) else None
-
-
-@cache
-def _load_forward_mode() -> None:
-    """The first dual number makes torch load its rules for them, and warn of its own use of torch.jit.script."""
-    with warnings.catch_warnings(action="ignore"), forward_ad.dual_level():
-        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
-
-
-def _dual_level() -> AbstractContextManager[Any]:
-    _load_forward_mode()
-    return forward_ad.dual_level()
 
 
 def _without_forward_mode(error: RuntimeError) -> UserError:

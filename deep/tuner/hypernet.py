@@ -10,7 +10,7 @@ Nothing of the model is replaced. Inside `through` operations on its parameters 
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 import deep.rates.dropout
-import deep.responses.linearised
 import deep.responses.norms
 import deep.responses.rules  # noqa: F401  (they register their rules)
 from deep.hyper.draws import Draws
@@ -30,6 +29,7 @@ from deep.rates.find import holders
 from deep.rates.marks import Mark, marked
 from deep.responses.forward import Forward
 from deep.responses.layouts import Layouts
+from deep.responses.linearised import dual_level
 from deep.responses.look import assumed, look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
@@ -263,10 +263,7 @@ class Hypernetwork:
         while True:
             try:
                 with self.through(Pass(lam, torch.zeros_like(lam), n, kind)):
-                    if kind == "linearised":
-                        with torch.autograd.forward_ad.dual_level():
-                            run(x)
-                    else:
+                    with dual_level() if kind == "linearised" else nullcontext():
                         run(x)
                 return
             except NoRule as error:

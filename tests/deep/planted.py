@@ -10,9 +10,9 @@ from torch.optim import RMSprop
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from deep.experiments import Experiment, Optimisation
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.problems import Problem, Size
 
 RATE = Hyperparameter("rate", start=0.05, high=0.95)

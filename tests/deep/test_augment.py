@@ -14,12 +14,12 @@ from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from deep.augment import AUGMENTATIONS, COLOUR, CUTOUT, Augmentation
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.image_changes import affine, brightness, contrast, cutout, grey, hue, saturation
 from deep.network_parts import Standardise
-from deep.parallel import Share
+from deep.hyper.parallel import Share
 from tests.strategies import seeds
 
 ROUNDING = 1e-12

@@ -17,7 +17,7 @@ from deep import cli, image_problems
 from deep.experiments import EXPERIMENTS
 from deep.jobs import Job
 from deep.problems import Size
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from figures.archive import COMMITTED
 from reference.command import UserError, run
 from reference.updates import DELTA_STN_CV_NORMALISED, METHODS

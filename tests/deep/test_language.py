@@ -13,14 +13,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deep import Tuner
 from deep.batches import Batches
-from deep.dropout import dropout_rates
+from deep.rates.find import dropout_rates
 from deep.evaluation import scores
 from deep.experiments import EXPERIMENTS
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
 from deep.sequence_dropout import VariationalDropout
 from deep.text import Streams, Text
-from deep.updates import evaluate, response_gradient
+from deep.tuner.gradients import evaluate, response_gradient
 from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS
 from tests.deep.strategies import close, randomise
@@ -122,7 +122,7 @@ def test_the_training_loss_adds_ar_and_tar_of_each_example() -> None:
     outputs = Outputs(*(torch.randn(STREAMS, 3, m).double() for m in (WORDS, WIDTH, WIDTH)))
     t = torch.randint(WORDS, (STREAMS, 3))
     lam = torch.randn(STREAMS, 7).double()
-    with tuner.hyper.at(Pass(lam, None, STREAMS)):
+    with tuner.through(Pass(lam, None, STREAMS)):
         actual = tuner.training.loss(outputs, t)
     desired = sum(-outputs.logits[n, s].log_softmax(0)[t[n, s]] for n in range(STREAMS) for s in range(3)) / 12
     for n in range(STREAMS):

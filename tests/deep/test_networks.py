@@ -12,15 +12,15 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from deep.contexts import frozen, frozen_statistics
-from deep.draws import Draws
-from deep.dropout import dropout_rates
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.tuner.contexts import frozen, frozen_statistics
+from deep.hyper.draws import Draws
+from deep.rates.find import dropout_rates
+from deep.tuner.hypernet import Hypernetwork
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.network_parts import Standardise
 from deep.networks import alexnet, mlp, resnet18, simple_cnn, vgg16
-from deep.tuner import Tuner
-from deep.updates import Objective, evaluate
+from deep.tuner.tuner import Tuner
+from deep.tuner.gradients import Objective, evaluate
 from reference.updates import METHODS, Method
 
 NETWORKS = {"mlp": mlp, "simple-cnn": simple_cnn, "alexnet": alexnet, "vgg16": vgg16, "resnet18": resnet18}
@@ -181,7 +181,7 @@ def test_every_method_moves_every_part_of_every_network(name: str, method: Metho
     for old, new in zip(before, (*tuner.net.w0, tuner.hyper.lam, tuner.hyper.raw_sigma), strict=True):
         assert not torch.equal(old, new)
         assert torch.isfinite(new).all()
-    for key, parameter in tuner.net.branches.named_parameters():
+    for key, parameter in tuner.net.responses.named_parameters():
         assert parameter.any() or not key.endswith(".U"), key
     tuner.detach()
     assert torch.isfinite(net.eval()(x)).all()
@@ -202,7 +202,7 @@ def test_dual_numbers_through_the_network_are_a_jvp_of_the_plain_one(name: str) 
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     c = torch.randn(1, len(hyper), generator=generator, dtype=torch.float64)
     with frozen(net.w0):
-        at = Pass(c, c, 6, linearised=True)
+        at = Pass(c, c, 6, kind="linearised")
         outputs = evaluate(net, Objective(model, F.cross_entropy), x, torch.arange(6), at)[1]
     moves = {
         parameter: branch.of(one).delta(c[0])

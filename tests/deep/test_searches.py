@@ -22,8 +22,8 @@ from scipy.stats import kstest
 
 from deep import ledger, sweeps, trial_history, trials
 from deep.baselines import BAYES, GRID, RANDOM, SEARCHES, Range, grid, propose, space
-from deep.declared import Hyperparameter
-from deep.diagnosis import NotFinite
+from deep.hyper.declared import Hyperparameter
+from deep.tuner.diagnosis import NotFinite
 from deep.experiments import EXPERIMENTS
 from deep.jobs import FIXED, Changes, Job
 from deep.ledger import Ledger, Trial

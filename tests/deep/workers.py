@@ -20,13 +20,13 @@ from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters
+from deep.tuner.hypernet import Hypernetwork
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
-from deep.parallel import Share, added, processes
+from deep.hyper.parallel import Share, added, processes
 from deep.text import Streams
 from deep.training import fit, record
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
 from tests.deep.small import data, killed_at, run, tuner
@@ -55,7 +55,7 @@ def followed(rank: int, root: Path) -> Found:
         one = alike(method=method, init=rank, noise=True, clip=0.5)
         name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
         rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
-        found[name] = rows, one.model.state_dict(), one.net.branches.state_dict()
+        found[name] = rows, one.model.state_dict(), one.net.responses.state_dict()
     batched = alike(eps_per="batch", norm=False)
     return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
 

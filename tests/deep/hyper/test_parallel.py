@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deep.parallel import Share, added, gathered, processes, rank, summed
+from deep.hyper.parallel import Share, added, gathered, processes, rank, summed
 from tests.deep.small import timeless
 from tests.deep.workers import FOLLOWED
 from toy import records

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.checkpoint import checkpoint
 
-from deep import updates
-from deep.updates import Objective
+from deep.responses.row_response import RowResponse
+from deep.tuner.gradients import Objective, outer_gradients
 from reference.command import UserError
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
@@ -27,7 +27,17 @@ from reference.logistic import Logistic
 from reference.ridge import Ridge
 from reference.transforms import Linear
 from reference.updates import BEYOND, CENTERED_STN, DELTA_STN, METHODS, Method
-from tests.deep.strategies import at, attach, close, explicit, half_square, torch_seeds
+from tests.deep.strategies import (
+    at,
+    attach,
+    close,
+    explicit,
+    half_square,
+    joint_gradient,
+    response_gradient,
+    torch_seeds,
+    w0_gradient,
+)
 from tests.deep.twins import (
     check_outer,
     check_step,
@@ -130,7 +140,7 @@ def test_delta_stns_gradient_is_that_of_differentiating_twice_backwards(kind: st
     inner = torch.stack([(g * deltas[name]).sum() for name, g in zip(w, pulled, strict=True)]).sum()
     (tangent,) = torch.autograd.grad(inner, u, create_graph=True)
     wanted = torch.autograd.grad(half_square(y.detach() + tangent, t), net.Theta)
-    found = updates.response_gradient(DELTA_STN, net, Objective(model, half_square), z, x, t, len(x))
+    found = response_gradient(DELTA_STN, net, Objective(model, half_square), z, x, t, len(x))
     for actual, desired in zip(found.gradients, wanted, strict=True):
         close(actual, desired)
 
@@ -150,7 +160,7 @@ def test_outer_gradients_are_direct_plus_response(method: Method, eps_per: str, 
     def valid_loss(y: Tensor, t: Tensor) -> Tensor:
         return ((y - t).square().sum(1) * torch.exp(hyper["a"])).mean()
 
-    found = updates.outer_gradients(method, net, Objective(model, valid_loss), z, x, t, 4, tau)
+    found = outer_gradients(method, net, Objective(model, valid_loss), z, x, t, 4, tau)
     w, columns = dict(model.named_parameters()), torch.eye(2, dtype=torch.float64)
     Theta = [explicit(net, e) for e in columns]
     g_lam, g_sigma = torch.zeros(2).double(), -tau / hyper.sigma.detach()
@@ -188,7 +198,7 @@ def test_outer_gradients_are_those_of_differences(method: Method, seed: int) -> 
         return (half_square(y, t) - 0.3 * sigma.log().sum()).item()
 
     copy_of = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
-    found = updates.outer_gradients(method, net, Objective(model, half_square), z, x, t, 4, 0.3).gradients
+    found = outer_gradients(method, net, Objective(model, half_square), z, x, t, 4, 0.3).gradients
     raw, eye = hyper.raw_sigma.detach(), step * torch.eye(2, dtype=torch.float64)
     close(found[0], [(value(lam0 + e, raw) - value(lam0 - e, raw)) / (2 * step) for e in eye], 1e-6)
     close(found[1], [(value(lam0, raw + e) - value(lam0, raw - e)) / (2 * step) for e in eye], 1e-6)
@@ -212,12 +222,12 @@ def test_theta_converges_to_the_exact_jacobian_on_ridge(method: Method) -> None:
     z[20:] = -1.0
 
     with torch.no_grad():
-        for name, parameter in net.branches.named_parameters():
+        for name, parameter in net.responses.named_parameters():
             if name.endswith(".U"):  # as large as the responses, so that steps of one size suit both
                 parameter.fill_(1.0)
     descent = SGD(net.Theta, lr=0.5)
     for _ in range(200):
-        found = updates.response_gradient(method, net, made.tuner.training, z, x, target, 40)
+        found = response_gradient(method, net, made.tuner.training, z, x, target, 40)
         for parameter, gradient in zip(net.Theta, found.gradients, strict=True):
             parameter.grad = gradient
         descent.step()
@@ -233,7 +243,7 @@ def test_noise_perturbs_hyperparameters_that_nothing_responds_to() -> None:
     def loss(y: Tensor, t: Tensor) -> Tensor:
         return ((y - t).square().sum(1) * net.hyper["b"]).mean()
 
-    found = updates.w0_gradient(net, Objective(model, loss), x, t, 4, z)
+    found = w0_gradient(net, Objective(model, loss), x, t, 4, z)
     b = (net.hyper.lam + net.hyper.sigma * z).detach()[:, 1]
     plain = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
     plain.load_state_dict(model.state_dict())
@@ -258,10 +268,10 @@ def test_gradients_leave_no_trace(method: Method) -> None:
     net.hyper.centred = method.centred
     z, loss = torch.randn(4, 2, dtype=torch.float64), Objective(model, half_square)
     calls: dict[str, Callable[[], Any]] = {
-        "w0": lambda: updates.w0_gradient(net, loss, x, t, 4),
-        "Theta": lambda: updates.response_gradient(method, net, loss, z, x, t, 4),
-        "joint": lambda: updates.joint_gradient(method, net, loss, z, x, t, 4),
-        "outer": lambda: updates.outer_gradients(method, net, loss, z, x, t, 4),
+        "w0": lambda: w0_gradient(net, loss, x, t, 4),
+        "Theta": lambda: response_gradient(method, net, loss, z, x, t, 4),
+        "joint": lambda: joint_gradient(method, net, loss, z, x, t, 4),
+        "outer": lambda: outer_gradients(method, net, loss, z, x, t, 4),
     }
     for name, call in calls.items():
         before = {group: [p.detach().clone() for p in those] for group, those in everything(net).items()}
@@ -275,13 +285,12 @@ def test_gradients_leave_no_trace(method: Method) -> None:
         assert model[1].track_running_stats  # type: ignore[operator]
 
 
-def test_the_response_is_not_in_the_graph_of_w0s_step() -> None:
-    """Eqn. 3.9 costs a plain step: what responds is never called."""
+def test_the_response_is_not_in_the_graph_of_w0s_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eqn. 3.9 costs a plain step: no response is evaluated."""
     model, x, t = small_network(0, "mlp")
     net = attach(model)
-    for branch in net:
-        branch.change = None  # type: ignore[assignment]
-    updates.w0_gradient(net, Objective(model, half_square), x, t, 4)
+    monkeypatch.setattr(RowResponse, "scales", None)
+    w0_gradient(net, Objective(model, half_square), x, t, 4)
 
 
 # Outputs, losses and models that cannot be treated say so.
@@ -296,7 +305,7 @@ def test_a_loss_that_is_not_one_number_is_refused() -> None:
     ]
     for loss, what in losses:
         with pytest.raises(UserError, match=what):
-            updates.w0_gradient(net, Objective(model, loss), x, t, 4)
+            w0_gradient(net, Objective(model, loss), x, t, 4)
 
 
 @dataclass
@@ -309,7 +318,7 @@ def test_outputs_that_hide_their_tensors_are_refused_where_tangents_would_be_los
     net = attach(model)
     z = torch.ones(1, 2, dtype=torch.float64)
     with pytest.raises(UserError, match="tuples, lists and dicts"):
-        updates.response_gradient(
+        response_gradient(
             DELTA_STN, net, Objective(lambda x: Wrapped(model(x)), lambda o, t: half_square(o.y, t)), z, x, t, 4
         )
 
@@ -342,7 +351,7 @@ def test_a_loss_that_sees_past_the_outputs_is_refused_where_tangents_would_be_lo
         return Objective(model, lambda outputs, t: half_square(outputs[0], t) + pick(outputs).square().mean())
 
     def gradients(method: Method, pick: Callable[[Any], Tensor]) -> list[Tensor]:
-        return updates.response_gradient(method, net, objective(pick), z, x, t, 5).gradients
+        return response_gradient(method, net, objective(pick), z, x, t, 5).gradients
 
     # A centred response that is not linearised sees everything; for a small ε both are alike.
     returned = gradients(DELTA_STN, lambda outputs: outputs[2])
@@ -361,7 +370,7 @@ def test_complex_outputs_carry_their_tangents() -> None:
         return torch.fft.fft(model(x), norm="ortho")
 
     plain, other = (
-        updates.response_gradient(DELTA_STN, net, Objective(predict, loss), z, x, t, 4).gradients
+        response_gradient(DELTA_STN, net, Objective(predict, loss), z, x, t, 4).gradients
         for predict, loss in (
             (model, lambda y, t: y.square().mean()),
             (transformed, lambda y, t: y.abs().square().mean()),
@@ -383,7 +392,7 @@ def test_differentiating_the_inputs_is_right_or_refused() -> None:
         return y, torch.autograd.grad(y.sum(), x, create_graph=True)[0]
 
     both = Objective(jacobian, lambda outputs, t: half_square(outputs[1], torch.zeros_like(x)))
-    found = updates.response_gradient(CENTERED_STN, net, both, z, x, t, 4)
+    found = response_gradient(CENTERED_STN, net, both, z, x, t, 4)
     weights = dict(model.named_parameters())
     rows = []
     for i, z_i in enumerate(z):
@@ -394,35 +403,101 @@ def test_differentiating_the_inputs_is_right_or_refused() -> None:
     for actual, desired in zip(found.gradients, wanted, strict=True):
         close(actual, torch.zeros_like(actual) if desired is None else desired)
     with pytest.raises(UserError, match="without linearisation"):
-        updates.response_gradient(DELTA_STN, net, both, z, x, t, 4)
+        response_gradient(DELTA_STN, net, both, z, x, t, 4)
+
+
+@pytest.mark.parametrize("method", [CENTERED_STN, DELTA_STN], ids=lambda method: method.name)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_attention_has_the_gradient_of_attention_written_out(method: Method, rows: int) -> None:
+    """PyTorch's fused kernels have no forward derivative; the same net in matrix products has."""
+
+    class Attention(nn.Module):
+        def __init__(self, fused: bool) -> None:
+            super().__init__()
+            self.qkv, self.fused = nn.Linear(4, 12), fused
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = self.qkv(x).chunk(3, -1)
+            if self.fused:
+                return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            masked = torch.full((x.shape[1], x.shape[1]), -torch.inf, dtype=x.dtype).triu(1)
+            return (q @ k.mT / 2 + masked).softmax(-1) @ v
+
+    torch.manual_seed(0)
+    x, z = torch.randn(3, 5, 4, dtype=torch.float64), torch.randn(rows, 2, dtype=torch.float64)
+    first = attach(Attention(True))
+    second = attach(Attention(False))
+    second.model.load_state_dict(first.model.state_dict())
+    second.responses.load_state_dict(first.responses.state_dict())
+    found, wanted = (
+        response_gradient(method, net, Objective(net.model, half_square), z, x, x, 3) for net in (first, second)
+    )
+    close(found.loss, wanted.loss)
+    for actual, desired in zip(found.gradients, wanted.gradients, strict=True):
+        close(actual, desired)
 
 
 def test_a_function_without_forward_mode_is_named() -> None:
-    class Attention(nn.Module):
+    class Distances(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.qkv = nn.Linear(8, 24)
+            self.fc = nn.Linear(4, 4)
 
         def forward(self, x: Tensor) -> Tensor:
-            q, k, v = self.qkv(x).unflatten(1, (1, 3, 8)).unbind(2)
-            return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None]).flatten(1)
+            return torch.cdist(self.fc(x), x)
 
-    net, x = attach(Attention()), torch.randn(2, 8, dtype=torch.float64)
-    loss, z = Objective(net.model, half_square), torch.ones(1, 2, dtype=torch.float64)
-    updates.response_gradient(CENTERED_STN, net, loss, z, x, x, 2)
-    with pytest.raises(UserError, match=r"scaled_dot_product.*without linearisation"):
-        updates.response_gradient(DELTA_STN, net, loss, z, x, x, 2)
+    net, x = attach(Distances()), torch.randn(2, 3, 4, dtype=torch.float64)
+    loss, z, t = Objective(net.model, half_square), torch.ones(1, 2).double(), torch.zeros(2, 3, 3).double()
+    response_gradient(CENTERED_STN, net, loss, z, x, t, 2)
+    with pytest.raises(UserError, match=r"_cdist_forward.*without linearisation"):
+        response_gradient(DELTA_STN, net, loss, z, x, t, 2)
 
 
-def test_a_tangent_without_a_derivative_is_named_and_other_errors_pass() -> None:
-    net, x = attach(nn.Sequential(nn.Linear(4, 4), nn.GLU())), torch.randn(2, 4, dtype=torch.float64)
-    z, t = torch.ones(1, 2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
-    updates.response_gradient(CENTERED_STN, net, Objective(net.model, half_square), z, x, t, 2)
-    with pytest.raises(UserError, match=r"glu_jvp is not implemented.*without linearisation"):
-        updates.response_gradient(DELTA_STN, net, Objective(net.model, half_square), z, x, t, 2)
-    flat = Objective(net.model[0], lambda y, t: y.detach().sum())  # type: ignore[operator]
+@pytest.mark.parametrize("activation", [nn.GLU(), nn.Hardsigmoid(), nn.Hardswish()], ids=lambda a: type(a).__name__)
+def test_activations_without_a_forward_or_second_derivative_have_the_gradient_of_differences(
+    activation: nn.Module,
+) -> None:
+    """The gradient in U of the loss at f(w0) + J Δw is linear in J, whose column is a central difference."""
+    torch.manual_seed(0)
+    net, x = attach(nn.Sequential(nn.Linear(4, 4), activation)), torch.randn(2, 4, dtype=torch.float64)
+    z, t = torch.ones(1, 2, dtype=torch.float64), torch.zeros(2, 2 if isinstance(activation, nn.GLU) else 4).double()
+    loss = response_gradient(DELTA_STN, net, Objective(net.model, half_square), z, x, t, 2).loss
+    deltas = explicit(net, (net.hyper.sigma.detach() * z)[0])
+    w, h = {name: p.detach() for name, p in net.model.named_parameters()}, 1e-6
+    ends = [at(net.model, w, {name: k * d for name, d in deltas.items()}, x) for k in (h, -h)]
+    close(loss, half_square(at(net.model, w, {}, x) + (ends[0] - ends[1]) / (2 * h), t), 1e-6)
+
+
+def test_other_errors_of_a_gradient_pass() -> None:
+    net, x = attach(nn.Sequential(nn.Linear(4, 4))), torch.randn(2, 4, dtype=torch.float64)
+    z = torch.ones(1, 2, dtype=torch.float64)
     with pytest.raises(RuntimeError, match="does not require grad"):
-        updates.response_gradient(DELTA_STN, net, flat, z, x, t, 2)
+        response_gradient(DELTA_STN, net, Objective(net.model, lambda y, t: y.detach().sum()), z, x, x, 2)
+
+
+def test_a_models_own_loss_ends_the_linearisation() -> None:
+    """As Hugging Face's models do: the gradient is that of the same loss outside the model."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            logits = self.net(x)
+            return {"loss": F.cross_entropy(logits, labels), "bare": -logits.log_softmax(1)[:, 0].mean(), "y": logits}
+
+    torch.manual_seed(0)
+    net, x, labels = attach(Own()), torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    z = torch.randn(4, 2, dtype=torch.float64)
+    inside = response_gradient(DELTA_STN, net, Objective(net.model, lambda o, t: o["loss"]), z, x, labels, 4)
+    outside = response_gradient(
+        DELTA_STN, net, Objective(net.model, lambda o, t: F.cross_entropy(o["y"], t)), z, x, labels, 4
+    )
+    for actual, desired in zip(inside.gradients, outside.gradients, strict=True):
+        close(actual, desired)
+    with pytest.raises(UserError, match="the model computes its loss out of operations through which it would be"):
+        response_gradient(DELTA_STN, net, Objective(net.model, lambda o, t: o["bare"]), z, x, labels, 4)
 
 
 @all_methods
@@ -432,7 +507,7 @@ def test_activation_checkpointing_is_refused(method: Method) -> None:
     net = attach(model)
     loss = Objective(lambda x: checkpoint(model, x, use_reentrant=False), half_square)
     with pytest.raises(UserError, match="checkpointing"):
-        updates.joint_gradient(method, net, loss, torch.ones(1, 2, dtype=torch.float64), x, t, 4)
+        joint_gradient(method, net, loss, torch.ones(1, 2, dtype=torch.float64), x, t, 4)
 
 
 def test_the_first_linearised_step_hides_torchs_warning_of_its_own_code() -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from deep.contexts import frozen
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Pass
+from deep.tuner.contexts import frozen
+from deep.tuner.hypernet import Hypernetwork
+from deep.hyper.hyperparameters import Pass
 from deep.layers import register
-from deep.structured import Branch, RowResponse
-from deep.updates import evaluate
+from deep.responses.row_response import Branch, RowResponse
+from deep.tuner.gradients import evaluate
 from reference.command import UserError
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
 
@@ -93,7 +93,7 @@ kinds = pytest.mark.parametrize("kind", [linears, convolutions, batch_norms, emb
 @settings(max_examples=15)
 def test_a_layer_has_the_weights_that_its_response_stands_for(kind: Kind, data: st.DataObject) -> None:
     net, plain, x, c = data.draw(layers(kind))()
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, len(x))):
+    with net.through(Pass(net.hyper.lam.detach()[None], c, len(x))):
         close(net.model(x), one_by_one(net, plain, c, x))
 
 
@@ -107,7 +107,7 @@ def test_squared_norm_is_that_of_each_examples_own_weights(kind: Kind, data: st.
         for c_i in c.expand(len(x), -1)
     ]
     for linearised in (False, True):
-        with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, len(x), linearised)):
+        with net.through(Pass(net.hyper.lam.detach()[None], c, len(x), linearised)):
             close(net.squared_norm(), torch.stack(wanted))  # type: ignore[arg-type]
 
 
@@ -199,7 +199,7 @@ def test_the_tangent_pass_is_the_jacobian_times_delta_w(build: Callable[[], Laye
         both = jvp(lambda w: _y(functional_call(plain, w, (x,))), (w,), (deltas,))
         wanted.append((both[0] + both[1])[i])
     with frozen(net.w0):
-        at = Pass(net.hyper.lam.detach()[None], c, len(x), linearised=True)
+        at = Pass(net.hyper.lam.detach()[None], c, len(x), kind="linearised")
         seen: list[Tensor] = []
         evaluate(net, objective(net, lambda y, t: seen.append(_y(y)) or seen[0].sum()), x, None, at)
     close(seen[0], torch.stack(wanted))
@@ -212,7 +212,7 @@ def test_the_tangent_pass_is_the_jacobian_times_delta_w(build: Callable[[], Laye
 def test_networks_see_the_perturbed_weights_of_each_layer(build: Callable[[], Layer], train: bool, seed: int) -> None:
     net, plain, x = made(build, seed, train)
     c = torch.randn(1 if train else len(x), 2, dtype=torch.float64)
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, len(x))):
+    with net.through(Pass(net.hyper.lam.detach()[None], c, len(x))):
         found = _y(net.model(x))
     plain_y = _Y(plain) if isinstance(plain, Residual) else plain
     if isinstance(plain, Residual):
@@ -246,7 +246,7 @@ def test_batch_statistics_are_those_of_examples_with_weights_of_their_own() -> N
     W1, b1, gamma, beta, W2, b2 = (torch.stack([one[name] for one in each]) for name in w)
     y = (W1 @ x[..., None])[..., 0] + b1
     y = gamma * (y - y.mean(0)) / (y.var(0, unbiased=False) + model[1].eps).sqrt() + beta  # type: ignore[operator]
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 4)):
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
         close(model(x), (W2 @ y[..., None])[..., 0] + b2)
 
 
@@ -263,7 +263,7 @@ def test_a_response_starts_at_zero_and_can_learn() -> None:
 def test_padding_does_not_respond() -> None:
     """nn.Embedding gives its padding row no gradient; nor has its response one."""
     net = attach(nn.Sequential(nn.Embedding(3, 2, padding_idx=0)))
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], torch.ones(1, 2, dtype=torch.float64), 3)):
+    with net.through(Pass(net.hyper.lam.detach()[None], torch.ones(1, 2, dtype=torch.float64), 3)):
         net.model(torch.tensor([0, 1, 2])).square().sum().backward()
     gradient = next(iter(net)).of("weight").response.grad
     assert gradient is not None
@@ -275,7 +275,7 @@ def test_examples_off_the_first_axis_are_refused() -> None:
     net = attach(nn.Sequential(nn.Flatten(0, 1), nn.Linear(2, 1)))
     c = torch.zeros(3, 2, dtype=torch.float64)
     with (
-        net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 3)),
+        net.through(Pass(net.hyper.lam.detach()[None], c, 3)),
         pytest.raises(UserError, match="a Linear sees 12 rows in a batch of 3 examples"),
     ):
         net.model(torch.randn(3, 4, 2, dtype=torch.float64))

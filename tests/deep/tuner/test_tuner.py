@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
-from deep.declared import Hyperparameter
-from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameters
-from deep.tuner import Tuner
+from deep.hyper.declared import Hyperparameter
+from deep.rates.find import dropout_rates
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.tuner.tuner import Tuner
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
 from tests.deep.strategies import close, half_square
@@ -57,7 +57,7 @@ def go(one: Tuner, first: int, last: int) -> None:
 
 
 def bits(one: Tuner) -> list[Tensor]:
-    lists = [one.model.state_dict().values(), one.net.branches.state_dict().values()]
+    lists = [one.model.state_dict().values(), one.net.responses.state_dict().values()]
     return [t.detach().clone() for those in lists for t in those] + [
         one.hyper.lam.detach().clone(),
         one.hyper.raw_sigma.detach().clone(),

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep.declared import Hyperparameter
-from deep.hyperparameters import Hyperparameters, Pass
-from deep.tuner import Tuner
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from tests.deep.strategies import close, half_square
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from deep.contexts import evaluating, frozen, frozen_statistics
-from deep.dropout import dropout_rates
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.tuner.contexts import evaluating, frozen, frozen_statistics
+from deep.rates.find import dropout_rates
+from deep.tuner.hypernet import Hypernetwork
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from reference.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two
 
@@ -66,7 +66,7 @@ def test_the_response_follows_the_model(dtype: torch.dtype) -> None:
     net.model.to(dtype)
     net.follow()
     assert {p.dtype for p in (*net.Theta, net.hyper.lam, net.hyper.raw_sigma)} == {dtype}
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], torch.ones(1, 2, dtype=dtype), 4)):
+    with net.through(Pass(net.hyper.lam.detach()[None], torch.ones(1, 2, dtype=dtype), 4)):
         assert net.model(x().to(dtype)).dtype == dtype
 
 
@@ -95,7 +95,7 @@ def test_squared_norm_is_of_all_weights_that_train() -> None:
         assert set(deltas) == {"5.weight", "5.bias"}
         trained = {name: w for name, w in weights.items() if not name.startswith("0.")}
         wanted.append(torch.stack([(w + deltas.get(name, 0.0)).square().sum() for name, w in trained.items()]).sum())
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 4)):
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
         close(net.squared_norm(), torch.stack(wanted))
     close(net.squared_norm(), torch.stack([w.square().sum() for w in weights.values() if w.requires_grad]).sum()[None])
 
@@ -114,7 +114,7 @@ def test_transformer_layers_take_no_short_cut_around_the_response() -> None:
     net = attach(layer, without_response=["self_attn", "norm1", "norm2"])
     z = torch.randn(3, 2, 4, dtype=torch.float64)
     c = torch.ones(1, 2, dtype=torch.float64)
-    with net.hyper.at(Pass(net.hyper.lam.detach()[None], c, 3)):
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 3)):
         trained = layer(z)
         with torch.no_grad(), evaluating(layer):
             close(layer(z), trained)

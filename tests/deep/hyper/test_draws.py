@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.dropout import TunedDropout, WeightDropout
-from deep.hyperparameters import Hyperparameters
-from deep.parallel import Share
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.rates.find import TunedDropout, WeightDropout
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.hyper.parallel import Share
 from reference.command import UserError
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from deep import Tuner
-from deep.declared import Hyperparameter
-from deep.dropout import WeightDropout
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.declared import Hyperparameter
+from deep.rates.find import WeightDropout
+from deep.tuner.hypernet import Hypernetwork
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.sequence_dropout import DropConnectLSTM
-from deep.updates import evaluate
+from deep.tuner.gradients import evaluate
 from reference.command import UserError
 from tests.deep.strategies import attach, batches, close, draws, explicit, objective, randomise, torch_seeds, two
 from tests.strategies import either, few, no_type_checks
@@ -88,7 +88,7 @@ cases = given(
 def test_a_perturbed_lstm_is_torchs_own_at_each_examples_weights(seed, n, T, layers, bias, given, alone) -> None:
     net, plain, x, c = case(seed, n, T, layers, bias, given, alone)
     weights = dict(net.model.named_parameters())
-    with net.hyper.at(Pass(c, c, n)):
+    with net.through(Pass(c, c, n)):
         actual = net.model(x)
     for i, c_i in enumerate(c.expand(n, -1)):
         delta = explicit(net, c_i)
@@ -102,7 +102,7 @@ def test_a_linearised_lstms_tangent_is_the_jvp_of_a_plain_loop(seed, n, T, layer
     net, plain, x, c = case(seed, n, T, layers, bias, given, alone)
     weights = {name: weight.detach() for name, weight in net.model.named_parameters()}
     with torch.no_grad():
-        actual = evaluate(net, objective(net), x, torch.zeros(()), Pass(c, c, n, linearised=True))[1]
+        actual = evaluate(net, objective(net), x, torch.zeros(()), Pass(c, c, n, kind="linearised"))[1]
     for i, c_i in enumerate(c.expand(n, -1)):
         delta = {name: change.detach() for name, change in explicit(net, c_i).items()}
         value, tangent = jvp(lambda w: loop(w, plain, x), (weights,), (delta,))  # type: ignore[misc]
@@ -146,7 +146,7 @@ def test_the_gradient_in_c_is_that_through_explicit_weights() -> None:
     net, plain, x, c = case(3, n=4, T=5, layers=2, bias=True, given=True, alone=False)
     c.requires_grad_()
     weights = dict(net.model.named_parameters())
-    with net.hyper.at(Pass(c, c, 4)):
+    with net.through(Pass(c, c, 4)):
         actual = net.model(x).square().sum()
     moved = [{name: weights[name] + d for name, d in explicit(net, c_i).items()} for c_i in c]
     desired = torch.stack([loop(w, plain, x)[i] for i, w in enumerate(moved)]).square().sum()
@@ -187,7 +187,7 @@ def test_inputs_that_need_a_gradient_are_an_error_where_the_lstm_is_linearised()
     net = attach(lstm)
     lstm.requires_grad_(False)
     x, c = torch.randn(3, 2, 3).double(), torch.randn(3, 2).double()
-    with net.hyper.at(Pass(c, c, 3, linearised=True)), torch.autograd.forward_ad.dual_level():
+    with net.through(Pass(c, c, 3, kind="linearised")), torch.autograd.forward_ad.dual_level():
         lstm(x)
         with pytest.raises(UserError, match="LSTM is differentiated in its inputs"):
             lstm(x.requires_grad_())
@@ -197,7 +197,7 @@ def test_inputs_must_be_a_batch_of_as_many_examples_as_the_step_has() -> None:
     net = attach(nn.LSTM(2, 3, batch_first=True))
     x, c = torch.randn(4, 5, 2).double(), torch.randn(3, 2).double()
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.full((4,), 5), batch_first=True)
-    with net.hyper.at(Pass(c, c, 3)):
+    with net.through(Pass(c, c, 3)):
         with pytest.raises(UserError, match="4 rows in a batch of 3"):
             net.model(x)
         for wrong in (x[0], packed):
@@ -238,7 +238,7 @@ def test_dropconnect_masks_the_weights_and_their_response_with_one_draw(linearis
     lam = net.hyper.lam.detach().expand(5, -1)
     found = []
     for one, module in ((net, lstm), (other, twin)):
-        with one.hyper.at(Pass(lam, c, 5, linearised)), torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        with one.through(Pass(lam, c, 5, linearised)), torch.no_grad(), torch.autograd.forward_ad.dual_level():
             y, (h, end) = module(x, hx)
             found.append([torch.autograd.forward_ad.unpack_dual(part) for part in (y, h, end)])
     for actual, desired in zip(*found, strict=True):
@@ -274,4 +274,4 @@ def test_a_tuner_takes_an_lstm_though_only_the_tuner_was_imported() -> None:
     for _ in range(2):
         tuner.inner_step(x, t)
         tuner.outer_step(x, t)
-    assert any(bool(parameter.any()) for name, parameter in tuner.net.branches.named_parameters() if "U" in name)
+    assert any(bool(parameter.any()) for name, parameter in tuner.net.responses.named_parameters() if "U" in name)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.declared import Hyperparameter
-from deep.diagnosis import NotFinite
-from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.tuner.diagnosis import NotFinite
+from deep.rates.find import dropout_rates
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.run import Run
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN_CV, METHODS, Method
 from tests.deep.strategies import half_square
@@ -34,7 +34,7 @@ X, T = torch.tensor([[1.0, 2.0], [3.0, 5.0], [0.0, 1.0]]), torch.ones(3, 1)
 
 FAULTS: list[tuple[Callable[[Tuner], object], Tensor, str]] = [
     (lambda one: spoil(one.net.w0[2]), X, "parameter '1.weight' is not finite"),
-    (lambda one: spoil(next(b for name, b in one.net.named() if name == "3").of("bias").U), X, "response of layer '3'"),
+    (lambda one: spoil(next(r for name, _, r in one.net if name == "3.bias").U), X, "response of parameter '3.bias'"),
     (lambda one: spoil(one.hyper.lam), X, "hyperparameter '2' is not finite"),
     (lambda one: spoil(one.hyper.raw_sigma), X, "hyperparameter '2' is not finite"),
     (lambda one: one.net.w0[0].detach().fill_(3e38), X, "layer '0' puts out numbers"),
@@ -92,8 +92,8 @@ PERTURBED = (*METHODS[1:], DELTA_STN_CV)
 
 def overflowing(one: Tuner) -> Tuner:
     """The first layer's response is finite, and too large for a product with ε."""
-    for _, branch in list(one.net.named())[:1]:
-        for parameter in branch.parameters():
+    for name, _, response in one.net:
+        for parameter in response.parameters() if name.startswith("0.") else ():
             parameter.detach().fill_(1e30)
     return one
 
