@@ -43,7 +43,8 @@ class WordEmbedding(nn.Embedding):
 class Carried(nn.Module):
     """The hidden state between one batch of a stream and the next, without a graph: moves as running statistics do.
 
-    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch.
+    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch, or on
+    its first streams.
     Each process carries its own streams' state, so it is no part of the model's state_dict, which all share.
     """
 
@@ -60,7 +61,7 @@ class Carried(nn.Module):
         """The state to start a batch from; zero for the streams that begin with it."""
         if self.track_running_stats:
             self.before = torch.where(first[:, None], 0, self.after)
-        return self.before
+        return self.before[:, :, : len(first)]
 
     def end(self, state: Float[Tensor, "two layers n m"]) -> None:
         """The state after the batch."""
@@ -103,7 +104,7 @@ class LanguageModel(nn.Module):
             UserError: a batch of another number of streams.
         """
         carried = self.training_state if self.training else self.evaluation_state
-        if len(x.first) != (own := carried.after.shape[2]):
+        if len(x.first) != (own := carried.after.shape[2]) and carried.track_running_stats:
             raise UserError(f"{len(x.first)} streams for a model of {own}; build it with streams={len(x.first)}")
         (h, c), ends = carried.begin(x.first), []
         raw = y = self.input_dropout(self.embedded(x.tokens))

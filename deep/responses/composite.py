@@ -1,7 +1,7 @@
 """Operations that hide weights or a drop rate, written out of operations with rules."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -56,3 +56,8 @@ WRITTEN_OUT: dict[Any, Callable[..., Any]] = {
     F.scaled_dot_product_attention: attention,
     **RECURRENT,
 }
+
+
+def hides(operation: Any, args: Sequence[Any]) -> bool:
+    """Whether a call is one that can be written out; of recurrent layers not one of packed sequences."""
+    return operation in WRITTEN_OUT and not (operation in RECURRENT and isinstance(args[3], (list, tuple)))

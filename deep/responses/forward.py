@@ -12,6 +12,7 @@ A rule is a function of the pass and of the operation's own arguments, in which 
 returns the operation's result, or NotImplemented for the general way.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,15 +20,14 @@ from typing import Any
 import torch
 import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from deep.hyper.draws import Draws
-from deep.hyper.parallel import processes
 from deep.rates.marks import Rate
-from deep.responses.composite import WRITTEN_OUT
+from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.layouts import Layouts, Place, Use
 from deep.responses.row_response import RowResponse
 from deep.responses.weights import NoRule, Rows, Weight, differential, first_order, moved
@@ -75,6 +75,7 @@ class Forward(TorchFunctionMode):
         layouts: where the batch is.
         rate: from a drop rate's name to its value, () or (n,).
         draws: of masks.
+        together: other processes are on their rows of the batch too.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class Forward(TorchFunctionMode):
         layouts: Layouts,
         rate: Callable[[str], Tensor],
         draws: Draws,
+        together: bool,
     ) -> None:
         super().__init__()
-        self.kind, self.c, self.n, self.layouts, self.rate, self.draws = kind, c, n, layouts, rate, draws
+        self.kind, self.c, self.n, self.layouts, self.rate = kind, c, n, layouts, rate
+        self.draws, self.together = draws, together
         self.responses = responses if c is not None else {}
         self.linearised_outputs = False
         self._weights: dict[int, Weight] = {}
@@ -114,7 +117,7 @@ class Forward(TorchFunctionMode):
         kwargs = kwargs or {}
         in_args, in_kwargs = self._concerned(args), self._concerned(kwargs.values())
         responds, reads = in_args[0] or in_kwargs[0], in_args[1] or in_kwargs[1]
-        if func in WRITTEN_OUT and self._writes_out(func, responds, reads, args, kwargs):
+        if hides(func, args) and self._writes_out(func, responds, reads, args, kwargs):
             with self:
                 return WRITTEN_OUT[func](*args, **kwargs)
         if reads:
@@ -135,7 +138,7 @@ class Forward(TorchFunctionMode):
         if self.kind == "linearised" and func in LINEARISED:
             with self:
                 return LINEARISED[func](*args, **kwargs)
-        if func in IN_PROCESSES and processes() > 1:
+        if func in IN_PROCESSES and self.together:
             return IN_PROCESSES[func](*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -268,7 +271,7 @@ def repeated(rows: Float[Tensor, "n ..."], place: Place) -> Tensor:
     return rows.repeat_interleave(place.times, 0)
 
 
-def beside(values: Float[Tensor, "n"], axis: int, ndim: int) -> Tensor:
+def beside(values: Shaped[Tensor, "n"], axis: int, ndim: int) -> Tensor:
     """(n,) along an axis of `ndim`."""
     shape = [1] * ndim
     shape[axis] = -1
@@ -452,7 +455,9 @@ class Call:
             return tuple(flat)
 
         shape: list[Any] = [None]
-        results = torch.vmap(alone, tuple(axes), 0, randomness="different")(*inputs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            results = torch.vmap(alone, tuple(axes), 0, randomness="different")(*inputs)
         if batched:
             flat = [self._joined(y, place) for y, place in zip(results, self.use.results, strict=True)]
             return tree_unflatten(flat, shape[0])

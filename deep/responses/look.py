@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from deep.rates.marks import Rate
-from deep.responses.composite import WRITTEN_OUT
+from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.forward import ABOUT, LIKE, RATE_RULES
 from deep.responses.layouts import Key, Layouts, Place, Use, key_of
 
@@ -82,7 +82,7 @@ class _Look(TorchFunctionMode):
         about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
         roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
         rates = [leaf for leaf in leaves if isinstance(leaf, Rate)]
-        if func in WRITTEN_OUT and (roots or rates or func is F.multi_head_attention_forward):
+        if hides(func, args) and (roots or rates or func is F.multi_head_attention_forward):
             with self:
                 return WRITTEN_OUT[func](*args, **kwargs)
         result = _alone(func, args, kwargs, rates)

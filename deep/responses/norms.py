@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
-from deep.hyper.parallel import processes
 from deep.responses.forward import RULES, Call, IN_PROCESSES
 from deep.responses.weights import Weight
 
@@ -40,7 +39,7 @@ def batch_norm(
     """γ and β of each channel."""
     if isinstance(x, Weight):
         return NotImplemented
-    normalised = shared_batch_norm if processes() > 1 else F.batch_norm
+    normalised = shared_batch_norm if call.now.together else F.batch_norm
     # Without γ PyTorch does not mix precisions, as it does under autocast.
     wide = x if running_mean is None else x.to(running_mean.dtype)
     y = normalised(wide, running_mean, running_var, None, None, training, momentum, eps).to(x.dtype)

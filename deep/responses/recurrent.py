@@ -53,8 +53,6 @@ def layers(
     batch_first: bool = False,
 ) -> tuple[Tensor, ...]:
     """What torch.lstm, torch.gru and torch.rnn_* return; examples come first inside."""
-    if not isinstance(hx, (tuple, list, Tensor)) or isinstance(weights, bool) or isinstance(weights, Tensor):
-        raise TypeError("packed sequences; pad them instead")
     starts = (hx,) if isinstance(hx, Tensor) else tuple(hx)
     directions = 2 if bidirectional else 1
     width = len(weights) // (num_layers * directions)

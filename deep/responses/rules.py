@@ -13,10 +13,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from deep.responses.forward import RULES, Call, value_of
-from deep.responses.row_response import along
+from deep.responses.forward import RULES, Call, beside, value_of
+from deep.responses.recurrent import RECURRENT
 from deep.responses.weights import Rows, Weight
 
 
@@ -83,6 +82,29 @@ def embedding(call: Call, indices: Any, weight: Any, padding_idx: int | None = N
     return call.affine(product, indices, weight, None, out=1, into=None, axis=-1, extra=1, broadcasts=True)
 
 
+def embedding_bag(
+    call: Call,
+    indices: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float | int = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Sums or means of rows of an embedding, a bag an example."""
+    if isinstance(indices, Weight) or offsets is not None or max_norm is not None or mode == "max":
+        return NotImplemented
+
+    def product(i: Tensor, w: Tensor, _: Any) -> Tensor:
+        return F.embedding_bag(i, w, None, None, norm_type, scale_grad_by_freq, mode, sparse, *args, **kwargs)
+
+    return call.affine(product, indices, weight, None, out=1, into=None, axis=-1)
+
+
 def elementwise(call: Call, *args: Any, **kwargs: Any) -> Any:
     """An operation on tensors that broadcast; a mask, or a divisor, that all examples share leaves the rows as they are."""
     if call.func in IN_PLACE and isinstance(args[0], Weight):
@@ -122,7 +144,7 @@ def view(call: Call, *args: Any, **kwargs: Any) -> Any:
         return NotImplemented
     (weight, *rest), rows = args, weights[0].rows
     shape = weight.value.shape
-    indices = along(torch.arange(shape[rows.axis], device=weight.value.device)[None], rows.axis, len(shape))[0].expand(shape)
+    indices = beside(torch.arange(shape[rows.axis], device=weight.value.device), rows.axis, len(shape)).expand(shape)
     values, moved = call.func(weight.value, *rest, **kwargs), call.func(indices, *rest, **kwargs)
     terms = [(s, call.func(R, *rest, **kwargs)) for s, R in rows.terms]
     several = isinstance(values, (tuple, list))
@@ -168,6 +190,11 @@ def weight_norm(call: Call, v: Any, g: Any, dim: int = 0) -> Any:
     return Weight(v.root, call.func(v.value, value_of(g), dim), call.kind, Rows([(a, w), (b, R)], dim))
 
 
+def packed(call: Call, *_args: Any) -> Any:
+    """A recurrent layer that was not written out."""
+    raise TypeError("packed sequences; pad them instead")
+
+
 def _operations(names: str) -> frozenset[Any]:
     """These functions of torch, and methods of tensors."""
     holders = [(holder, name) for name in names.split() for holder in (torch, torch.Tensor)]
@@ -181,7 +208,7 @@ SUMS = _operations("add sub subtract rsub __add__ __radd__ __sub__ __rsub__ wher
 VIEWS = _operations(
     "t transpose swapaxes permute movedim chunk split tensor_split unbind narrow select view reshape flatten unflatten "
     "squeeze unsqueeze contiguous clone view_as reshape_as __getitem__"
-) | {torch.Tensor.T.__get__, torch.Tensor.mT.__get__}  # type: ignore[attr-defined]
+) | {getattr(torch.Tensor, name).__get__ for name in ("T", "mT", "H", "mH")}  # type: ignore[attr-defined]
 
 RULES |= {
     F.linear: linear,
@@ -190,8 +217,10 @@ RULES |= {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), convolution),
     **dict.fromkeys((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), transposed_convolution),
     F.embedding: embedding,
+    F.embedding_bag: embedding_bag,
     F.prelu: prelu,
     **dict.fromkeys(PRODUCTS | QUOTIENTS | IN_PLACE | SUMS, elementwise),
     **dict.fromkeys(VIEWS, view),
     torch._weight_norm: weight_norm,
+    **dict.fromkeys(RECURRENT, packed),
 }

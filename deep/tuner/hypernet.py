@@ -24,7 +24,7 @@ import deep.responses.norms
 import deep.responses.rules  # noqa: F401  (they register their rules)
 from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters, Pass
-from deep.hyper.parallel import processes
+from deep.hyper.parallel import gathered, processes
 from deep.rates.find import holders
 from deep.rates.marks import Mark, marked
 from deep.responses.forward import Forward
@@ -75,7 +75,7 @@ class Hypernetwork:
         self.idle_rates: dict[str, float] = {}
         self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
-        self.looked = False
+        self.looked = self._looking = False
         self.attached = True
         _attached[model] = hyper.owner = weakref.ref(self)
         self.follow()
@@ -174,11 +174,12 @@ class Hypernetwork:
             UserError: an operation on a weight that responds cannot be followed.
         """
         with ExitStack() as inside, self.hyper.at(now):
-            if now.c is None and not self.rates and processes() == 1:
+            together = processes() > 1 and now.n is not None and not self._looking
+            if now.c is None and not self.rates and not together:
                 yield None
                 return
             responses = {id(w): (name, response) for name, w, response in self} if now.c is not None else {}
-            forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws)
+            forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws, together)
             inside.enter_context(self._marked())
             inside.enter_context(forward)
             try:
@@ -228,9 +229,13 @@ class Hypernetwork:
         self._require_read(read)
         self.idle_rates = {name: value for name, value in values.items() if name in read and value and name not in self.rates}
         self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
+        self._looking = True  # each process by itself
         with self.draws.repeated(), frozen_statistics(self.model), torch.no_grad():
-            for kind in kinds:
+            for kind in kinds if n > 1 else ():
                 self._try(kind, run, x, n)
+        self._looking = False
+        for silent in gathered(self.silent):
+            self.silent |= silent
         self.looked = True
 
     def withdraw(self, names: Iterable[str]) -> None:
@@ -267,6 +272,8 @@ class Hypernetwork:
                         run(x)
                 return
             except NoRule as error:
+                if error.root in self.silent:
+                    raise
                 self.silent[error.root] = error.reason
 
     def squared_norm(self, *patterns: str) -> Float[Tensor, "n"]:

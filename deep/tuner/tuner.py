@@ -171,7 +171,7 @@ class Tuner:
             return
         n = self._begin(x)
         kinds = {look.kind for update in self.updates for look in update} - {"plain", "noise"}
-        several = self.eps_per == "example" and n > 1 and self.method is not None
+        several = self.eps_per == "example" and self.method is not None
         with self.training.autocast():
             self.net.look(self.training.predict, x, n, sorted(kinds) if several else ())
 

@@ -27,7 +27,7 @@ def trained(tmp_path_factory) -> tuple[Path, dict[int, list[dict[str, Any]]]]:
     """The folder, and for each number of processes what each of them found."""
     root = tmp_path_factory.mktemp("trained")
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("workers.py"), root], capture_output=True, text=True
+        [sys.executable, Path(__file__).parents[1] / "workers.py", root], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return root, {n: [torch.load(root / str(n) / f"{k}.pt") for k in range(n)] for n in (1, 2, 3)}
@@ -110,8 +110,6 @@ def test_each_process_goes_on_where_its_own_streams_stood(trained, count):
 def test_processes_fail_together_and_say_why(trained, count):
     said = [one["refused"] for one in trained[1][count]]
     for one in said:
-        assert "'0': a BatchNorm with a forward of its own would see a part of the batch only" in one["norm"]
-        assert "a BatchNorm without running statistics would see a part of the batch only" in one["statistics"]
         assert f"a batch of 1 examples is too small for {count} processes" in one["small"]
         assert "a batch without examples" in one["empty"]
         assert "holds this run's finished record" in one["finished"]

@@ -11,14 +11,26 @@ from torch.func import functional_call, jvp
 
 from deep import Tuner
 from deep.hyper.declared import Hyperparameter
-from deep.rates.find import WeightDropout
 from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters, Pass
-from deep.sequence_dropout import DropConnectLSTM
+from deep.sequence_dropout import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import evaluate
-from reference.command import UserError
-from tests.deep.strategies import attach, batches, close, draws, explicit, objective, randomise, torch_seeds, two
-from tests.strategies import either, few, no_type_checks
+from deep.responses.linearised import dual_level
+from reference.command import InputWarning, UserError
+from reference.updates import CENTERED_STN
+from tests.deep.strategies import (
+    attach,
+    batches,
+    close,
+    draws,
+    explicit,
+    half_square,
+    objective,
+    randomise,
+    torch_seeds,
+    two,
+)
+from tests.strategies import either, few
 
 
 class Recurrent(nn.Module):
@@ -102,7 +114,7 @@ def test_a_linearised_lstms_tangent_is_the_jvp_of_a_plain_loop(seed, n, T, layer
     net, plain, x, c = case(seed, n, T, layers, bias, given, alone)
     weights = {name: weight.detach() for name, weight in net.model.named_parameters()}
     with torch.no_grad():
-        actual = evaluate(net, objective(net), x, torch.zeros(()), Pass(c, c, n, kind="linearised"))[1]
+        actual = evaluate(net, objective(net), x, torch.zeros(()), Pass(c, c, n, "linearised"))[1]
     for i, c_i in enumerate(c.expand(n, -1)):
         delta = {name: change.detach() for name, change in explicit(net, c_i).items()}
         value, tangent = jvp(lambda w: loop(w, plain, x), (weights,), (delta,))  # type: ignore[misc]
@@ -137,7 +149,7 @@ def test_the_responses_gradient_is_that_through_explicit_weights(seed, n, T, lay
     wanted = torch.autograd.grad(half(torch.stack(rows), t), net.Theta)
     for value in values:
         value.requires_grad_(False)
-    loss = evaluate(net, objective(net), x, t, Pass(c, c, n, linearised))[0]
+    loss = evaluate(net, objective(net), x, t, Pass(c, c, n, "linearised" if linearised else "weights"))[0]
     for actual, desired in zip(torch.autograd.grad(loss, net.Theta), wanted, strict=True):
         close(actual, desired)
 
@@ -163,23 +175,54 @@ def test_detach_leaves_the_lstm_at_the_weights_it_had() -> None:
     """Uncentred, the current weights are φ0 + Φλ."""
     net, _, x, _ = case(6, n=4, T=6, layers=2, bias=True, given=False, alone=False)
     net.hyper.centred = False
-    attached = net.model(x)
-    assert "forward" not in vars(net.detach())
+    with net.through(net.hyper.centre()):
+        attached = net.model(x)
+    net.detach()
     close(net.model(x), attached)
 
 
-@pytest.mark.parametrize(
-    ("lstm", "why"),
-    [
-        (nn.LSTM(2, 3), "first axis.*batch_first=True"),
-        (nn.LSTM(2, 3, bidirectional=True, batch_first=True), "bidirectional; use one-layer"),
-        (nn.LSTM(2, 3, proj_size=1, batch_first=True), "proj_size; use one-layer"),
-        (nn.LSTM(2, 3, 2, dropout=0.1, batch_first=True), "with dropout; use one-layer"),
-    ],
-)
-def test_an_lstm_without_a_response_is_an_error_that_says_what_to_do(lstm: nn.LSTM, why: str) -> None:
-    with pytest.raises(UserError, match=f"^layer '0': .*{why}"):
-        Hypernetwork(nn.Sequential(lstm), two(), draws())
+class Read(nn.Module):
+    """A recurrent layer of any kind, its examples first or not, and its last state read out."""
+
+    def __init__(self, recurrent: nn.RNNBase) -> None:
+        super().__init__()
+        self.recurrent = recurrent
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, state = self.recurrent(x if self.recurrent.batch_first else x.transpose(0, 1))
+        ends = [part.movedim(0, 1).flatten(1) for part in (state if isinstance(state, tuple) else (state,))]
+        return torch.cat([(y if self.recurrent.batch_first else y.transpose(0, 1)).flatten(1), *ends], 1)
+
+
+RECURRENT = {
+    "lstm in both directions": lambda: nn.LSTM(2, 3, bidirectional=True, batch_first=True),
+    "lstm with projections": lambda: nn.LSTM(2, 3, 2, proj_size=2, batch_first=True),
+    "lstm, steps first": lambda: nn.LSTM(2, 3),
+    "gru": lambda: nn.GRU(2, 3, 2, batch_first=True),
+    "gru in both directions without bias": lambda: nn.GRU(2, 3, bidirectional=True, bias=False, batch_first=True),
+    "rnn": lambda: nn.RNN(2, 3, batch_first=True),
+    "rnn with relu": lambda: nn.RNN(2, 3, nonlinearity="relu", batch_first=True),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_any_recurrent_layer_is_pytorchs_own_at_each_examples_weights(name: str) -> None:
+    """Four examples of four steps; and the tangent is the central difference in the weights."""
+    torch.manual_seed(0)
+    plain = Read(RECURRENT[name]()).double()
+    net, x, c = attach(copy.deepcopy(plain)), torch.randn(4, 4, 2).double(), torch.randn(4, 2).double()
+    net.look(net.model, x, 4, ("weights", "linearised"))
+    assert not net.silent
+    with net.through(Pass(c, c, 4)):
+        perturbed = net.model(x)
+    with torch.no_grad():
+        tangent = evaluate(net, objective(net), x, torch.zeros(()), Pass(c, c, 4, "linearised"))[1] - plain(x)
+    weights, step = dict(net.model.named_parameters()), 1e-6
+    for i, c_i in enumerate(c):
+        delta = explicit(net, c_i)
+        ends = [functional_call(plain, {n: w + k * delta[n] for n, w in weights.items()}, (x,)) for k in (1, step, -step)]
+        close(perturbed[i], ends[0][i])
+        close(tangent[i], (ends[1] - ends[2])[i] / (2 * step), 1e-6)
 
 
 def test_inputs_that_need_a_gradient_are_an_error_where_the_lstm_is_linearised() -> None:
@@ -187,22 +230,34 @@ def test_inputs_that_need_a_gradient_are_an_error_where_the_lstm_is_linearised()
     net = attach(lstm)
     lstm.requires_grad_(False)
     x, c = torch.randn(3, 2, 3).double(), torch.randn(3, 2).double()
-    with net.through(Pass(c, c, 3, kind="linearised")), torch.autograd.forward_ad.dual_level():
+    with net.through(Pass(c, c, 3, "linearised")), dual_level():
         lstm(x)
-        with pytest.raises(UserError, match="LSTM is differentiated in its inputs"):
+        with pytest.raises(UserError, match="differentiated in its inputs"):
             lstm(x.requires_grad_())
 
 
-def test_inputs_must_be_a_batch_of_as_many_examples_as_the_step_has() -> None:
-    net = attach(nn.LSTM(2, 3, batch_first=True))
-    x, c = torch.randn(4, 5, 2).double(), torch.randn(3, 2).double()
-    packed = nn.utils.rnn.pack_padded_sequence(x, torch.full((4,), 5), batch_first=True)
-    with net.through(Pass(c, c, 3)):
-        with pytest.raises(UserError, match="4 rows in a batch of 3"):
-            net.model(x)
-        for wrong in (x[0], packed):
-            with no_type_checks(), pytest.raises(UserError, match="pad instead of packing"):
-                net.model(wrong)
+def test_packed_sequences_keep_theta_0_with_an_eps_for_each_example_and_respond_with_one() -> None:
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.out = nn.LSTM(2, 3, batch_first=True), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            lengths = torch.arange(x.shape[1], x.shape[1] - len(x), -1)
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+            return self.out(self.lstm(packed)[1][0][-1])
+
+    x = torch.randn(3, 5, 2)
+    model = Packed()
+    tuner = Tuner(model, two(), half_square)
+    with pytest.warns(InputWarning, match="nothing has read"):
+        tuner.inner_step(x, torch.zeros(3, 1))
+    assert "lstm.weight_ih_l0" in tuner.coverage().reasons
+    tuner.detach()
+    tuner = Tuner(model, two(), half_square, eps_per="batch", method=CENTERED_STN)
+    with pytest.warns(InputWarning, match="nothing has read"):
+        tuner.inner_step(x, torch.zeros(3, 1))
+    assert tuner.coverage().parameters == 1.0
 
 
 # DropConnect.
@@ -231,14 +286,13 @@ def test_dropconnect_masks_the_weights_and_their_response_with_one_draw(linearis
     twin.load_state_dict({name: p.detach() for name, p in lstm.named_parameters()})
     twin.get_parameter("weight_hh_l0").data *= mask
     other = attach(twin, two(3))
-    for (name, mine), (_, its) in zip(
-        next(iter(other)).named_parameters(), next(iter(net)).named_parameters(), strict=True
-    ):
-        mine.data = its * mask if name == "responses.weight_hh_l0.response" else its.detach().clone()
+    for (name, _, mine), (_, _, its) in zip(other, net, strict=True):
+        mine.response.data = its.response * mask if name == "weight_hh_l0" else its.response.detach().clone()
+        mine.U.data = its.U.detach().clone()
     lam = net.hyper.lam.detach().expand(5, -1)
     found = []
     for one, module in ((net, lstm), (other, twin)):
-        with one.through(Pass(lam, c, 5, linearised)), torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        with torch.no_grad(), dual_level(), one.through(Pass(lam, c, 5, "linearised" if linearised else "weights")):
             y, (h, end) = module(x, hx)
             found.append([torch.autograd.forward_ad.unpack_dual(part) for part in (y, h, end)])
     for actual, desired in zip(*found, strict=True):
@@ -257,8 +311,9 @@ def test_dropconnect_without_a_response_runs_the_masked_weights() -> None:
     assert torch.equal(lstm.eval()(x)[0], plain(x)[0])
     net.model.train()
     plain.get_parameter("weight_hh_l0").data *= mask
-    close(lstm(x)[0], plain(x)[0])
-    gradient = torch.autograd.grad(lstm(x)[0].sum(), lstm.get_parameter("weight_hh_l0"))[0]
+    with net.through(net.hyper.centre(5)):
+        close(lstm(x)[0], plain(x)[0])
+        gradient = torch.autograd.grad(lstm(x)[0].sum(), lstm.get_parameter("weight_hh_l0"))[0]
     assert (gradient == 0).any()
 
 
@@ -269,7 +324,7 @@ def test_a_tuner_takes_an_lstm_though_only_the_tuner_was_imported() -> None:
     def loss(y: Tensor, t: Tensor) -> Tensor:
         return (y - t).square().mean() + 0 * sum(hyper[name].mean() for name in hyper.names)
 
-    tuner = Tuner(model, hyper, loss, predict=lambda x: model(x)[0])
+    tuner = Tuner(model, hyper, loss, half_square, predict=lambda x: model(x)[0])
     x, t = torch.randn(4, 5, 2), torch.randn(4, 5, 3)
     for _ in range(2):
         tuner.inner_step(x, t)

@@ -96,7 +96,8 @@ def test_squared_norm_is_of_all_weights_that_train() -> None:
         trained = {name: w for name, w in weights.items() if not name.startswith("0.")}
         wanted.append(torch.stack([(w + deltas.get(name, 0.0)).square().sum() for name, w in trained.items()]).sum())
     with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
-        close(net.squared_norm(), torch.stack(wanted))
+        y = net.squared_norm()
+    close(y, torch.stack(wanted))
     close(net.squared_norm(), torch.stack([w.square().sum() for w in weights.values() if w.requires_grad]).sum()[None])
 
 
