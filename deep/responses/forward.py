@@ -51,7 +51,7 @@ IN_PROCESSES: dict[Any, Callable[..., Any]] = {}
 ABOUT = frozenset(
     "size dim ndimension numel nelement stride is_floating_point is_complex is_contiguous type get_device element_size "
     "data_ptr __len__ __hash__ __repr__ __format__ detach detach_ item tolist __bool__ requires_grad_ register_hook "
-    "new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like empty_like full_like rand_like randn_like".split()
+    "new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like empty_like full_like rand_like randn_like _unpack_dual".split()
 )
 """Operations that read no numbers of a tensor, or that make plain numbers of them."""
 

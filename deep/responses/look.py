@@ -143,8 +143,8 @@ def _alone(func: Any, args: Any, kwargs: Any, rates: list[Rate]) -> Any:
         x, mean, var = args[:3]
         rest = {**dict(zip(("weight", "bias"), args[3:5], strict=False)), **kwargs}
         if mean is None:
-            wide = torch.promote_types(x.dtype, torch.float32)
-            mean, var = x.new_zeros(x.shape[1], dtype=wide), x.new_ones(x.shape[1], dtype=wide)
+            like = rest["weight"] if rest.get("weight") is not None else x
+            mean, var = like.new_zeros(x.shape[1]), like.new_ones(x.shape[1])
         return func(x, mean, var, rest.get("weight"), rest.get("bias"), False, 0.0, rest.get("eps", 1e-5))
     if func in (torch.Tensor.bernoulli_, torch.bernoulli) and rates:
         return args[0].fill_(1.0)

@@ -82,7 +82,9 @@ def starts(module: nn.Module) -> dict[str, Tensor]:
     Another draw by `reset_parameters` where the module has one; else normal with the parameter's own standard deviation.
     """
     parameters = dict(module.named_parameters(recurse=False))
-    if hasattr(module, "reset_parameters") and not hasattr(module, "parametrizations"):
+    # What a hook computes anew in each call (pruning) is no leaf, and is not copied.
+    computed = any(isinstance(value, Tensor) and value.grad_fn is not None for value in vars(module).values())
+    if hasattr(module, "reset_parameters") and not hasattr(module, "parametrizations") and not computed:
         other = copy.deepcopy(module)
         other.reset_parameters()  # type: ignore[operator]
         redrawn = dict(other.named_parameters(recurse=False))

@@ -179,11 +179,11 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
         if forward is not None:
             forward.enter_loss()
         loss = objective.loss(outputs, t)
+        loss = loss if forward is None else forward.mean_of(loss)
         _require_loss(loss)
         if linearised and any(loss is y and y is not d for y, d in zip(*map(tree_leaves, (outputs, dual)), strict=True)):
             what = "the model computes its loss out of operations through which it would be linearised"
             raise UserError(f"{what}; let it call a loss of torch.nn.functional, or return logits for the train_loss")
-        loss = loss if forward is None else forward.mean_of(loss)
     return loss, tree_map(lambda y: y.detach() if isinstance(y, Tensor) else y, outputs)
 
 

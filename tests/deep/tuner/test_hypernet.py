@@ -13,6 +13,7 @@ from deep.tuner.contexts import evaluating, frozen, frozen_statistics
 from deep.rates.find import dropout_rates
 from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.tuner.coverage import Coverage
 from reference.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two
 
@@ -35,15 +36,14 @@ def test_attaching_changes_neither_keys_nor_outputs_and_detaching_leaves_the_cur
     hyper.centred = centred
     net = Hypernetwork(model, hyper, draws())
     assert list(model.state_dict()) == list(before)
-    assert all(type(module) in (nn.Sequential, *map(type, model)) for module in model.modules())
     close(model.eval()(x()), y)
     with torch.no_grad():
         for parameter in net.Theta:
             parameter.normal_(std=0.3)
-    attached = model(x())
+    with net.through(net.hyper.centre()):
+        attached = model(x())
     plain = net.detach()
     assert plain is model
-    assert not any("forward" in vars(module) for module in model.modules())
     close(model(x()), attached)
     same = all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
     assert same == centred
@@ -70,23 +70,23 @@ def test_the_response_follows_the_model(dtype: torch.dtype) -> None:
         assert net.model(x().to(dtype)).dtype == dtype
 
 
-def test_each_response_follows_its_own_layer_and_lam_keeps_float32() -> None:
+def test_each_response_follows_its_own_parameter_and_lam_keeps_float32() -> None:
     """A model in lower precision keeps some layers, as its norms, in float32."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net = attach(model, two())
     model[0].bfloat16()
     model[1].float()
     net.follow()
-    first, second = net
-    assert {p.dtype for p in first.parameters()} == {torch.bfloat16}
-    assert {p.dtype for p in (*second.parameters(), net.hyper.lam, net.hyper.raw_sigma)} == {torch.float32}
+    for name, _, response in net:
+        assert {p.dtype for p in response.parameters()} == {torch.bfloat16 if name.startswith("0.") else torch.float32}
+    assert {p.dtype for p in (net.hyper.lam, net.hyper.raw_sigma)} == {torch.float32}
 
 
 def test_squared_norm_is_of_all_weights_that_train() -> None:
     """Layers with a response at w0 + Δw, others as they are, frozen ones not at all."""
     model = network()
     model[0].requires_grad_(False)
-    net = attach(model, without_response=["1"])
+    net = attach(model, without_response=["1.*"])
     c = torch.randn(4, 2, dtype=torch.float64)
     weights = dict(model.named_parameters())
     wanted = []
@@ -101,18 +101,30 @@ def test_squared_norm_is_of_all_weights_that_train() -> None:
     close(net.squared_norm(), torch.stack([w.square().sum() for w in weights.values() if w.requires_grad]).sum()[None])
 
 
+def test_squared_norm_of_a_pattern_is_that_of_its_parameters() -> None:
+    net, c = attach(network()), torch.randn(4, 2, dtype=torch.float64)
+    weights = dict(net.model.named_parameters())
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
+        found, named = net.squared_norm("*.weight"), net.squared_norm("5", "0.bias")
+    deltas = [explicit(net, c_i) for c_i in c]
+    for y, names in ((found, ["0.weight", "1.weight", "5.weight"]), (named, ["5.weight", "5.bias", "0.bias"])):
+        close(y, torch.stack([sum((weights[n] + d[n]).square().sum() for n in names) for d in deltas]))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="squared_norm='blocks.*' is no parameter of the model"):
+        net.squared_norm("blocks.*")
+
+
 def test_a_frozen_layer_does_not_respond() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     model[0].requires_grad_(False)
     net = attach(model)
-    assert [name for name, _ in net.named()] == ["1"]
+    assert [name for name, _, _ in net] == ["1.weight", "1.bias"]
     assert len(net.w0) == 2
 
 
 def test_transformer_layers_take_no_short_cut_around_the_response() -> None:
     """In evaluation without gradients PyTorch calls one kernel on the weights themselves."""
     layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
-    net = attach(layer, without_response=["self_attn", "norm1", "norm2"])
+    net = attach(layer)
     z = torch.randn(3, 2, 4, dtype=torch.float64)
     c = torch.ones(1, 2, dtype=torch.float64)
     with net.through(Pass(net.hyper.lam.detach()[None], c, 3)):
@@ -148,23 +160,14 @@ class Loose(nn.Module):
         self.scale = nn.Parameter(torch.ones(1))
         self.fc = nn.Linear(2, 2)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.fc(x)
 
-def shared() -> nn.Module:
+
+def tied() -> nn.Module:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[1].weight = model[0].weight
     return model
-
-
-def partly_frozen() -> nn.Module:
-    model = nn.Sequential(nn.Linear(2, 2))
-    model[0].bias.requires_grad_(False)
-    return model
-
-
-def several() -> nn.Module:
-    """An unknown layer's children are left out with it, and need no name of their own."""
-    layers = [nn.Linear(2, 2), nn.GroupNorm(1, 2), nn.MultiheadAttention(2, 1), nn.PReLU()]
-    return nn.Sequential(*layers, nn.GroupNorm(1, 2).requires_grad_(False))
 
 
 def compiled() -> nn.Module:
@@ -179,59 +182,79 @@ def pruned() -> nn.Module:
     return model
 
 
+def partly_frozen() -> nn.Module:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].bias.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("build", [Loose, tied, partly_frozen, lambda: nn.Sequential(nn.Embedding(3, 2))])
+def test_every_trainable_parameter_responds_once(build: Any) -> None:
+    net = attach(build())
+    assert {id(w) for _, w, _ in net} == {id(w) for w in net.model.parameters() if w.requires_grad}
+    assert len(list(net)) == len(net.w0) == len(net.responses)
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (nn.Sequential(nn.Bilinear(2, 2, 1)), {}, r"layer '0': no response is known for Bilinear .*without_response"),
-        (Loose(), {}, "layer 'Loose': no response is known for Loose"),
-        (several(), {}, r"GroupNorm .*; nor for 2 more; .*\(without_response=\['1', '2', '3'\]\)"),
-        (several(), {"without_response": ["1", "2"]}, r"leave it without one \(without_response=\['3'\]\)"),
         (compiled(), {}, "the model is compiled"),
-        (shared(), {}, "'0' and '1' share a parameter"),
-        (partly_frozen(), {}, "layer '0' has frozen parameters beside trainable ones"),
-        (pruned(), {}, "layer '0' computes its weights"),
-        (
-            nn.Sequential(nn.Embedding(3, 2, max_norm=1.0)),
-            {},
-            "layer '0': .* nn.Embedding with max_norm; remove max_norm",
-        ),
         (nn.Sequential(nn.ReLU()), {}, "nothing for the hyperparameters to move"),
         (nn.Linear(2, 1).requires_grad_(False), {}, "nothing for the hyperparameters to move"),
-        (nn.Linear(2, 1), {"without_response": ["fc"]}, "no module 'fc'"),
+        (nn.Linear(2, 1), {"without_response": ["fc"]}, "without_response='fc' is no parameter of the model"),
+        (nn.Linear(2, 1), {"without_response": "*"}, "nothing for the hyperparameters to move"),
     ],
 )
 def test_what_cannot_respond_is_one_line(model: nn.Module, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         attach(model, **options)
     assert "\n" not in str(caught.value)
-    assert not any("forward" in vars(module) for module in model.modules())
 
 
-def test_parameters_outside_any_layer_can_be_left_out() -> None:
-    net = attach(Loose(), without_response=[""])
-    assert [name for name, _ in net.named()] == ["fc"]
-    assert len(net.w0) == 3
-
-
-def test_one_name_to_leave_out_is_a_name_and_not_its_letters() -> None:
+def test_parameters_are_left_out_by_name_by_pattern_or_by_their_module() -> None:
     model = nn.Sequential(OrderedDict(body=nn.Linear(2, 2), b=nn.Linear(2, 2)))
-    assert [name for name, _ in attach(model, without_response="body").named()] == ["b"]
+    for without, left in (
+        ("body", ["b.weight", "b.bias"]),
+        (["*.bias"], ["body.weight", "b.weight"]),
+        (["body.weight", "b"], ["body.bias"]),
+    ):
+        net = attach(model, without_response=without)
+        assert [name for name, _, _ in net] == left
+        assert len(net.w0) == 4
+        net.detach()
 
 
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_a_shared_layer_is_left_out_by_either_of_its_names(name: str) -> None:
-    shared = nn.Linear(2, 2)
-    model = nn.Sequential(OrderedDict(a=shared, c=nn.Linear(2, 2), b=shared))
-    assert [one for one, _ in attach(model, without_response=name).named()] == ["c"]
+def test_a_parameter_outside_any_operation_that_is_seen_is_named() -> None:
+    """As one that nothing uses, and one that a hook has multiplied before anybody looked (pruning)."""
+    for model, name in ((Unused(), "idle"), (pruned(), "0.weight_orig")):
+        net, x = attach(model), torch.randn(3, 2, dtype=torch.float64)
+        net.look(net.model, x, 3, ("weights",))
+        assert (name in Coverage.of(net).reasons) == (name == "idle")
+
+
+class Unused(Loose):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Parameter(torch.ones(2))
 
 
 @pytest.mark.parametrize("respond", [True, False])
 def test_attaching_twice_is_refused(respond: bool) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
     hyper = Hyperparameters(dropout_rates(model))
-    Hypernetwork(model, hyper, draws(), respond=respond)
+    net = Hypernetwork(model, hyper, draws(), respond=respond)
     with pytest.raises(UserError, match="detach the earlier tuner first"):
         Hypernetwork(model, hyper, draws(), respond=respond)
+    assert net.attached
+
+
+def test_a_model_whose_tuner_is_lost_and_a_copy_of_one_can_be_attached_again() -> None:
+    model, hyper = nn.Sequential(nn.Linear(2, 2)), two()
+    net = Hypernetwork(model, hyper, draws())
+    twin = Hypernetwork(copy.deepcopy(model), two(), draws())
+    del net
+    assert Hypernetwork(model, hyper, draws()).attached
+    assert twin.attached
 
 
 def test_hyperparameters_are_one_attached_models() -> None:
