@@ -1,6 +1,7 @@
 """H.3's model: what its seven hyperparameters do, where its streams stand, and that every method trains it."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -20,10 +21,10 @@ from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
 from deep.sequence_dropout import VariationalDropout
 from deep.text import Streams, Text
-from deep.tuner.gradients import evaluate, response_gradient
+from deep.tuner.gradients import evaluate
 from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS
-from tests.deep.strategies import close, randomise
+from tests.deep.strategies import close, randomise, response_gradient
 
 WORDS, STREAMS, WIDTH = 11, 4, 6
 all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -81,12 +82,10 @@ def test_variational_dropout_has_one_mask_for_all_steps() -> None:
 def test_embedding_dropout_drops_a_word_wherever_its_example_has_it(attached: bool) -> None:
     model, tuner = made()
     model.embedding_dropout.p = 0.3
-    if not attached:
-        tuner.detach()
     tokens = torch.randint(WORDS, (STREAMS, 60))
     torch.manual_seed(0)
     centre = tuner.hyper.centre(STREAMS)
-    with tuner.hyper.at(centre):
+    with tuner.net.through(centre) if attached else nullcontext():
         vectors = model.embedded(tokens)
     plain = model.embedding(tokens)
     kept = (vectors != 0).any(-1)

@@ -159,9 +159,10 @@ def test_input_dropout_drops_pixels(name: str) -> None:
     net = small(name, x)
     hyper, seen = Hyperparameters(dropout_rates(net)), []
     hyper.lam.data.fill_(float(np.log(0.5 / 0.45)))  # s(λ) = 0.5
-    Hypernetwork(net, hyper, Draws(torch.Generator().manual_seed(0)))
+    attached = Hypernetwork(net, hyper, Draws(torch.Generator().manual_seed(0)))
     net.get_submodule("drop_input").register_forward_hook(lambda module, inputs, output: seen.append(output))
-    net(x)
+    with attached.through(hyper.centre(20)):
+        net(x)
     kept = seen[0] != 0
     # Half of each image's pixels, 6 standard errors of 28 * 28 coins either way; in colour each channel by itself.
     assert_allclose(kept.float().mean((1, 2, 3)), np.full(20, 0.5), atol=6 * 0.5 / 28)
@@ -204,12 +205,7 @@ def test_dual_numbers_through_the_network_are_a_jvp_of_the_plain_one(name: str) 
     with frozen(net.w0):
         at = Pass(c, c, 6, kind="linearised")
         outputs = evaluate(net, Objective(model, F.cross_entropy), x, torch.arange(6), at)[1]
-    moves = {
-        parameter: branch.of(one).delta(c[0])
-        for branch in net
-        for one, parameter in branch.layer.named_parameters(recurse=False)
-    }
-    dw = {key: moves[parameter] for key, parameter in model.named_parameters()}
+    dw = {key: response.changes(c)[0] for key, _, response in net}
     w0 = dict(plain.named_parameters())
     with frozen_statistics(plain):
         value, tangent, *_ = jvp(lambda w: functional_call(plain, w, (x,)), (w0,), (dw,))
