@@ -121,7 +121,7 @@ def test_the_training_loss_adds_ar_and_tar_of_each_example() -> None:
     outputs = Outputs(*(torch.randn(STREAMS, 3, m).double() for m in (WORDS, WIDTH, WIDTH)))
     t = torch.randint(WORDS, (STREAMS, 3))
     lam = torch.randn(STREAMS, 7).double()
-    with tuner.through(Pass(lam, None, STREAMS)):
+    with tuner.net.through(Pass(lam, None, STREAMS)):
         actual = tuner.training.loss(outputs, t)
     desired = sum(-outputs.logits[n, s].log_softmax(0)[t[n, s]] for n in range(STREAMS) for s in range(3)) / 12
     for n in range(STREAMS):
@@ -147,7 +147,7 @@ def test_penalties_see_linearised_activations() -> None:
 
     def outputs(c: Tensor | None) -> Outputs:
         forget(model)
-        at = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, linearised=c is not None)
+        at = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, "weights" if c is None else "linearised")
         with torch.no_grad():
             return evaluate(tuner.net, tuner.validation, text(), text(seed=1).tokens, at)[1]
 
@@ -281,7 +281,7 @@ def test_every_method_trains_a_small_model(method) -> None:
     assert abs(before - math.log(WORDS)) < 0.1
     assert float(tuner.evaluate(x, t)[0]) < before - 1
     assert all(value != start[name] for name, value in hyper.values().items())
-    assert all(bool(one.of(name).U.any()) for one in tuner.net for name, _ in one.layer.named_parameters(recurse=False))
+    assert all(bool(response.U.any()) for _, _, response in tuner.net)
 
 
 def test_a_detached_model_drops_at_the_tuned_rates_in_every_place() -> None:
