@@ -17,6 +17,9 @@ from reference.command import UserError
 from reference.transforms import Exp, Linear, Logistic, Transform
 
 
+Per = Literal["example", "batch"]
+
+
 @dataclass(frozen=True)
 class Hyperparameter:
     """A named hyperparameter with its bounds; calling it is s of appendix F.
@@ -43,7 +46,7 @@ class Hyperparameter:
     low: float = 0.0
     high: float = math.inf
     discrete: bool = False
-    per: Literal["example", "batch"] = "example"
+    per: Per = "example"
     unit: str = ""
     presumed: bool = False
 

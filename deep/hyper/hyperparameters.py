@@ -12,7 +12,7 @@ Losses, transforms and modules read a value by name, `hyper["rate"]`; which λ i
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,10 @@ class Hyperparameters:
         for parameter in (self.lam, self.raw_sigma):
             parameter.data = parameter.data[places].clone()
         return places
+
+    def share(self, names: Collection[str]) -> None:
+        """Let hyperparameters have one ε for the batch, as a mask that all examples share wants."""
+        self.declared = tuple(replace(each, per="batch") if each.name in names else each for each in self.declared)
 
     def values(self) -> dict[str, float]:
         """s(λ) by name, in the units of the bounds."""

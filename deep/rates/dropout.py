@@ -33,8 +33,7 @@ def _keep(now: Forward, func: Any, x: Tensor, rate: Rate, channels: bool) -> tup
             what = f"dropout {rate.name!r}: {func.__name__} sees an input of {x.ndim} axes"
             raise UserError(f"{what}; give it (examples, channels, ...)")
         shape[2:] = [1] * (x.ndim - 2)
-    value = now.rate_beside(func, rate, [x], x.ndim)
-    place = now.place_of(func, rate, [x])
+    value, place = now.rate_beside(func, rate, x), now.place_of(func, rate, x)
     wide = torch.promote_types(x.dtype, torch.float32)  # bfloat16 has too few numbers for a rate of 0.001
     return value.to(wide), now.draws.uniform(shape, x, None if place is None else place.axis)
 

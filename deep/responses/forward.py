@@ -169,24 +169,25 @@ class Forward(TorchFunctionMode):
     def _aligned_rate(self, func: Any, rate: Rate, args: Any) -> Tensor:
         """p, or 1 - p, beside the tensor of an operation that has no rule of its own for rates."""
         like = next(leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
-        value = self.rate_beside(func, rate, [like], like.ndim)
+        value = self.rate_beside(func, rate, like)
         return 1 - value if rate.kept else value
 
-    def rate_beside(self, func: Any, rate: Rate, tensors: list[Tensor], ndim: int) -> Tensor:
-        """p of each example along the batch's axis of an operation's first tensor, with `ndim` axes."""
+    def rate_beside(self, func: Any, rate: Rate, x: Tensor) -> Tensor:
+        """p of each example along the batch's axis of an operation's tensor."""
         rate.read()
         value = self.rate(rate.name)
         if not value.ndim:
             return value
-        place = self.place_of(func, rate, tensors)
+        place = self.place_of(func, rate, x)
         if place is None:
             what = f"dropout {rate.name!r} has one mask for all examples"
             raise UserError(f"{what}; declare it with per='batch'")
-        return beside(repeated(value, place), place.axis, ndim)
+        return beside(repeated(value, place), place.axis, x.ndim)
 
-    def place_of(self, func: Any, rate: Rate, tensors: list[Tensor]) -> Place | None:
-        """Where the batch is in the first tensor of an operation that a rate reaches."""
-        return self.layouts.use(rate.name, func, tensors, [False] * len(tensors), self.n).tensors[0]
+    def place_of(self, func: Any, rate: Rate, x: Tensor) -> Place | None:
+        """Where the batch is in the tensor of an operation that a rate reaches; None in a weight."""
+        tensors = [] if self.weight(x) is not None else [x]
+        return next(iter(self.layouts.use(rate.name, func, tensors, self.n).tensors), None)
 
     def _with_weights(self, func: Any, args: Any, kwargs: Any) -> Any:
         assert self.c is not None
@@ -215,9 +216,9 @@ class Forward(TorchFunctionMode):
                 raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors")
 
     def _by_rule(self, root: str, func: Any, args: Any, kwargs: Any) -> Any:
-        leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, (Tensor, Weight))]
-        tensors = [value_of(leaf) for leaf in leaves]
-        use = self.layouts.use(root, func, tensors, [isinstance(leaf, Weight) for leaf in leaves], self.n)
+        own = self.layouts.own
+        others = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and id(x) not in own]
+        use = self.layouts.use(root, func, others, self.n)
         call = Call(self, func, root, use, args, kwargs)
         rule = RULES.get(func)
         result = NotImplemented if rule is None else rule(call, *args, **kwargs)
@@ -335,7 +336,6 @@ class Call:
         out: int,
         into: int | None,
         axis: int,
-        which: int = 0,
         extra: int = 0,
         broadcasts: bool = False,
     ) -> Any:
@@ -345,13 +345,12 @@ class Call:
             product: linear in x and in W; its third argument, where there is one, is added.
             out, into: W's axes of outputs and of inputs; None where inputs cannot be scaled.
             axis: of inputs in x and of outputs in the result, from the end.
-            which: x's place among the operation's tensors.
             extra: axes that the result has more than x.
             broadcasts: x may have any axes in front.
         """
         if isinstance(W, Weight) and (W.rows is None or W.rows.axis not in (out, into)):
             return NotImplemented
-        place = self.use.tensors[which]
+        place = next(iter(self.use.tensors), None)
         if not isinstance(x, Weight) and place is not None:
             along_batch = place.axis == x.ndim + extra + axis
             return NotImplemented if along_batch else self._affine(product, x, W, b, out, axis, extra, place)
@@ -377,8 +376,7 @@ class Call:
                     term = product(x * self.spread(s, axis, x.ndim, place).to(x.dtype), R, None)
                     y = term if y is None else y + term
             if isinstance(b, Weight):
-                shift = b.rows.changes() if b.rows is not None else b.written_out() - bias
-                shift = self.spread(shift, axis, x.ndim + extra, place)
+                shift = self.spread(b.changes(), axis, x.ndim + extra, place)
                 y = shift if y is None else y + shift.to(y.dtype)
             return y
 
@@ -431,7 +429,9 @@ class Call:
         """The operation on each example's tensors and weights alone."""
         leaves, spec = tree_flatten((self.args, self.kwargs))
         places = iter(self.use.tensors)
-        place_of = [next(places) if isinstance(leaf, (Tensor, Weight)) else None for leaf in leaves]
+        own = self.now.layouts.own
+        others = [isinstance(leaf, Tensor) and id(leaf) not in own for leaf in leaves]
+        place_of = [next(places) if other else None for other in others]
         inputs: list[Tensor] = []
         axes: list[int | None] = []
         for leaf, place in zip(leaves, place_of, strict=True):

@@ -19,41 +19,37 @@ from deep.rates.marks import Rate
 from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.forward import ABOUT, LIKE, RATE_RULES
 from deep.responses.layouts import Key, Layouts, Place, Use, key_of
+from reference.command import UserError
 
 
-def look(
-    run: Callable[[int], object], n: int, named: Mapping[int, str], shared: Iterable[Tensor], rates: Iterable[str]
-) -> Layouts:
+def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: Iterable[Tensor], rates: Iterable[str]) -> Layouts:
     """Run on n and on n - 1 examples until no use of a parameter, or of what is made of parameters alone, is new.
+
+    A model that takes no other batch than one of n is run on that: which parameters it uses is seen then, not where the
+    batch is.
 
     Args:
         run: a pass over the batch's first so many examples.
         named: identity of a responding parameter -> its name.
-        shared: other tensors that belong to the model.
+        own: all tensors that belong to the model.
         rates: names of what looks like a drop rate.
     """
-    layouts = Layouts(rates=frozenset(rates))
-    shared_ids = {id(tensor) for tensor in shared}
+    layouts = Layouts(own=frozenset(map(id, own)), rates=frozenset(rates))
+
+    def log(rows: int) -> _Look:
+        with _Look(rows, named, layouts) as seen:
+            run(rows)
+        return seen
+
     for _ in range(8):
         known = set(layouts.uses)
-        logs = []
-        for rows in (n, n - 1):
-            with _Look(rows, named, shared_ids, layouts) as log:
-                run(rows)
-            logs.append(log)
-        _merge(layouts, logs[0], logs[1], n)
+        whole = log(n)
+        try:
+            _merge(layouts, whole, log(n - 1), n)
+        except (UserError, RuntimeError, ValueError):
+            break
         if set(layouts.uses) == known:
             break
-    return layouts
-
-
-def assumed(
-    run: Callable[[int], object], n: int, named: Mapping[int, str], shared: Iterable[Tensor], rates: Iterable[str]
-) -> Layouts:
-    """The same for a model that takes batches of n examples only: which parameters are used, not where the batch is."""
-    layouts = Layouts(rates=frozenset(rates))
-    with _Look(n, named, {id(tensor) for tensor in shared}, layouts):
-        run(n)
     return layouts
 
 
@@ -66,11 +62,11 @@ class _Call(NamedTuple):
 class _Look(TorchFunctionMode):
     """Logs each operation on a parameter or a rate."""
 
-    def __init__(self, n: int, named: Mapping[int, str], shared: set[int], layouts: Layouts) -> None:
+    def __init__(self, n: int, named: Mapping[int, str], layouts: Layouts) -> None:
         super().__init__()
         self.n = n
         self.roots = dict(named)
-        self.shared, self.layouts = shared, layouts
+        self.own, self.layouts = layouts.own, layouts
         self.calls: dict[Key, list[_Call]] = defaultdict(list)
         self._alive: list[Tensor] = []
 
@@ -91,7 +87,7 @@ class _Look(TorchFunctionMode):
         return result
 
     def _log(self, func: Any, roots: list[str], rates: list[Rate], leaves: list[Any], result: Any) -> None:
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.own]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
         call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)
@@ -120,9 +116,8 @@ class _Look(TorchFunctionMode):
         self._alive.append(y)
 
     def _without_batch(self, key: Key, tensors: list[Tensor]) -> bool:
-        if use := self.layouts.uses.get(key):
-            return not any((*use.tensors, *use.results))
-        return all(id(tensor) in self.roots or id(tensor) in self.shared for tensor in tensors)
+        use = self.layouts.uses.get(key)
+        return not tensors if use is None else not any((*use.tensors, *use.results))
 
 
 def _name(func: Any) -> str:

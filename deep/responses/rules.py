@@ -32,14 +32,14 @@ def matmul(call: Call, x: Any, weight: Any) -> Any:
 
 
 def addmm(call: Call, bias: Any, x: Any, weight: Any, *, beta: float = 1, alpha: float = 1) -> Any:
-    """b + x W, as transformers' Conv1D has it; the batch is in x, the second tensor."""
+    """b + x W, as transformers' Conv1D has it."""
     if (beta, alpha) != (1, 1) or value_of(bias).ndim != 1 or isinstance(x, Weight):
         return NotImplemented
 
     def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         return x @ w if b is None else torch.addmm(b, x, w)
 
-    return call.affine(product, x, weight, bias, out=1, into=0, axis=-1, which=1)
+    return call.affine(product, x, weight, bias, out=1, into=0, axis=-1)
 
 
 def convolution(call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Any:

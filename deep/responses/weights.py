@@ -63,6 +63,15 @@ class Weight:
     rows: Rows | None = None
     lifted: Tensor | None = None
 
+    def changes(self) -> Float[Tensor, "n ..."]:
+        """Δw of each example, or what the pass has in its place."""
+        if self.rows is not None:
+            return self.rows.changes()
+        if self.kind != "linearised":
+            return self.written_out() - self.value
+        primal, tangent = forward_ad.unpack_dual(self.written_out())
+        return torch.zeros_like(primal) if tangent is None else tangent
+
     def written_out(self) -> Float[Tensor, "n ..."]:
         """Each example's weights; with tangents where the pass is linearised.
 

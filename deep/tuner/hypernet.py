@@ -27,10 +27,10 @@ from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.hyper.parallel import gathered, processes
 from deep.rates.find import holders
 from deep.rates.marks import Mark, marked
-from deep.responses.forward import Forward
+from deep.responses.forward import RATE_RULES, Forward
 from deep.responses.layouts import Layouts
 from deep.responses.linearised import dual_level
-from deep.responses.look import assumed, look
+from deep.responses.look import look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
 from deep.tuner.contexts import frozen_statistics
@@ -212,7 +212,7 @@ class Hypernetwork:
         read: set[str] = set()
         every, likely = holders(self.model, everything=True), holders(self.model).keys()
         named = {id(w): name for name, w, _ in self}
-        others = [tensor for tensor in (*self.model.parameters(), *self.model.buffers()) if id(tensor) not in named]
+        own = [*self.model.parameters(), *self.model.buffers()]
 
         def first(rows: int) -> None:
             part = tree_map(lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x)
@@ -222,13 +222,12 @@ class Hypernetwork:
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
         marks = [Mark(name, holder, values[name], name in self.rates) for name, holder in every.items()]
         with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add):
-            try:
-                self.layouts = look(first, n, named, others, likely) if n > 1 else assumed(first, n, named, others, likely)
-            except (UserError, RuntimeError, ValueError):
-                self.layouts = assumed(first, n, named, others, likely)  # a model that takes no other batch
+            self.layouts = look(first, n, named, own, likely)
         self._require_read(read)
         self.idle_rates = {name: value for name, value in values.items() if name in read and value and name not in self.rates}
-        self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
+        kinds = tuple(kinds)
+        if kinds:
+            self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
         self._looking = True  # each process by itself
         with self.draws.repeated(), frozen_statistics(self.model), torch.no_grad():
             for kind in kinds if n > 1 else ():
@@ -257,6 +256,8 @@ class Hypernetwork:
             what = f"the drop rate {declared[0]!r} is declared, and no operation of the first pass has read it"
             raise UserError(f"{what}; do not declare it, or let the module give it to a dropout itself")
         self.withdraw(unread)
+        shared = [key[0] for key, use in self.layouts.uses.items() if key[1] in RATE_RULES and not any(use.tensors)]
+        self.hyper.share([name for name in shared if name in presumed])
         only = [name for name in self.names if name in self.layouts.seen and name not in self.layouts.with_gradient]
         if only:
             what = f"parameter {only[0]!r} is used without a graph, as under a reentrant checkpoint, and would never train"

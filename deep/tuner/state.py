@@ -30,6 +30,7 @@ def state_of(tuner: "Tuner") -> dict[str, Any]:
         "responses": tuner.net.responses.state_dict(),
         "silent": dict(tuner.net.silent),
         "withdrawn": dict(tuner.net.withdrawn),
+        "shared": [declared.name for declared in tuner.hyper.declared if declared.per == "batch"],
         "lam": tuner.hyper.lam.detach().clone(),
         "raw_sigma": tuner.hyper.raw_sigma.detach().clone(),
         "optimisers": {name: optimiser.state_dict() for name, optimiser in tuner.optimisers.items()},
@@ -47,6 +48,7 @@ def restore(tuner: "Tuner", saved: dict[str, Any]) -> None:
     if lacking := [part for part in state_of(tuner) if part not in saved]:
         raise UserError(f"this is no state of a Tuner: it has no {lacking[0]!r}; give what state_dict has returned")
     tuner.net.withdraw(saved["withdrawn"])
+    tuner.hyper.share([each.name for each in tuner.hyper.declared if each.presumed and each.name in saved["shared"]])
     require_same_run(saved["signature"], signature_of(tuner))
     tuner.model.load_state_dict(saved["model"])
     set_own_buffers(tuner.model, saved["own buffers"][rank()])

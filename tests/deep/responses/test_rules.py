@@ -370,6 +370,7 @@ USES: dict[str, Uses] = {
     "in place": Uses(in_place, scale=(3,), b=(4, 3)),
     "a product of weights": Uses(lambda m, x: x @ (m.a @ m.w), a=(3, 2), w=(2, 3)),
     "a mask on a weight": Uses(lambda m, x: F.linear(x, m.w * torch.ones(2, 3).triu().double()), w=(2, 3)),
+    "a bias in parts": Uses(lambda m, x: F.linear(x, m.w, torch.cat([m.a, torch.zeros(1).double(), m.b])), w=(4, 3), a=(2,), b=(1,)),
     "a temperature": Uses(lambda m, x: x * m.t.exp() + m.t, t=()),
     "normalised weights": Uses(lambda m, x: F.linear(x, F.normalize(m.w, dim=1)), w=(2, 3)),
     "a norm of a norm": Uses(lambda m, x: F.layer_norm(x, (4, 3), m.w, m.b), w=(4, 3), b=(4, 3)),
