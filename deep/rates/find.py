@@ -93,7 +93,7 @@ def _read(model: nn.Module, x: Any) -> set[str]:
     marks = [Mark(name, holder, float(getattr(holder.module, holder.attribute)), False) for name, holder in every.items()]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     states = generators()
-    with torch.no_grad(), marked(marks, read.add), _Reading(likely):
+    with torch.no_grad(), marked(marks, read.add) as rates, _Reading(rates, likely):
         model(**x) if isinstance(x, Mapping) else model(x)
     set_generators(states)
     for name, buffer in model.named_buffers():
@@ -104,12 +104,14 @@ def _read(model: nn.Module, x: Any) -> set[str]:
 class _Reading(TorchFunctionMode):
     """Tells a rate of each operation that it reaches."""
 
-    def __init__(self, likely: Collection[str]) -> None:
+    def __init__(self, rates: Mapping[float, Rate], likely: Collection[str]) -> None:
         super().__init__()
-        self.likely = likely
+        self.rates, self.likely = rates, likely
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, Rate) and (leaf.name in self.likely or "drop" in getattr(func, "__name__", "")):
-                leaf.read()
+            drops = "drop" in getattr(func, "__name__", "")
+            rate = self.rates.get(leaf) if drops and type(leaf) is float else leaf
+            if isinstance(rate, Rate) and (drops or rate.name in self.likely):
+                rate.read()
         return func(*args, **(kwargs or {}))

@@ -1,8 +1,8 @@
 """Drop rates where a model reads them: numbers that know which attribute of which module they come from.
 
 While a pass runs, an attribute such as `nn.Dropout.p` holds a `Rate`: the same number, with a name. Whatever operation it
-reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is known as well. Any other arithmetic would make
-a plain number of it, and is an error.
+reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is known as well, and `float(rate)` by its last
+digits, which no other number has. Any other arithmetic would make a plain number of it, and is an error.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -77,15 +77,20 @@ class Mark(NamedTuple):
 
 
 @contextmanager
-def marked(marks: Iterable[Mark], read: Callable[[str], object]) -> Iterator[None]:
-    """Inside the block each holder's attribute is a `Rate` of its name and number; `read` is told of its reading."""
-    before = []
+def marked(marks: Iterable[Mark], read: Callable[[str], object]) -> Iterator[dict[float, Rate]]:
+    """Inside the block each holder's attribute is a `Rate` of its name and number; `read` is told of its reading.
+
+    Yields:
+        The rates by their numbers, which are told apart in their last digits.
+    """
+    before, rates = [], {}
     try:
-        for mark in marks:
+        for k, mark in enumerate(marks, 1):
             attributes, attribute = vars(mark.holder.module), mark.holder.attribute
             before.append((attributes, attribute, attributes[attribute]))
-            attributes[attribute] = Rate(mark.value, mark.name, partial(read, mark.name), mark.tuned)
-        yield
+            number = mark.value * (1 + k * 2.0**-50)
+            attributes[attribute] = rates[number] = Rate(number, mark.name, partial(read, mark.name), mark.tuned)
+        yield rates
     finally:
         for attributes, attribute, value in before:
             attributes[attribute] = value

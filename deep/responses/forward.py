@@ -94,6 +94,7 @@ class Forward(TorchFunctionMode):
         self.draws, self.together = draws, together
         self.responses = responses if c is not None else {}
         self.linearised_outputs = False
+        self.rates: dict[float, Rate] = {}
         self._weights: dict[int, Weight] = {}
         self._dense: dict[int, Tensor] = {}
 
@@ -115,6 +116,8 @@ class Forward(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.rates and (func in RATE_RULES or func in WRITTEN_OUT):
+            args, kwargs = tree_map(self._rate_for, (args, kwargs))
         in_args, in_kwargs = self._concerned(args), self._concerned(kwargs.values())
         responds, reads = in_args[0] or in_kwargs[0], in_args[1] or in_kwargs[1]
         if hides(func, args) and self._writes_out(func, responds, reads, args, kwargs):
@@ -125,6 +128,10 @@ class Forward(TorchFunctionMode):
         if responds:
             return self._with_weights(func, args, kwargs)
         return self._plain(func, args, kwargs)
+
+    def _rate_for(self, leaf: Any) -> Any:
+        """The rate behind a number that a model has made of one."""
+        return self.rates.get(leaf, leaf) if type(leaf) is float else leaf
 
     def _writes_out(self, func: Any, responds: bool, reads: bool, args: Any, kwargs: Any) -> bool:
         """Whether an operation must be seen from inside: for a weight, a rate or a tangent in it, or its own masks."""

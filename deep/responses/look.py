@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.rates.marks import Rate
 from deep.responses.composite import WRITTEN_OUT, hides
@@ -22,7 +22,7 @@ from deep.responses.layouts import Key, Layouts, Place, Use, key_of
 from reference.command import UserError
 
 
-def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: Iterable[Tensor], rates: Iterable[str]) -> Layouts:
+def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: Iterable[Tensor], rates: Mapping[float, Rate], likely: Iterable[str]) -> Layouts:
     """Run on n and on n - 1 examples until no use of a parameter, or of what is made of parameters alone, is new.
 
     A model that takes no other batch than one of n is run on that: which parameters it uses is seen then, not where the
@@ -32,12 +32,13 @@ def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: It
         run: a pass over the batch's first so many examples.
         named: identity of a responding parameter -> its name.
         own: all tensors that belong to the model.
-        rates: names of what looks like a drop rate.
+        rates: marked, by their numbers.
+        likely: names of what looks like a drop rate.
     """
-    layouts = Layouts(own=frozenset(map(id, own)), rates=frozenset(rates))
+    layouts = Layouts(own=frozenset(map(id, own)), rates=frozenset(likely))
 
     def log(rows: int) -> _Look:
-        with _Look(rows, named, layouts) as seen:
+        with _Look(rows, named, rates, layouts) as seen:
             run(rows)
         return seen
 
@@ -62,9 +63,9 @@ class _Call(NamedTuple):
 class _Look(TorchFunctionMode):
     """Logs each operation on a parameter or a rate."""
 
-    def __init__(self, n: int, named: Mapping[int, str], layouts: Layouts) -> None:
+    def __init__(self, n: int, named: Mapping[int, str], rates: Mapping[float, Rate], layouts: Layouts) -> None:
         super().__init__()
-        self.n = n
+        self.n, self.rates = n, rates
         self.roots = dict(named)
         self.own, self.layouts = layouts.own, layouts
         self.calls: dict[Key, list[_Call]] = defaultdict(list)
@@ -74,6 +75,8 @@ class _Look(TorchFunctionMode):
         kwargs = kwargs or {}
         if _name(func) == "__get__":
             return self._derive(func, args, func(*args, **kwargs))
+        if func in RATE_RULES or func in WRITTEN_OUT:
+            args, kwargs = tree_map(lambda x: self.rates.get(x, x) if type(x) is float else x, (args, kwargs))
         leaves = tree_leaves((args, kwargs))
         about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
         roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]

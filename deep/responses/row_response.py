@@ -43,14 +43,14 @@ class RowResponse(nn.Module):
         """Δw of each c, written out."""
         return along(self.scales(c), self.axis, self.response.ndim) * self.response
 
-    def squared_norm(self, w: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
-        """‖w + Δw‖² for each c, without writing out any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows."""
-        square = self.scales(c).square() @ self._row_sums(self.response.square())
-        return w.square().sum() + 2 * self.inner(w, c) + square
+    def squared_norm(self, w: Tensor, c: Float[Tensor, "n h"], metric: Tensor | float = 1.0) -> Float[Tensor, "n"]:
+        """‖w + Δw‖² for each c, without writing out any Δw: ‖w‖² + 2 Σ s ⟨w, r⟩ + Σ s² ‖r‖² over rows; in a metric."""
+        square = self.scales(c).square() @ self._row_sums(metric * self.response.square())
+        return (metric * w.square()).sum() + 2 * self.inner(w, c, metric) + square
 
-    def inner(self, w: Tensor, c: Float[Tensor, "n h"]) -> Float[Tensor, "n"]:
-        """⟨w, Δw⟩ for each c: Σ s ⟨w, r⟩ over rows."""
-        return self.scales(c) @ self._row_sums(w * self.response)
+    def inner(self, w: Tensor, c: Float[Tensor, "n h"], metric: Tensor | float = 1.0) -> Float[Tensor, "n"]:
+        """⟨w, Δw⟩ for each c: Σ s ⟨w, r⟩ over rows; in a metric."""
+        return self.scales(c) @ self._row_sums(metric * w * self.response)
 
     def _row_sums(self, x: Tensor) -> Float[Tensor, "rows"]:
         return x.movedim(self.axis, 0).reshape(x.shape[self.axis], -1).sum(1) if x.ndim else x.reshape(1)

@@ -49,11 +49,13 @@ class Objective:
         loss: from outputs and targets to a mean over examples; it sees weights through the outputs alone, and may
             read hyperparameters and `Hypernetwork.squared_norm`.
         autocast: a context for both, for lower precision.
+        penalty: what Θ's loss has more than w0's: the decay that w0's optimizer adds by itself.
     """
 
     predict: Callable[[Any], Any]
     loss: Callable[[Any, Any], Tensor]
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    penalty: Callable[[], Tensor] | None = None
 
 
 class Evaluation(NamedTuple):
@@ -131,7 +133,11 @@ def gradients(
         if look.of == ("Theta",):
             still.enter_context(frozen(net.w0))
             still.enter_context(frozen_statistics(net.model))
-        loss, outputs = evaluate(net, objective, x, t, pass_of(look, method, net, z, n))
+        at = pass_of(look, method, net, z, n)
+        loss, outputs = evaluate(net, objective, x, t, at)
+        if objective.penalty is not None and "Theta" in look.of:
+            with net.hyper.at(at):
+                loss = loss + objective.penalty()
         try:
             return Evaluation(loss.detach(), outputs, _gradients(net, loss, parameters))
         except RuntimeError as error:

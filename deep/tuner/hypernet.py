@@ -180,7 +180,7 @@ class Hypernetwork:
                 return
             responses = {id(w): (name, response) for name, w, response in self} if now.c is not None else {}
             forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws, together)
-            inside.enter_context(self._marked())
+            forward.rates = inside.enter_context(self._marked())
             inside.enter_context(forward)
             try:
                 yield forward
@@ -221,8 +221,8 @@ class Hypernetwork:
 
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
         marks = [Mark(name, holder, values[name], name in self.rates) for name, holder in every.items()]
-        with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add):
-            self.layouts = look(first, n, named, own, likely)
+        with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add) as rates:
+            self.layouts = look(first, n, named, own, rates, likely)
         self._require_read(read)
         self.idle_rates = {name: value for name, value in values.items() if name in read and value and name not in self.rates}
         kinds = tuple(kinds)

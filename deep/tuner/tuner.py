@@ -26,6 +26,7 @@ from deep.tuner import gradients, state
 from deep.tuner.arguments import require_arguments
 from deep.tuner.contexts import evaluating
 from deep.tuner.coverage import Coverage
+from deep.tuner.decay import decay_of
 from deep.tuner.diagnosis import require_finite, warn_stuck
 from deep.tuner.gradients import Evaluation, Look, Objective
 from deep.tuner.hypernet import Hypernetwork
@@ -46,7 +47,7 @@ class Tuner:
 
     Args:
         model: trains already; its parameters move in place. Have it where it is to run, and in training mode.
-        hyper: what is tuned.
+        hyper: what is tuned. One called "weight_decay" is that of w0's optimizer.
         method: which switches of section 3 are on; None for a plain run at `hyper`'s values.
         without_response: names or patterns of parameters that get no response.
         train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`, and sees
@@ -109,13 +110,14 @@ class Tuner:
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
         try:
             self.optimisers = _optimisers(self.net, w0, *(() if method is None else (Theta, lam, sigma)))
+            self.decay = decay_of(self.net, self.optimisers["w0"], method is None or method.unperturbed)
         except BaseException:
             self.net.release()  # or no other tuner could have the model
             raise
         follow_first([*model.state_dict().values(), *self.net.Theta, hyper.lam, hyper.raw_sigma])
         forward = predict or model
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
-        self.training = Objective(augmented, train_loss, autocast)
+        self.training = Objective(augmented, train_loss, autocast, None if self.decay is None else self.decay.penalty)
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
         self.updates = gradients.updates(method, noise)
         self.tau, self.T_train, self.T_valid, self.warm_up = tau, T_train, T_valid, warm_up
@@ -297,6 +299,8 @@ class Tuner:
             parameter.grad = gradient
         if self.clip is not None and name in ("w0", "Theta"):
             nn.utils.clip_grad_norm_(parameters, self.clip)
+        if name == "w0" and self.decay is not None:
+            self.decay.set()
         self.optimisers[name].step()
         for parameter in parameters:
             parameter.grad = None

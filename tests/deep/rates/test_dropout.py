@@ -140,7 +140,11 @@ def attended(x: Tensor, p: float, training: bool) -> Tensor:
     return F.scaled_dot_product_attention(x, x, x, dropout_p=p if training else 0.0)
 
 
-@pytest.mark.parametrize("call", [F.dropout, attended], ids=["dropout", "attention"])
+def converted(x: Tensor, p: float, training: bool) -> Tensor:
+    return F.dropout(x, float(p), training)
+
+
+@pytest.mark.parametrize("call", [F.dropout, attended, converted], ids=["dropout", "attention", "float"])
 def test_functions_that_drop_read_the_tuned_rate(call: Callable[[Tensor, float, bool], Tensor]) -> None:
     """Against the same function written out at the rate of the pass, with the same uniforms."""
     net, x = tuned(Reads(call)), torch.randn(3, 4, 2, dtype=torch.float64)
