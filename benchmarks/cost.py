@@ -21,7 +21,7 @@ from tqdm import trange
 
 from deep.dropout import dropout_rates
 from deep.hyperparameters import Hyperparameters
-from deep.networks import Network, mlp, simple_cnn
+from deep.paper.networks import Network, mlp, simple_cnn
 from deep.tuner import Tuner
 from reference.updates import DELTA_STN_CV, METHODS
 

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from deep.declared import Hyperparameter
-from deep.experiments import EXPERIMENTS
+from deep.paper.experiments import EXPERIMENTS
 from deep.progress import COLUMNS, FORMAT, summary
 from tests.deep.small import run, tuner
 

@@ -22,9 +22,9 @@ from torch.utils.data import TensorDataset
 from deep.batches import Batches
 from deep.hypernet import Hypernetwork
 from deep.hyperparameters import Hyperparameters
-from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
+from deep.paper.data.text import Streams
+from deep.paper.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.parallel import Share, added, processes
-from deep.text import Streams
 from deep.training import fit, record
 from deep.tuner import Tuner
 from reference.command import UserError
