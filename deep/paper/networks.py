@@ -36,19 +36,10 @@ def mlp(images: Images, classes: int = 10, width: float = 1.0, rate: float = RAT
     ['drop_input', 'drop_1', 'drop_2']
     """
     hidden = _scaled(1200, width)
-    return _named(
-        **_input(images, rate),
-        flatten=nn.Flatten(),
-        fc1=nn.Linear(images[0].numel(), hidden),
-        relu1=nn.ReLU(),
-        drop_1=nn.Dropout(rate),
-        fc2=nn.Linear(hidden, hidden),
-        relu2=nn.ReLU(),
-        drop_2=nn.Dropout(rate),
-        fc3=nn.Linear(hidden, hidden),
-        relu3=nn.ReLU(),
-        output=nn.Linear(hidden, classes),
-    )
+    modules = _input(images, rate) | {"flatten": nn.Flatten()}
+    for i, size in ((1, images[0].numel()), (2, hidden)):
+        modules |= {f"fc{i}": nn.Linear(size, hidden), f"relu{i}": nn.ReLU(), f"drop_{i}": nn.Dropout(rate)}
+    return _named(**modules, fc3=nn.Linear(hidden, hidden), relu3=nn.ReLU(), output=nn.Linear(hidden, classes))
 
 
 def simple_cnn(

@@ -110,9 +110,9 @@ def image_problem(
 
 MLP = partial(image_problem, mlp, "mnist", 0.15, ())
 SIMPLE_CNN = partial(image_problem, simple_cnn, "fashion-mnist", 0.15, CUTOUT)
-ALEXNET, VGG16, RESNET18 = (
-    partial(image_problem, network, "cifar-10", 0.2, AUGMENTATIONS) for network in (alexnet, vgg16, resnet18)
-)
+ALEXNET = partial(image_problem, alexnet, "cifar-10", 0.2, AUGMENTATIONS)
+VGG16 = partial(image_problem, vgg16, "cifar-10", 0.2, AUGMENTATIONS)
+RESNET18 = partial(image_problem, resnet18, "cifar-10", 0.2, AUGMENTATIONS)
 
 
 def dropout_schedule(

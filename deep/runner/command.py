@@ -37,8 +37,7 @@ MOST = 2**31 - 1
 def parser() -> Parser:
     """Build the parser of `python -m deep`."""
     experiments = "\n".join(
-        f"  {name:24s}{experiment.about}\n{'':26s}{', '.join(map(' '.join, experiment.takes.items()))}"
-        for name, experiment in EXPERIMENTS.items()
+        f"  {name:24s}{experiment.about}\n{'':26s}{experiment.times}" for name, experiment in EXPERIMENTS.items()
     )
     result = Parser(
         prog="python -m deep",
@@ -47,9 +46,9 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("experiment", metavar="EXPERIMENT", help="one of the experiments below")
-    add("--method", nargs="+", default=["delta-stn"], metavar="M", help=", ".join(METHODS))
-    add("--preset", default="cpu", metavar="P", help="paper, cpu (default) or smoke")
+    add("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help="one of the experiments below")
+    add("--method", nargs="+", choices=METHODS, default=["delta-stn"], metavar="M", help=", ".join(METHODS))
+    add("--preset", choices=["paper", "cpu", "smoke"], default="cpu", metavar="P", help="paper, cpu (default) or smoke")
     add("--seed", nargs="+", type=whole_number(0, MOST), default=[0], metavar="S", help="default: 0")
     add("--out", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, ...")
@@ -96,16 +95,17 @@ def jobs(options: Namespace) -> list[Job]:
     """Return the runs that the options ask for, each once.
 
     Raises:
-        UserError: an unknown experiment, preset or method, or options that do not go together.
+        UserError: options that do not go together.
     """
-    _require(options)
-    experiment = EXPERIMENTS[options.experiment]
+    for broken, message in _conflicts(options):
+        if broken:
+            raise UserError(message)
     place = {"root": options.out, "data_home": options.data_home, "device": options.device}
     ends = {"trials": options.trials, "seconds": options.seconds, "storage": options.storage}
     wanted = [
-        Search(experiment, options.preset, method, seed, **place, **ends)
+        Search(EXPERIMENTS[options.experiment], options.preset, method, seed, **place, **ends)
         if method in SEARCHES
-        else Job(experiment, options.preset, method, seed, changes=changes, **place)
+        else Job(EXPERIMENTS[options.experiment], options.preset, method, seed, changes=changes, **place)
         for method in options.method
         for changes in _changes(options, method)
         for seed in options.seed
@@ -113,32 +113,18 @@ def jobs(options: Namespace) -> list[Job]:
     return list({job.folder: job for job in wanted}.values())
 
 
-def _require(options: Namespace) -> None:
-    presets = EXPERIMENTS[options.experiment].presets if options.experiment in EXPERIMENTS else ()
-    choices = [("experiment", options.experiment, EXPERIMENTS), ("preset", options.preset, presets)]
-    for name, value, known in [*choices, *(("method", method, METHODS) for method in options.method)]:
-        if value not in known:
-            raise UserError(f"unknown {name} {value!r}; choose from {', '.join(known)}")
-    search = next((method for method in options.method if method in SEARCHES), None)
-    unending = next((method for method in options.method if method in SEARCHES and method != GRID), None)
-    fixed, of_fixed = options.method == [FIXED], options.values or options.noise or options.schedule
-    names = [name for name, _ in options.values]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    for broken, message in (
-        (of_fixed and not fixed, "--values, --noise and --schedule belong to --method fixed"),
-        (fixed and not (names or options.schedule), "--method fixed needs --values NAME=VALUE..., or --schedule PATH"),
-        (twice, f"--values has {twice!r} more than once; give each name one value"),
-        (
-            search and any(_changes(options, search)),
-            f"--method {search} takes no changes: it runs the experiment as it stands",
-        ),
-        (
-            unending and not (options.trials or options.seconds),
-            f"--method {unending} needs --trials N or --seconds T",
-        ),
-    ):
-        if broken:
-            raise UserError(message)
+def _conflicts(options: Namespace) -> Iterator[tuple[object, str]]:
+    """Yield what must not hold of the options, and what to say where it does."""
+    fixed, names = options.method == [FIXED], [name for name, _ in options.values]
+    of_fixed = options.values or options.noise or options.schedule
+    yield of_fixed and not fixed, "--values, --noise and --schedule belong to --method fixed"
+    yield fixed and not of_fixed, "--method fixed needs --values NAME=VALUE..., or --schedule PATH"
+    for name in names:
+        yield names.count(name) > 1, f"--values has {name!r} more than once; give each name one value"
+    for method in set(options.method) & set(SEARCHES):
+        changed, ended = any(_changes(options, method)), method == GRID or options.trials or options.seconds
+        yield changed, f"--method {method} takes no changes: it runs the experiment as it stands"
+        yield not ended, f"--method {method} needs --trials N or --seconds T"
 
 
 def _changes(options: Namespace, method: str) -> list[dict[str, Any]]:
@@ -148,8 +134,7 @@ def _changes(options: Namespace, method: str) -> list[dict[str, Any]]:
     else:
         axes = product(options.start or [None], options.sigma or [None], options.intervals or [(None, None)])
         several = [{"start": start, "sigma": sigma, "T_train": a, "T_valid": b} for start, sigma, (a, b) in axes]
-    names = ("tau", "sigma_end", "theta_rate", "theta_momentum", "warm_up", "epochs", "rows", "noise", "schedule")
-    common = {name: getattr(options, name) for name in names} | {"values": dict(options.values)}
+    common = {**vars(options), "start": None, "sigma": None, "values": dict(options.values)}
     runs = ({name: (common | changes).get(name) for name in CHANGES} for changes in several)
     return [{name: value for name, value in changes.items() if value not in (None, {})} for changes in runs]
 
@@ -159,23 +144,19 @@ def process_group(options: Namespace) -> Iterator[None]:
     """Join the process group, where `torchrun` has started several processes.
 
     Raises:
-        UserError: the environment speaks of several processes and lacks what joins them.
+        UserError: the environment speaks of several processes that `torchrun` has not started.
     """
     size = os.environ.get("WORLD_SIZE") or "1"
     if size == "1":
         yield
         return
-    if lacking := [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
-        problem = f"WORLD_SIZE is {size!r} in the environment, without {', '.join(lacking)}"
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        problem = f"WORLD_SIZE is {size!r} in the environment, and torchrun has not started this process"
         raise UserError(f"{problem}; start with `torchrun --nproc-per-node N -m deep ...`, or unset WORLD_SIZE")
     if options.device == "cuda":
         options.device = f"cuda:{os.environ['LOCAL_RANK']}"
     usable(options.device)  # or the group fails first, in its own words
-    try:
-        dist.init_process_group("nccl" if options.device.startswith("cuda") else "gloo")
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the processes of WORLD_SIZE={size} do not meet ({reason}); start with torchrun") from None
+    dist.init_process_group("nccl" if options.device.startswith("cuda") else "gloo")
     try:
         yield
     finally:

@@ -75,7 +75,7 @@ class Job:
             "preset": self.preset,
             "method": self.method,
             "seed": self.seed,
-            "size": asdict(replace(self.experiment.presets[self.preset], **sizes)),
+            "size": asdict(replace(self.experiment.presets[self.preset][0], **sizes)),
             "changes": dict(self.changes),
             "tau": self.changes.get("tau", tau),
         }

@@ -82,10 +82,10 @@ def propose(method: str, ranges: Space, seed: int, number: int, trial: optuna.Tr
     state = int(np.random.SeedSequence((seed, number, SEARCHES.index(method))).generate_state(1)[0])
     bayes = method == BAYES
     trial.study.sampler = GPSampler(seed=state, n_startup_trials=STARTS) if bayes else RandomSampler(seed=state)
-    return {name: float(_suggest(trial, name, interval)) for name, interval in ranges.items()}
+    return {name: _suggest(trial, name, interval) for name, interval in ranges.items()}
 
 
 def _suggest(trial: optuna.Trial, name: str, interval: FloatDistribution | IntDistribution) -> float:
     if isinstance(interval, IntDistribution):
-        return trial.suggest_int(name, interval.low, interval.high)
+        return float(trial.suggest_int(name, interval.low, interval.high))
     return trial.suggest_float(name, interval.low, interval.high)

@@ -43,14 +43,6 @@ class ImageSet(NamedTuple):
     test: Images
 
 
-class Splits(NamedTuple):
-    """Datasets of (numbers in [0, 1], class)."""
-
-    train: TensorDataset
-    valid: TensorDataset
-    test: TensorDataset
-
-
 def load(name: str, data_home: str | Path | None = None) -> ImageSet:
     """Load a set by name: one of SOURCES, or `digits`.
 
@@ -88,8 +80,8 @@ def split(n: int, valid_fraction: float, seed: int) -> tuple[Int64[Tensor, " k"]
     return order[held_out:], order[:held_out]
 
 
-def datasets(images: ImageSet, valid_fraction: float, seed: int, rows: int | None = None) -> Splits:
-    """Split the training rows (the first `rows` of them, where given) in two, and add the test rows.
+def datasets(images: ImageSet, valid_fraction: float, seed: int, rows: int | None = None) -> list[TensorDataset]:
+    """Make training, validation (of the first `rows` rows of the training part) and test sets of numbers in [0, 1].
 
     Raises:
         UserError: there are fewer.
@@ -98,7 +90,7 @@ def datasets(images: ImageSet, valid_fraction: float, seed: int, rows: int | Non
         raise UserError(f"the training part has {len(images.train.t)} rows, not {rows}; choose fewer, or leave it out")
     x, t = images.train.x[:rows], images.train.t[:rows]
     parts = [(x[chosen], t[chosen]) for chosen in split(len(t), valid_fraction, seed)]
-    return Splits(*(TensorDataset(x.float() / 255, t) for x, t in [*parts, images.test]))
+    return [TensorDataset(x.float() / 255, t) for x, t in (*parts, images.test)]
 
 
 def _checked(source: Source, place: str, parts: tuple[Part, Part]) -> ImageSet:

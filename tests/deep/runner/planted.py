@@ -51,5 +51,9 @@ def experiment(worst: float = 1.0, epochs: int = 2) -> Experiment:
     """With the preset `smoke` alone."""
     optimisation = Optimisation(lr=0.05, outer=partial(RMSprop, lr=0.01))
     return Experiment(
-        "planted", "a test's", partial(build, worst=worst), optimisation, {"smoke": Size(epochs=epochs, warm_up=0)}, {}
+        "planted",
+        "a test's",
+        partial(build, worst=worst),
+        optimisation,
+        {"smoke": (Size(epochs=epochs, warm_up=0), "none")},
     )

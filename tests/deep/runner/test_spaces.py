@@ -54,7 +54,7 @@ def scored(points: Sequence[Mapping[str, float]]) -> Scored:
 )
 def test_the_spaces_are_those_of_h2_and_h3(name, rates, highest, others):
     experiment = EXPERIMENTS[name]
-    problem = experiment.build(experiment.presets["smoke"], None, 0, None, torch.device("cpu"))
+    problem = experiment.build(experiment.presets["smoke"][0], None, 0, None, torch.device("cpu"))
     ranges = space(name, problem.hyper.declared)
     bounds = {key: (interval.low, interval.high) for key, interval in ranges.items()}
     assert {key: bounds.pop(key) for key in others} == others
