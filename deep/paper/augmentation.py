@@ -71,7 +71,11 @@ class Augmentation:
         if geometry:
             x = mean + affine(x - mean, **geometry)
         if "cutout_holes" in self.hyper:
-            most = next(math.ceil(one.high) for one in self.hyper.declared if one.name == "cutout_holes")
+            most = next(
+                math.ceil(hyperparameter.high)
+                for hyperparameter in self.hyper.declared
+                if hyperparameter.name == "cutout_holes"
+            )
             u = draws.uniform((len(x), most, 2), x)
             holes, length = self._strength("cutout_holes", x), self._strength("cutout_length", x)
             x = torch.where(cutout((x.shape[2], x.shape[3]), holes, length, u), mean, x)

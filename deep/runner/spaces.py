@@ -64,11 +64,10 @@ def grid(ranges: Space) -> list[dict[str, float]]:
     Raises:
         UserError: more of them than MOST_POINTS.
     """
-    axes = [np.linspace(interval.low, interval.high, POINTS) for interval in ranges.values()]
-    axes = [
-        np.unique(axis.round()) if isinstance(interval, IntDistribution) else axis
-        for axis, interval in zip(axes, ranges.values(), strict=True)
-    ]
+    axes = []
+    for interval in ranges.values():
+        points = np.linspace(interval.low, interval.high, POINTS)
+        axes.append(np.unique(points.round()) if isinstance(interval, IntDistribution) else points)
     if (count := math.prod(map(len, axes))) > MOST_POINTS:
         size = f"a grid over {len(ranges)} hyperparameters has {count} trials, more than {MOST_POINTS}"
         raise UserError(f"{size}; take random-search")

@@ -27,14 +27,14 @@ def test_every_derivative_is_the_references(name: str):
     problem, lam = case.problem, case.lam
     view = torch_problem(problem, lam)
     w = problem.best_response(lam) + 0.1 * np.random.default_rng(0).normal(size=len(view.best))
-    at = torch.tensor(w)
-    close(view.train(view.lam, at), np.asarray(problem.train_loss(lam, w)))
-    close(view.valid(view.lam, at), np.asarray(problem.valid_loss(lam, w)))
-    close(grad(view.train, 1)(view.lam, at), problem.grad_w(lam, w))
-    close(grad(view.valid, 1)(view.lam, at), problem.valid_grad_w(lam, w))
-    close(grad(view.valid, 0)(view.lam, at), problem.valid_grad_lam(lam, w))
-    close(hessian(view.train, 1)(view.lam, at), problem.hess_ww(lam, w))
-    close(jacrev(grad(view.train, 1), 0)(view.lam, at), problem.hess_wlam(lam, w))
+    point = torch.tensor(w)
+    close(view.train(view.lam, point), np.asarray(problem.train_loss(lam, w)))
+    close(view.valid(view.lam, point), np.asarray(problem.valid_loss(lam, w)))
+    close(grad(view.train, 1)(view.lam, point), problem.grad_w(lam, w))
+    close(grad(view.valid, 1)(view.lam, point), problem.valid_grad_w(lam, w))
+    close(grad(view.valid, 0)(view.lam, point), problem.valid_grad_lam(lam, w))
+    close(hessian(view.train, 1)(view.lam, point), problem.hess_ww(lam, w))
+    close(jacrev(grad(view.train, 1), 0)(view.lam, point), problem.hess_wlam(lam, w))
 
 
 def test_the_best_response_is_at_rest_in_the_precision_of_the_data():

@@ -50,7 +50,7 @@ def draws(seed: int) -> Draws:
 
 
 def alone(name: str) -> Hyperparameters:
-    return Hyperparameters([one for one in AUGMENTATIONS if one.name == name])
+    return Hyperparameters([hyperparameter for hyperparameter in AUGMENTATIONS if hyperparameter.name == name])
 
 
 def mean(x: Tensor) -> Tensor:
@@ -202,7 +202,10 @@ def test_holes_and_pixels_are_whole_numbers_for_each_example() -> None:
 
 
 def test_the_ten_of_cifar_and_the_two_of_fashion_mnist() -> None:
-    declared = {one.name: (one.start, one.low, one.high, one.discrete) for one in AUGMENTATIONS}
+    declared = {
+        hyperparameter.name: (hyperparameter.start, hyperparameter.low, hyperparameter.high, hyperparameter.discrete)
+        for hyperparameter in AUGMENTATIONS
+    }
     assert declared == {
         "brightness": (0.05, 0, 1, False),
         "contrast": (0.05, 0, 1, False),
@@ -215,7 +218,7 @@ def test_the_ten_of_cifar_and_the_two_of_fashion_mnist() -> None:
         "cutout_holes": (1, 0, 4, True),
         "cutout_length": (4, 0, 24, True),
     }
-    assert [one.name for one in CUTOUT] == ["cutout_holes", "cutout_length"]
+    assert [hyperparameter.name for hyperparameter in CUTOUT] == ["cutout_holes", "cutout_length"]
 
 
 @given(seeds)
@@ -262,14 +265,18 @@ def test_each_example_has_its_own_strengths(seed: int) -> None:
             assert_allclose(augment(x[i : i + 1], Constant(0.8))[0], together[i], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("name", [one.name for one in AUGMENTATIONS])
+@pytest.mark.parametrize("name", [hyperparameter.name for hyperparameter in AUGMENTATIONS])
 def test_examples_with_equal_strengths_have_draws_of_their_own(name: str) -> None:
-    wanted = CUTOUT if name.startswith("cutout") else [one for one in AUGMENTATIONS if one.name == name]
+    wanted = (
+        CUTOUT
+        if name.startswith("cutout")
+        else [hyperparameter for hyperparameter in AUGMENTATIONS if hyperparameter.name == name]
+    )
     hyper = Hyperparameters(wanted)
     hyper.lam.data += 1.0
     x = images(5, n=1).expand(8, -1, -1, -1)
     changed = Augmentation(hyper, mean(x))(x, draws(5))
-    assert len({one.numpy().tobytes() for one in changed}) == 8
+    assert len({hyperparameter.numpy().tobytes() for hyperparameter in changed}) == 8
 
 
 def test_the_same_draws_give_the_same_bits_and_later_ones_others() -> None:

@@ -29,10 +29,10 @@ WORDS, STREAMS, WIDTH = 11, 4, 6
 all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
-def made(rates: float = 0.3, **options) -> tuple[LanguageModel, Tuner]:
+def tuned_model(rates: float = 0.3, **options) -> tuple[LanguageModel, Tuner]:
     torch.manual_seed(1)
     model = LanguageModel(WORDS, STREAMS, WIDTH).double()
-    hyper = Hyperparameters([replace(one, start=rates) for one in hyperparameters(model)])
+    hyper = Hyperparameters([replace(hyperparameter, start=rates) for hyperparameter in hyperparameters(model)])
     return model, Tuner(model, hyper, train_loss(hyper), valid_loss, **options)
 
 
@@ -50,10 +50,10 @@ def forget(model: LanguageModel) -> None:
 def test_the_seven_hyperparameters_are_h3s() -> None:
     declared = hyperparameters(LanguageModel(WORDS, STREAMS, WIDTH))
     rates = ["embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "dropconnect"]
-    assert [one.name for one in declared] == [*rates, "ar", "tar"]
-    assert {(one.start, one.low) for one in declared} == {(0.05, 0.0)}
-    assert [one.high for one in declared] == [0.95] * 5 + [4.0] * 2
-    assert [one.name for one in declared if one.per == "batch"] == ["dropconnect"]
+    assert [hyperparameter.name for hyperparameter in declared] == [*rates, "ar", "tar"]
+    assert {(hyperparameter.start, hyperparameter.low) for hyperparameter in declared} == {(0.05, 0.0)}
+    assert [hyperparameter.high for hyperparameter in declared] == [0.95] * 5 + [4.0] * 2
+    assert [hyperparameter.name for hyperparameter in declared if hyperparameter.per == "batch"] == ["dropconnect"]
 
 
 def test_the_model_has_h3s_size() -> None:
@@ -69,17 +69,17 @@ def test_variational_dropout_has_one_mask_for_all_steps() -> None:
     x = torch.rand(50, 7, 20) + 1
     torch.manual_seed(0)
     y = VariationalDropout(0.4)(x)
-    kept = y != 0
-    assert torch.equal(kept, kept[:, :1].expand_as(kept))
-    close(y[kept], x[kept] / 0.6, rtol=1e-6)
-    assert abs(kept.double().mean() - 0.6) < 6 * math.sqrt(0.24 / 1000)
-    assert len({tuple(row.tolist()) for row in kept[:, 0]}) > 1
+    surviving = y != 0
+    assert torch.equal(surviving, surviving[:, :1].expand_as(surviving))
+    close(y[surviving], x[surviving] / 0.6, rtol=1e-6)
+    assert abs(surviving.double().mean() - 0.6) < 6 * math.sqrt(0.24 / 1000)
+    assert len({tuple(row.tolist()) for row in surviving[:, 0]}) > 1
     assert torch.equal(VariationalDropout(0.4).eval()(x), x)
 
 
 @pytest.mark.parametrize("attached", [False, True])
 def test_embedding_dropout_drops_a_word_wherever_its_example_has_it(attached: bool) -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     model.embedding_dropout.p = 0.3
     if not attached:
         tuner.detach()
@@ -89,17 +89,17 @@ def test_embedding_dropout_drops_a_word_wherever_its_example_has_it(attached: bo
     with tuner.hyper.at(centre):
         vectors = model.embedded(tokens)
     plain = model.embedding(tokens)
-    kept = (vectors != 0).any(-1)
-    for example, row in zip(tokens, kept, strict=True):
+    surviving = (vectors != 0).any(-1)
+    for example, row in zip(tokens, surviving, strict=True):
         assert all(len(set(row[example == word].tolist())) <= 1 for word in range(WORDS))
-    close(vectors[kept], plain[kept] / 0.7, rtol=1e-6)  # λ was set in float32
-    assert kept.any()
-    assert not kept.all()
-    assert len({tuple(kept[i][tokens[i] == 0].tolist()) for i in range(STREAMS)}) > 1
+    close(vectors[surviving], plain[surviving] / 0.7, rtol=1e-6)  # λ was set in float32
+    assert surviving.any()
+    assert not surviving.all()
+    assert len({tuple(surviving[i][tokens[i] == 0].tolist()) for i in range(STREAMS)}) > 1
 
 
 def test_in_evaluation_nothing_is_dropped_and_the_model_is_the_plain_chain() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     x, t = text(), text(seed=1).tokens
     loss, outputs = tuner.evaluate(x, t)
     y = model.embedding(x.tokens)
@@ -117,7 +117,7 @@ def test_in_evaluation_nothing_is_dropped_and_the_model_is_the_plain_chain() -> 
 
 def test_the_training_loss_adds_ar_and_tar_of_each_example() -> None:
     """Merity et al.: α · mean of squared dropped outputs, β · mean of squared steps of the raw ones; by loops."""
-    _, tuner = made()
+    _, tuner = tuned_model()
     torch.manual_seed(0)
     outputs = Outputs(*(torch.randn(STREAMS, 3, m).double() for m in (WORDS, WIDTH, WIDTH)))
     t = torch.randint(WORDS, (STREAMS, 3))
@@ -134,23 +134,23 @@ def test_the_training_loss_adds_ar_and_tar_of_each_example() -> None:
 
 
 def test_one_step_has_no_temporal_penalty() -> None:
-    _, tuner = made()
+    _, tuner = tuned_model()
     outputs = Outputs(*(torch.randn(STREAMS, 1, m).double() for m in (WORDS, WIDTH, WIDTH)))
     assert torch.isfinite(tuner.training.loss(outputs, torch.zeros(STREAMS, 1, dtype=torch.long)))
 
 
 def test_penalties_see_linearised_activations() -> None:
     """f(w0) + J Δw is linear in Δw, so two opposite perturbations average to f(w0): in each of the three outputs."""
-    model, tuner = made()
+    model, tuner = tuned_model()
     model.eval()
     randomise(tuner.net)
     c = torch.randn(STREAMS, 7).double()
 
     def outputs(c: Tensor | None) -> Outputs:
         forget(model)
-        at = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, linearised=c is not None)
+        point = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, linearised=c is not None)
         with torch.no_grad():
-            return evaluate(tuner.net, tuner.validation, text(), text(seed=1).tokens, at)[1]
+            return evaluate(tuner.net, tuner.validation, text(), text(seed=1).tokens, point)[1]
 
     for ahead, behind, centre in zip(outputs(c), outputs(-c), outputs(None), strict=True):
         close((ahead + behind) / 2, centre)
@@ -161,13 +161,13 @@ def test_penalties_see_linearised_activations() -> None:
 
 
 def test_two_batches_of_a_stream_are_one_long_one() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     tokens = text(T=9).tokens
     first = torch.full((STREAMS,), True)
     whole = tuner.evaluate(Text(tokens, first), tokens)[1]
-    one = tuner.evaluate(Text(tokens[:, :4], first), tokens[:, :4])[1]
+    front = tuner.evaluate(Text(tokens[:, :4], first), tokens[:, :4])[1]
     two = tuner.evaluate(Text(tokens[:, 4:], ~first), tokens[:, 4:])[1]
-    for a, b, both in zip(one, two, whole, strict=True):
+    for a, b, both in zip(front, two, whole, strict=True):
         close(torch.cat([a, b], 1), both)
     forget(model)
     again = tuner.evaluate(Text(tokens[:, 4:], ~first), tokens[:, 4:])[1]
@@ -175,20 +175,20 @@ def test_two_batches_of_a_stream_are_one_long_one() -> None:
 
 
 def test_a_stream_that_begins_owes_nothing_to_the_one_before_and_the_others_go_on() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     x = text(first=False)
     tuner.evaluate(text(seed=2), x.tokens)
-    kept = tuner.evaluate(x, x.tokens)[1].logits
+    surviving = tuner.evaluate(x, x.tokens)[1].logits
     tuner.evaluate(text(seed=2), x.tokens)
-    some = torch.tensor([True, False, True, False])
-    mixed = tuner.evaluate(Text(x.tokens, some), x.tokens)[1].logits
+    begins = torch.tensor([True, False, True, False])
+    mixed = tuner.evaluate(Text(x.tokens, begins), x.tokens)[1].logits
     forget(model)
     fresh = tuner.evaluate(x, x.tokens)[1].logits
-    close(mixed, torch.where(some[:, None, None], fresh, kept))
+    close(mixed, torch.where(begins[:, None, None], fresh, surviving))
 
 
 def test_thetas_pass_starts_where_w0s_started_and_moves_nothing() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     x, t = text(first=False), text(seed=1).tokens
     tuner.inner_step(text(seed=2), t)
     start = model.training_state.after.clone()
@@ -203,7 +203,7 @@ def test_thetas_pass_starts_where_w0s_started_and_moves_nothing() -> None:
 
 
 def test_training_and_evaluation_stand_at_places_of_their_own() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     x, t = text(), text(seed=1).tokens
     tuner.inner_step(x, t)
     training = model.training_state.after.clone()
@@ -216,7 +216,7 @@ def test_training_and_evaluation_stand_at_places_of_their_own() -> None:
 
 
 def test_outer_steps_go_on_where_the_last_one_ended_whatever_was_evaluated_between() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     tokens = torch.randint(WORDS, (STREAMS * 12 + 1,), generator=torch.Generator().manual_seed(0))
     tuner.outer_step(text(), text(seed=1).tokens)
     places = [carried.clone() for carried in model.buffers()]
@@ -227,13 +227,13 @@ def test_outer_steps_go_on_where_the_last_one_ended_whatever_was_evaluated_betwe
 
 
 def test_a_checkpoint_holds_the_state() -> None:
-    model, tuner = made()
+    model, tuner = tuned_model()
     x, t = text(), text(seed=1).tokens
     tuner.inner_step(x, t)
     tuner.evaluate(x, t)
     saved = tuner.state_dict()
     assert all(carried.after.any() for carried in (model.training_state, model.evaluation_state))
-    other, restored = made()
+    other, restored = tuned_model()
     restored.load_state_dict(saved)
     for (name, value), (its, wanted) in zip(other.named_buffers(), model.named_buffers(), strict=True):
         assert name == its
@@ -243,19 +243,19 @@ def test_a_checkpoint_holds_the_state() -> None:
 
 
 def test_another_number_of_streams_is_an_error_that_says_so() -> None:
-    model, _ = made()
+    model, _ = tuned_model()
     with pytest.raises(UserError, match="2 streams for a model of 4; build it with streams=2"):
         model(Text(torch.zeros(2, 3, dtype=torch.long), torch.full((2,), True)))
 
 
 def test_the_loss_over_a_text_is_the_mean_over_its_words_though_the_last_batch_is_short() -> None:
-    _, tuner = made()
+    _, tuner = tuned_model()
     tokens = torch.randint(WORDS, (STREAMS * 12 + 1,), generator=torch.Generator().manual_seed(0))
-    found, whole = (
+    average, whole = (
         scores("valid", tuner, Batches(Streams(tokens, STREAMS, T), None, seed=0, shuffle=False), {})["valid_loss"]
         for T in (5, 12)
     )
-    close(found, whole)
+    close(average, whole)
 
 
 # Training.
@@ -282,11 +282,15 @@ def test_every_method_trains_a_small_model(method) -> None:
     assert abs(before - math.log(WORDS)) < 0.1
     assert float(tuner.evaluate(x, t)[0]) < before - 1
     assert all(value != start[name] for name, value in hyper.values().items())
-    assert all(bool(one.of(name).U.any()) for one in tuner.net for name, _ in one.layer.named_parameters(recurse=False))
+    assert all(
+        bool(branch.of(name).U.any())
+        for branch in tuner.net
+        for name, _ in branch.layer.named_parameters(recurse=False)
+    )
 
 
 def test_a_detached_model_drops_at_the_tuned_rates_in_every_place() -> None:
-    model, tuner = made(w0=partial(SGD, lr=0.0))
+    model, tuner = tuned_model(w0=partial(SGD, lr=0.0))
     with torch.no_grad():
         tuner.hyper.lam.fill_(1.0)
     assert tuner.detach() is model
@@ -306,8 +310,8 @@ def test_h3s_learning_rate_is_a_quarter_after_five_epochs_without_improvement_ho
     """And the ninth quarter of 30 is the first below 0.0003, where training stops."""
     optimisation = EXPERIMENTS["ptb-lstm"].optimisation
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(1, 1))
-    one = Tuner(model, Hyperparameters(dropout_rates(model)), nn.functional.mse_loss, w0=optimisation.weights())
-    (group,), schedulers = one.optimisers["w0"].param_groups, optimisation.schedulers(one, epochs=1000)
+    tuner = Tuner(model, Hyperparameters(dropout_rates(model)), nn.functional.mse_loss, w0=optimisation.weights())
+    (group,), schedulers = tuner.optimisers["w0"].param_groups, optimisation.schedulers(tuner, epochs=1000)
 
     def after(losses: list[float]) -> float:
         for loss in losses:
@@ -319,5 +323,5 @@ def test_h3s_learning_rate_is_a_quarter_after_five_epochs_without_improvement_ho
     assert after([5.0 - 1e-5 * epoch for epoch in range(20)]) == 30.0
     assert after([5.0] * 4) == 30.0
     assert after([5.0]) == 7.5
-    assert (after([5.0] * 5 * 7), optimisation.stop(one)) == (30 / 4**8, False)
-    assert (after([5.0] * 5), optimisation.stop(one)) == (30 / 4**9, True)
+    assert (after([5.0] * 5 * 7), optimisation.stop(tuner)) == (30 / 4**8, False)
+    assert (after([5.0] * 5), optimisation.stop(tuner)) == (30 / 4**9, True)

@@ -161,10 +161,10 @@ def test_input_dropout_drops_pixels(name: str) -> None:
     Hypernetwork(net, hyper, Draws(torch.Generator().manual_seed(0)))
     net.get_submodule("drop_input").register_forward_hook(lambda module, inputs, output: seen.append(output))
     net(x)
-    kept = seen[0] != 0
+    surviving = seen[0] != 0
     # Half of each image's pixels, 6 standard errors of 28 * 28 coins either way; in colour each channel by itself.
-    assert_allclose(kept.float().mean((1, 2, 3)), np.full(20, 0.5), atol=6 * 0.5 / 28)
-    assert name == "mlp" or not torch.equal(kept[:, 0], kept[:, 1])
+    assert_allclose(surviving.float().mean((1, 2, 3)), np.full(20, 0.5), atol=6 * 0.5 / 28)
+    assert name == "mlp" or not torch.equal(surviving[:, 0], surviving[:, 1])
 
 
 @names
@@ -201,12 +201,12 @@ def test_dual_numbers_through_the_network_are_a_jvp_of_the_plain_one(name: str) 
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     c = torch.randn(1, len(hyper), generator=generator, dtype=torch.float64)
     with frozen(net.w0):
-        at = Pass(c, c, 6, linearised=True)
-        outputs = evaluate(net, Objective(model, F.cross_entropy), x, torch.arange(6), at)[1]
+        point = Pass(c, c, 6, linearised=True)
+        outputs = evaluate(net, Objective(model, F.cross_entropy), x, torch.arange(6), point)[1]
     moves = {
-        parameter: branch.of(one).delta(c[0])
+        parameter: branch.of(parameter_name).delta(c[0])
         for branch in net
-        for one, parameter in branch.layer.named_parameters(recurse=False)
+        for parameter_name, parameter in branch.layer.named_parameters(recurse=False)
     }
     dw = {key: moves[parameter] for key, parameter in model.named_parameters()}
     w0 = dict(plain.named_parameters())

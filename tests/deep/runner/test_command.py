@@ -51,9 +51,9 @@ def test_every_experiment_runs_with_every_method_and_is_recorded(tiny: pytest.Mo
     extra = " --sigma 1" if name == "sensitivity" else ""
     methods = [method.slug for method in (*METHODS, DELTA_STN_CV_NORMALISED)]
     assert call(tiny, f"{name} --preset smoke --method {' '.join(methods)}{extra}") == 0
-    found = list(records.find(Path("out/records") / name))
-    assert sorted(record.settings["method"] for record in found) == sorted(methods)
-    for record in found:
+    written = list(records.find(Path("out/records") / name))
+    assert sorted(record.settings["method"] for record in written) == sorted(methods)
+    for record in written:
         assert record.history["epoch"].tolist() == [0.0, 1.0]
         assert record.facts["command"][:4] == ["python", "-m", "deep", name]
         for column in ("valid_loss", "test_loss", *record.facts["hyperparameters"]):
@@ -139,11 +139,11 @@ def test_a_scale_falls_in_equal_ratios_or_is_held_and_is_not_learned(tiny: pytes
     for sigma, end in ((1, 0.125), (0.5, 0.5), (1, None)):
         change = f"--sigma {sigma} --sigma-end {end}" if end else f"--sigma {sigma}"
         call(tiny, f"mnist-mlp --preset smoke --method delta-stn-cv-normalised --epochs 3 {change}")
-    found = {record.settings["changes"].get("sigma_end"): record.history for record in records.find(Path("out"))}
+    histories = {record.settings["changes"].get("sigma_end"): record.history for record in records.find(Path("out"))}
     for name in ("drop_input", "drop_1", "drop_2"):
-        assert found[0.125][f"sigma {name}"] == pytest.approx([1, 1, 0.5, 0.25])
-        assert found[0.5][f"sigma {name}"] == pytest.approx([0.5] * 4)
-        assert found[None][f"sigma {name}"][-1] != pytest.approx(1.0, abs=1e-4)
+        assert histories[0.125][f"sigma {name}"] == pytest.approx([1, 1, 0.5, 0.25])
+        assert histories[0.5][f"sigma {name}"] == pytest.approx([0.5] * 4)
+        assert histories[None][f"sigma {name}"][-1] != pytest.approx(1.0, abs=1e-4)
 
 
 def test_sensitivity_looks_at_scales_and_at_intervals_unless_told(tiny: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,9 @@ def test_schedules_of_one_name_are_a_run_each_also_after_a_kill(tiny: pytest.Mon
     assert len(list(Path("out").rglob("checkpoint.pt"))) == 1
     for folder, rate in (("y", 0.6), ("x", 0.2)):
         call(tiny, f"{text} {folder}/s.csv --epochs 2")
-        (record,) = (one for one in records.find(Path("out")) if one.history["drop_1"][0] == pytest.approx(rate))
+        (record,) = (
+            record for record in records.find(Path("out")) if record.history["drop_1"][0] == pytest.approx(rate)
+        )
         assert record.history["drop_1"] == pytest.approx([rate] * 3)
         assert record.folder.parent.name == record.settings["changes"]["schedule"].replace("s-", "schedule-s-")
 
@@ -184,7 +186,7 @@ def test_a_schedule_is_known_by_its_content_wherever_it_lies(
     tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(tiny, "mnist-mlp --preset smoke --method stn delta-stn --intervals 1:1 --out tuned")
-    first, second = (one.folder for one in records.find(Path("tuned")))
+    first, second = (record.folder for record in records.find(Path("tuned")))
     shutil.copytree(first, "elsewhere/seed-0")
     capsys.readouterr()
     answers = []
@@ -232,7 +234,7 @@ def test_rows_reach_tensorboard(tiny: pytest.MonkeyPatch) -> None:
     events = accumulator.EventAccumulator(str(record.folder / "tensorboard"))
     events.Reload()
     for name in ("valid_loss", "drop_input"):
-        assert [one.value for one in events.Scalars(name)] == pytest.approx(record.history[name], rel=1e-6)
+        assert [event.value for event in events.Scalars(name)] == pytest.approx(record.history[name], rel=1e-6)
 
 
 def test_trials_reach_tensorboard_each_in_a_folder_of_its_own(tiny: pytest.MonkeyPatch) -> None:
@@ -244,10 +246,12 @@ def test_trials_reach_tensorboard_each_in_a_folder_of_its_own(tiny: pytest.Monke
     for k, folder in enumerate(folders):
         events = accumulator.EventAccumulator(str(folder))
         events.Reload()
-        own = record.history["trial"] == k
+        of_trial = record.history["trial"] == k
         for name in ("valid_loss", "drop_input"):
-            assert [one.value for one in events.Scalars(name)] == pytest.approx(record.history[name][own], rel=1e-6)
-            assert [one.step for one in events.Scalars(name)] == [0, 1]
+            assert [event.value for event in events.Scalars(name)] == pytest.approx(
+                record.history[name][of_trial], rel=1e-6
+            )
+            assert [event.step for event in events.Scalars(name)] == [0, 1]
 
 
 def test_a_full_disk_is_one_line_though_rows_go_to_tensorboard(
@@ -263,8 +267,8 @@ def test_a_full_disk_is_one_line_though_rows_go_to_tensorboard(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert end.value.code == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line]
-    assert said == ["error: File too large; free or choose another place and run again"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line]
+    assert lines == ["error: File too large; free or choose another place and run again"]
 
 
 REFUSALS = {

@@ -38,9 +38,9 @@ def search(root: Path, method: str = RANDOM, seed: int = 0, trials: int | None =
     return Search(method=method, seed=seed, root=root, trials=trials, **kwargs)
 
 
-def attempts(one: Search) -> list[tuple[int, TrialState]]:
+def attempts(job: Search) -> list[tuple[int, TrialState]]:
     """Number and state of every trial of the study, in the order of their beginnings."""
-    return [(trial.user_attrs["number"], trial.state) for trial in one._study().get_trials()]
+    return [(trial.user_attrs["number"], trial.state) for trial in job._study().get_trials()]
 
 
 # What is recorded.
@@ -48,11 +48,11 @@ def attempts(one: Search) -> list[tuple[int, TrialState]]:
 
 @pytest.mark.parametrize("method", SEARCHES)
 def test_a_record_holds_what_plain_runs_at_its_values_measure(method, tmp_path):
-    one = search(tmp_path, method)
+    job = search(tmp_path, method)
     losses = ["train_loss", "valid_loss", "test_loss"]
-    rows = one.run(progress=False)
-    assert one.is_finished()
-    record = records.read(one.folder)
+    rows = job.run(progress=False)
+    assert job.is_finished()
+    record = records.read(job.folder)
     assert list(record.history) == ["trial", "epoch", *losses, "rate", "holes", "seconds"]
     assert record.facts["hyperparameters"] == ["rate", "holes"]
     assert [(row["trial"], row["epoch"]) for row in rows] == [(k, epoch) for k in range(3) for epoch in range(3)]
@@ -154,33 +154,33 @@ STOPS = [
 @cache
 def uninterrupted(method: str) -> list[list[str]]:
     with TemporaryDirectory() as folder:
-        one = search(Path(folder), method)
-        one.run(progress=False)
-        return history(one.folder)
+        job = search(Path(folder), method)
+        job.run(progress=False)
+        return history(job.folder)
 
 
 @given(st.sampled_from(STOPS), st.integers(1, 12), st.sampled_from(SEARCHES))
 @settings(max_examples=10)
 def test_a_search_that_was_killed_ends_with_the_same_numbers(stop, call, method):
     with TemporaryDirectory() as folder:
-        one = search(Path(folder), method)
+        job = search(Path(folder), method)
         with killed_at(call, *stop):
-            one.run(progress=False)
-        if not one.is_finished():
-            one.run(progress=False)
-        assert history(one.folder) == uninterrupted(method)
+            job.run(progress=False)
+        if not job.is_finished():
+            job.run(progress=False)
+        assert history(job.folder) == uninterrupted(method)
 
 
 @pytest.mark.parametrize("error", [Killed, KeyboardInterrupt, UserError])
 def test_ended_trials_are_not_run_again_and_one_that_was_stopped_is_from_its_beginning(tmp_path, error):
-    one = search(tmp_path)
+    job = search(tmp_path)
     with killed_at(2 * 1 + 2, Run, "_train_epoch", error):  # in the second epoch of the second trial
-        one.run(progress=False)
+        job.run(progress=False)
     seen: list[Row] = []
-    one.run(False, seen.append)
+    job.run(False, seen.append)
     assert [(row["trial"], row["epoch"]) for row in seen] == [(k, epoch) for k in (1, 2) for epoch in range(3)]
     ended = TrialState.COMPLETE
-    assert attempts(one) == [(0, ended), (1, TrialState.FAIL), (1, ended), (2, ended)]
+    assert attempts(job) == [(0, ended), (1, TrialState.FAIL), (1, ended), (2, ended)]
 
 
 def test_a_folder_made_anew_begins_anew_in_the_same_storage(tmp_path):
@@ -193,23 +193,23 @@ def test_a_folder_made_anew_begins_anew_in_the_same_storage(tmp_path):
 
 
 def test_a_trial_of_another_worker_is_waited_for_and_run_again_once_that_worker_has_died(tmp_path, monkeypatch):
-    one = search(tmp_path, trials=1)
+    job = search(tmp_path, trials=1)
     with killed_at(1, Run, "_train_epoch"):
-        one.run(progress=False)
-    other = FileLock(one.folder / "trials" / "0.lock")
+        job.run(progress=False)
+    other = FileLock(job.folder / "trials" / "0.lock")
     other.acquire()
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        assert attempts(one) == [(0, TrialState.RUNNING)]
+        assert attempts(job) == [(0, TrialState.RUNNING)]
         if len(waits) == 3:
             other.release()
 
     monkeypatch.setattr(trials.time, "sleep", sleep)
-    one.run(progress=False)
+    job.run(progress=False)
     assert len(waits) == 3
-    assert attempts(one) == [(0, TrialState.FAIL), (0, TrialState.COMPLETE)]
+    assert attempts(job) == [(0, TrialState.FAIL), (0, TrialState.COMPLETE)]
 
 
 def test_trials_of_another_search_are_not_taken_for_its_own(tmp_path):
@@ -244,14 +244,14 @@ def garble_name(trials: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_database, cut_database, garble_rows, empty_name, garble_name])
 def test_a_damaged_file_is_one_line_with_the_folders_name_and_without_it_the_search_begins_afresh(damage, tmp_path):
-    one = search(tmp_path, trials=1)
-    rows = one.run(progress=False)
-    damage(one.folder / "trials")
-    more = replace(one, trials=2)
+    job = search(tmp_path, trials=1)
+    rows = job.run(progress=False)
+    damage(job.folder / "trials")
+    more = replace(job, trials=2)
     with pytest.raises(UserError, match=r"seed-0/trials cannot be used \(.*\); delete it to begin") as caught:
         more.run(progress=False)
     assert "\n" not in str(caught.value)
-    shutil.rmtree(one.folder / "trials")
+    shutil.rmtree(job.folder / "trials")
     assert timeless(more.run(progress=False))[: len(rows)] == timeless(rows)
 
 

@@ -18,11 +18,11 @@ from tests.deep.runner.planted import experiment
 
 def jobs(root: Path, worst: float = 1.0) -> list[Job]:
     """Three plain runs at rates of 0.1, 0.3 and 0.5, one that tunes, and a search."""
-    one = experiment(worst)
-    plain = [Job(one, "smoke", FIXED, seed, root, {"values": {"rate": 0.1 + 0.2 * seed}}) for seed in range(3)]
+    planted = experiment(worst)
+    plain = [Job(planted, "smoke", FIXED, seed, root, {"values": {"rate": 0.1 + 0.2 * seed}}) for seed in range(3)]
     return [
         *plain,
-        Job(one, "smoke", "delta-stn", 0, root),
+        Job(planted, "smoke", "delta-stn", 0, root),
         Search(experiment(), "smoke", "random-search", 0, root, trials=3),
     ]
 
