@@ -1,13 +1,11 @@
 """`python -m deep` as a person meets it: what it runs, and how it refuses."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from deep.runner import command
 from deep.runner.jobs import Job
 from deep.tuner import Tuner
 from figures.archive import COMMITTED
-from reference.command import UserError, run
+from reference.command import UserError
 from reference.updates import DELTA_STN_CV_NORMALISED, METHODS
 from tests.deep.small import killed_at
 from toy import records
@@ -254,21 +252,26 @@ def test_trials_reach_tensorboard_each_in_a_folder_of_its_own(tiny: pytest.Monke
             assert [event.step for event in events.Scalars(name)] == [0, 1]
 
 
-def test_a_full_disk_is_one_line_though_rows_go_to_tensorboard(
-    tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+FULL_DISK = """
+import resource, sys, tempfile
+from sklearn.datasets import load_digits
+from torch.utils.tensorboard import SummaryWriter
+from deep.runner.command import main
+from reference.command import run
+tempfile.gettempdir()  # looked for by writing
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may have a byte
+sys.argv = ["deep/__main__.py", "mnist-mlp", "--preset", "smoke", "--log", "tensorboard"]
+run(main)
+"""
+
+
+def test_a_full_disk_is_one_line_though_rows_go_to_tensorboard(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    tiny.setattr(warnings, "showwarning", warnings.showwarning)  # which `run` replaces
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # no file may have a byte
-    try:
-        with pytest.raises(SystemExit) as end:
-            run(lambda: call(tiny, "mnist-mlp --preset smoke --log tensorboard"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert end.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line]
-    assert lines == ["error: File too large; free or choose another place and run again"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command_line = [sys.executable, "-c", FULL_DISK]
+    end = subprocess.run(command_line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    lines = [line for line in end.stderr.splitlines() if line and "%|" not in line]
+    assert (end.returncode, lines) == (2, ["error: File too large; free or choose another place and run again"])
 
 
 REFUSALS = {
