@@ -13,7 +13,7 @@ single activations; the input's drops single standardised pixels. What H.2 leave
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -28,7 +28,7 @@ RATE = 0.05
 """H.2's start of every dropout rate."""
 
 
-def mlp(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+def mlp(images: Images, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """H.2.1: three hidden layers.
 
     >>> import torch
@@ -36,64 +36,64 @@ def mlp(images: Images, classes: int = 10, width: float = 1.0, rate: float = RAT
     ['drop_input', 'drop_1', 'drop_2']
     """
     hidden = _scaled(1200, width)
-    modules = _input(images, rate) | {"flatten": nn.Flatten()}
+    modules = _input(images) | {"flatten": nn.Flatten()}
     for i, size in ((1, images[0].numel()), (2, hidden)):
-        modules |= {f"fc{i}": nn.Linear(size, hidden), f"relu{i}": nn.ReLU(), f"drop_{i}": nn.Dropout(rate)}
+        modules |= {f"fc{i}": nn.Linear(size, hidden), f"relu{i}": nn.ReLU(), f"drop_{i}": nn.Dropout(RATE)}
     return _named(**modules, fc3=nn.Linear(hidden, hidden), relu3=nn.ReLU(), output=nn.Linear(hidden, classes))
 
 
 def simple_cnn(
-    images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE, filters: tuple[int, int] = (16, 32)
+    images: Images, classes: int = 10, width: float = 1.0, filters: Sequence[int] = (16, 32)
 ) -> nn.Sequential:
     """H.2.2; 32 maps of 7 x 7 are its 1568 numbers, which fixes padding and pooling."""
     _, channels, high, wide = images.shape
     first, second, hidden = (_scaled(size, width) for size in (*filters, 1568))
     return _named(
-        **_input(images, rate),
+        **_input(images),
         conv1=nn.Conv2d(channels, first, 5, padding=2),
-        **_after_convolution(1, rate, pool=True),
+        **_after_convolution(1, pool=True),
         conv2=nn.Conv2d(first, second, 5, padding=2),
-        **_after_convolution(2, rate, pool=True),
+        **_after_convolution(2, pool=True),
         flatten=nn.Flatten(),
         fc=nn.Linear(second * (high // 4) * (wide // 4), hidden),
         relu3=nn.ReLU(),
-        drop_fc=nn.Dropout(rate),
+        drop_fc=nn.Dropout(RATE),
         output=nn.Linear(hidden, classes),
     )
 
 
-def alexnet(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+def alexnet(images: Images, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """H.2.3: 3x3 convolutions, the first in steps of 2; max pooling by 2 after the first, second and fifth."""
     filters = [images.shape[1], *(_scaled(size, width) for size in (64, 192, 384, 256, 256))]
-    modules = _input(images, rate)
+    modules = _input(images)
     for i, (before, after) in enumerate(pairwise(filters), 1):
         modules |= {f"conv{i}": nn.Conv2d(before, after, 3, stride=2 if i == 1 else 1, padding=1)}
-        modules |= _after_convolution(i, rate, pool=i in (1, 2, 5))
+        modules |= _after_convolution(i, pool=i in (1, 2, 5))
     size = images.shape[2] // 16 * (images.shape[3] // 16)
-    return _named(**modules, **_dense(filters[-1] * size, _scaled(4096, width), classes, rate))
+    return _named(**modules, **_dense(filters[-1] * size, _scaled(4096, width), classes))
 
 
-def vgg16(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+def vgg16(images: Images, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """H.2.3; no convolution has a bias, which the normalisation would take away again."""
     sizes = (64, 64, 128, 128, 256, 256, 256, *(512,) * 6)
     filters = [images.shape[1], *(_scaled(size, width) for size in sizes)]
-    modules = _input(images, rate)
+    modules = _input(images)
     for i, (before, after) in enumerate(pairwise(filters), 1):
         modules |= {f"conv{i}": nn.Conv2d(before, after, 3, padding=1, bias=False), f"norm{i}": nn.BatchNorm2d(after)}
-        modules |= _after_convolution(i, rate, pool=i in (2, 4, 7, 10, 13))
+        modules |= _after_convolution(i, pool=i in (2, 4, 7, 10, 13))
     size = images.shape[2] // 32 * (images.shape[3] // 32)
-    return _named(**modules, **_dense(filters[-1] * size, _scaled(512, width), classes, rate))
+    return _named(**modules, **_dense(filters[-1] * size, _scaled(512, width), classes))
 
 
-def resnet18(images: Images, classes: int = 10, width: float = 1.0, rate: float = RATE) -> nn.Sequential:
+def resnet18(images: Images, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """H.2.3: a 3x3 convolution, then two blocks at each of four sizes, with dropout after each block."""
     sizes = [_scaled(size, width) for size in (64, 64, 64, 128, 128, 256, 256, 512, 512)]
-    modules = _input(images, rate)
+    modules = _input(images)
     modules |= {"conv": nn.Conv2d(images.shape[1], sizes[0], 3, padding=1, bias=False)}
     modules |= {"norm": nn.BatchNorm2d(sizes[0]), "relu": nn.ReLU()}
     for i, (before, after) in enumerate(pairwise(sizes), 1):
         modules |= {f"block{i}": Block(before, after, stride=2 if i in (3, 5, 7) else 1)}
-        modules |= {f"drop_block{i}": nn.Dropout(rate)}
+        modules |= {f"drop_block{i}": nn.Dropout(RATE)}
     return _named(**modules, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), output=nn.Linear(sizes[-1], classes))
 
 
@@ -139,18 +139,18 @@ def _scaled(size: int, width: float) -> int:
     return max(1, round(size * width))
 
 
-def _input(images: Images, rate: float) -> dict[str, nn.Module]:
-    return {"standardise": Standardise(images), "drop_input": nn.Dropout(rate)}
+def _input(images: Images) -> dict[str, nn.Module]:
+    return {"standardise": Standardise(images), "drop_input": nn.Dropout(RATE)}
 
 
-def _after_convolution(i: int, rate: float, pool: bool) -> dict[str, nn.Module]:
+def _after_convolution(i: int, pool: bool) -> dict[str, nn.Module]:
     pooling: dict[str, nn.Module] = {f"pool{i}": nn.MaxPool2d(2)} if pool else {}
-    return {f"relu{i}": nn.ReLU(), **pooling, f"drop_conv{i}": nn.Dropout(rate)}
+    return {f"relu{i}": nn.ReLU(), **pooling, f"drop_conv{i}": nn.Dropout(RATE)}
 
 
-def _dense(features: int, hidden: int, classes: int, rate: float) -> dict[str, nn.Module]:
+def _dense(features: int, hidden: int, classes: int) -> dict[str, nn.Module]:
     """Two hidden layers and the output."""
     modules: dict[str, nn.Module] = {"flatten": nn.Flatten()}
     for i, size in ((1, features), (2, hidden)):
-        modules |= {f"fc{i}": nn.Linear(size, hidden), f"relu_fc{i}": nn.ReLU(), f"drop_fc{i}": nn.Dropout(rate)}
+        modules |= {f"fc{i}": nn.Linear(size, hidden), f"relu_fc{i}": nn.ReLU(), f"drop_fc{i}": nn.Dropout(RATE)}
     return modules | {"output": nn.Linear(hidden, classes)}

@@ -92,7 +92,7 @@ def image_problem(
         images = ImageSet(*(part.reshaped(3, 32) for part in images))
     train, valid, test = datasets(images, held_out, seed, size.rows)
     x = train.tensors[0]
-    model = network(x, width=size.width, rate=RATE).to(device)
+    model = network(x, width=size.width).to(device)
     hyper = Hyperparameters([*_started(dropout_rates(model), start), *declared])
     test = TensorDataset(*(tensor[: size.test_rows] for tensor in test.tensors))
     return Problem(

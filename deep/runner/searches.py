@@ -124,7 +124,7 @@ class Search(Job):
     def _unusable(self, error: Exception) -> UserError:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if self.storage is None:
-            return UserError(f"{self._trials_folder} cannot be used ({reason}); delete it to begin the search afresh")
+            return UserError(f"{self._trials_folder} cannot be used ({reason}); run again, or delete it to begin anew")
         return UserError(f"storage {self.storage!r} cannot be used ({reason}); give a URL such as sqlite:///FILE")
 
     def _record(self, rows: list[Row], names: list[str]) -> list[Row]:

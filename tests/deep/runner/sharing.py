@@ -21,7 +21,7 @@ from deep.runner.spaces import RANDOM
 from tests.deep.runner.planted import experiment
 from tests.deep.small import history, timeless
 
-WORKERS, KILLED, TRIALS, RUNS = 4, 2, 12, 10
+WORKERS, KILLED, TRIALS, RUNS = 4, 2, 9, 6
 
 
 def workers(work: Callable[[], object]) -> None:
