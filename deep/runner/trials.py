@@ -55,7 +55,7 @@ class Trials:
         if self._next() is not None:
             with ExitStack() as locks:
                 self.study.optimize(partial(self._objective, locks), n_trials=1)
-        elif any(map(self._is_running, self._begun().values())):
+        elif TrialState.RUNNING in map(self._state, self._begun().values()):
             time.sleep(PAUSE)
         else:
             return False
@@ -85,25 +85,30 @@ class Trials:
     def _next(self) -> int | None:
         """The first number that no trial has ended and no worker runs; None without one, or when time is up."""
         begun, number = self._begun(), 0
-        while number in begun and (begun[number].state == TrialState.COMPLETE or self._is_running(begun[number])):
+        while number in begun and self._state(begun[number]) in (TrialState.COMPLETE, TrialState.RUNNING):
             number += 1
         return number if number < self.count and not self._time_is_up() else None
 
     def _time_is_up(self) -> bool:
         """Tell whether the trials have taken `seconds`, one after another."""
+        if math.isinf(self.seconds):
+            return False
         return sum(rows[-1]["seconds"] for trial in self._begun().values() if (rows := _rows(trial))) >= self.seconds
 
     def _lock(self, trial: FrozenTrial | optuna.Trial) -> FileLock:
         return FileLock(self.folder / f"{trial.number}.lock")
 
-    def _is_running(self, trial: FrozenTrial) -> bool:
+    def _state(self, trial: FrozenTrial) -> TrialState:
+        """A trial's state, which is FAIL where its worker has died."""
         if trial.state != TrialState.RUNNING:
-            return False
+            return trial.state
         try:
             with self._lock(trial).acquire(timeout=0):
-                return False
+                # Its worker may have ended it between the look at the study and that at the lock.
+                state = self.study.get_trials(deepcopy=False)[trial.number].state
+                return TrialState.FAIL if state == TrialState.RUNNING else state
         except Timeout:
-            return True
+            return TrialState.RUNNING
 
     def _objective(self, locks: ExitStack, trial: optuna.Trial) -> float:
         with FileLock(self.folder / "lock"):

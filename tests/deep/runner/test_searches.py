@@ -212,6 +212,30 @@ def test_a_trial_of_another_worker_is_waited_for_and_run_again_once_that_worker_
     assert attempts(job) == [(0, TrialState.FAIL), (0, TrialState.COMPLETE)]
 
 
+def test_a_trial_that_ends_while_it_is_looked_at_is_not_run_again(tmp_path, monkeypatch):
+    job = search(tmp_path, trials=1)
+    train, real = Trials._train, Trials._lock
+
+    def die_at_the_end(*args: Any) -> None:
+        train(*args)
+        raise Killed
+
+    monkeypatch.setattr(Trials, "_train", die_at_the_end)
+    with pytest.raises(Killed):
+        job.run(progress=False)
+    monkeypatch.setattr(Trials, "_train", train)
+    study = job._study()
+
+    def end_first(trials: Trials, trial: Any) -> FileLock:
+        if study.trials[0].state == TrialState.RUNNING:
+            study.tell(0, 1.0)
+        return real(trials, trial)
+
+    monkeypatch.setattr(Trials, "_lock", end_first)
+    assert len(job.run(progress=False)) == 3
+    assert attempts(job) == [(0, TrialState.COMPLETE)]
+
+
 def test_trials_of_another_search_are_not_taken_for_its_own(tmp_path):
     search(tmp_path).run(progress=False)
     with pytest.raises(UserError, match="holds trials of another search"):
