@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch.optim import SGD
 from tqdm import trange
 
-from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.paper.networks import Network, mlp, simple_cnn
-from deep.tuner import Tuner
+from deep.rates.find import dropout_rates
+from deep.tuner.tuner import Tuner
 from reference.updates import DELTA_STN_CV, METHODS
 
 MEASURED = (*METHODS, DELTA_STN_CV)

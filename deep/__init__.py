@@ -8,20 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deep.declared import Hyperparameter
-    from deep.dropout import dropout_rates
-    from deep.hyperparameters import Hyperparameters
-    from deep.layers import register
+    from deep.hyper.declared import Hyperparameter
+    from deep.rates.find import dropout_rates
+    from deep.hyper.hyperparameters import Hyperparameters
+    from deep.responses.forward import register
     from deep.schedule import Schedule
     from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
-    from deep.structured import Branch
     from deep.training import fit
-    from deep.tuner import Tuner
+    from deep.tuner.tuner import Tuner
 
 NO_TORCH = "deep/ needs PyTorch: pip install -e '.[deep]'"
 
 __all__ = [
-    "Branch",
     "DropConnectLSTM",
     "Hyperparameter",
     "Hyperparameters",
@@ -34,16 +32,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Branch": "structured",
     "DropConnectLSTM": "sequence_dropout",
-    "Hyperparameter": "declared",
-    "Hyperparameters": "hyperparameters",
+    "Hyperparameter": "hyper.declared",
+    "Hyperparameters": "hyper.hyperparameters",
     "Schedule": "schedule",
-    "Tuner": "tuner",
+    "Tuner": "tuner.tuner",
     "VariationalDropout": "sequence_dropout",
-    "dropout_rates": "dropout",
+    "dropout_rates": "rates.find",
     "fit": "training",
-    "register": "layers",
+    "register": "responses.forward",
 }
 
 

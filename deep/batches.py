@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from deep.digests import digest
-from deep.parallel import processes, rank
+from deep.hyper.parallel import examples, processes, rank
 from reference.command import UserError
 
 
@@ -101,12 +101,6 @@ class Batches:
         batch = _pair(_rows(self.dataset, rows))
         # What a collation leaves as it is, such as names, goes along.
         return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, batch)
-
-
-def examples(batch: Any) -> int:
-    """Rows on the first axis of the first tensor that has one in a batch, or in its inputs; 0 where there is none."""
-    tensors = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim]
-    return len(tensors[0]) if tensors else 0
 
 
 def overlap(train: Dataset[Any], valid: Dataset[Any]) -> int:

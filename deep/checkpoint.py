@@ -5,14 +5,11 @@ A new one is written beside the old one and takes its name last of all, so that 
 
 import contextlib
 import os
-import random
 import secrets
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from reference.command import UserError
 
@@ -76,44 +73,6 @@ def discard(folder: Path) -> None:
     """Remove the checkpoint and what a killed writer has left of one."""
     for path in (folder / FILE, *folder.glob(f"{FILE}.*.part")):
         path.unlink(missing_ok=True)
-
-
-def generators() -> dict[str, Any]:
-    """The states of this process's own generators: what a dropout that is not tuned, or a dataset, draws from.
-
-    PyTorch's, NumPy's global one and Python's.
-    """
-    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  (the one that others use)
-    numpy["state"]["key"] = numpy["state"]["key"].tolist()  # arrays are not loaded
-    return {
-        "cpu": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "numpy": numpy,
-        "python": random.getstate(),
-    }
-
-
-def set_generators(states: dict[str, Any]) -> None:
-    """Put these generators to earlier states."""
-    torch.set_rng_state(states["cpu"].cpu())
-    np.random.set_state(states["numpy"])  # noqa: NPY002
-    random.setstate(states["python"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
-
-
-def own_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """The buffers that the model's state_dict leaves out: each process has its own, such as where its streams stand."""
-    shared = model.state_dict().keys()
-    return {name: one.detach().cpu().clone() for name, one in model.named_buffers() if name not in shared}
-
-
-def set_own_buffers(model: nn.Module, buffers: dict[str, Tensor]) -> None:
-    """Put such buffers to earlier values."""
-    for name, value in buffers.items():
-        place, _, last = name.rpartition(".")
-        module = model.get_submodule(place)
-        setattr(module, last, value.to(module.get_buffer(last).device, copy=True))
 
 
 def _line(error: Exception) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from deep.batches import Batches, examples
-from deep.checkpoint import own_buffers, set_own_buffers
-from deep.parallel import summed
-from deep.tuner import Tuner
+from deep.batches import Batches
+from deep.hyper.parallel import examples, summed
+from deep.tuner.state import own_buffers, set_own_buffers
+from deep.tuner.tuner import Tuner
 
 Metric = Callable[[Any, Any], Tensor]
 

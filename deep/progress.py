@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 
 FORMAT = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 ELSEWHERE = 26

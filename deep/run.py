@@ -11,7 +11,6 @@ seconds                   since the start, time before an interruption included
 
 import math
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,18 +20,21 @@ from typing import Any
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
-from deep import checkpoint, diagnosis, interrupts
-from deep.arguments import refuse_alone
-from deep.batches import Batches, examples, overlap
-from deep.contexts import evaluating
+from deep import checkpoint, interrupts
+from deep.alone import require_no_batch_of_one
+from deep.batches import Batches, overlap
 from deep.evaluation import Metric, scores
 from deep.made import told
-from deep.parallel import anywhere, gathered, processes, rank, summed
+from deep.hyper import generators
+from deep.hyper.parallel import anywhere, examples, gathered, processes, rank, summed
 from deep.progress import FORMAT, summary
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
-from deep.tuner import Tuner
-from reference.command import InputWarning, UserError
+from deep.tuner import diagnosis
+from deep.tuner.contexts import evaluating
+from deep.tuner.state import require_same_run
+from deep.tuner.tuner import Tuner
+from reference.command import UserError
 
 Row = dict[str, Any]
 Scheduler = LRScheduler | ReduceLROnPlateau | ScaleTo
@@ -95,10 +97,9 @@ class Run:
             UserError: a loss that is not finite, a BatchNorm whose last batch is a single example, or a checkpoint that
                 cannot be read, written, or is of another run.
         """
-        if not self.tuner.model.training:
-            self.tuner.model.train()
+        self.look()
         if self.epochs:
-            refuse_alone(self.tuner.net, self.tuner.validation, self.train)
+            require_no_batch_of_one(self.tuner.net, self.tuner.validation, self.train)
         self._restore()
         for row in self.rows:
             keep(row)
@@ -118,6 +119,12 @@ class Run:
                 if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
         return self.rows
+
+    def look(self) -> None:
+        """See the model run on the first batch, in training mode: what responds, and which drop rates are read."""
+        if not self.tuner.model.training:
+            self.tuner.model.train()
+        self.tuner.look(self.train.batch(0)[0])
 
     @property
     def _stopped(self) -> bool:
@@ -147,16 +154,13 @@ class Run:
             self.tuner.hyper.set(self.replay.at(epoch))
         row = self._row(epoch)
         self.rows.append(row)
-        if diagnosis.stuck(one for name, one in self.tuner.optimisers.items() if name in ("lam", "sigma")):
-            what = "hyperparameters move no more, for their gradients' squares have overflowed: Θ has probably diverged"
-            warnings.warn(f"{what}; {diagnosis.TRY}", InputWarning, stacklevel=2)
         if epoch:
             for one in self.schedulers:
                 one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()
             self._epoch, self._batch, self._sums = epoch + 1, 0, [0.0, 0.0]
         keep(row)
         columns = getattr(bar, "ncols", None)  # a hidden bar has none
-        bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.drop_rates, columns))
+        bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.rates, columns))
 
     def _columns(self) -> list[str]:
         """A row's keys."""
@@ -189,7 +193,7 @@ class Run:
             "signature": self._signature(),
             "tuner": self.tuner.state_dict(),
             "place": (self._epoch, self._batch, gathered(self._sums)),
-            "generators": gathered(checkpoint.generators()),
+            "generators": gathered(generators.generators()),
             "rows": self.rows,
             "seconds": self._seconds,
             "schedulers": [one.state_dict() for one in self.schedulers],
@@ -201,7 +205,7 @@ class Run:
         state = None if self.folder is None else checkpoint.load(self.folder, self.tuner.device)
         if state is None:
             return
-        checkpoint.refuse_another(state["signature"], self._signature())
+        require_same_run(state["signature"], self._signature())
         self.tuner.load_state_dict(state["tuner"])
         self._epoch, self._batch, sums = state["place"]
         self._sums, self.rows = sums[rank()], state["rows"]
@@ -209,7 +213,7 @@ class Run:
         self._saved = self._seconds
         for one, saved in zip(self.schedulers, state["schedulers"], strict=True):
             one.load_state_dict(saved)
-        checkpoint.set_generators(state["generators"][rank()])
+        generators.set_generators(state["generators"][rank()])
 
     def _signature(self) -> dict[str, Any]:
         """What a checkpoint must have in common with the run that reads it, beside the tuner's."""

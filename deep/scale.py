@@ -5,14 +5,14 @@
 
 from typing import Any
 
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
 
 
 class ScaleTo:
     """Every σ to `end` in equal ratios; among a run's schedulers, where a step ends an epoch. `end` = σ holds it.
 
     Example:
-        >>> from deep.declared import Hyperparameter
+        >>> from deep.hyper.declared import Hyperparameter
         >>> hyper = Hyperparameters([Hyperparameter("rate", start=0.5, high=1.0)], sigma=1.0)
         >>> falling = ScaleTo(hyper, end=0.01, steps=2)
         >>> falling.step()

@@ -10,21 +10,19 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deep.dropout import WeightDropout
-from deep.layers import register
-from deep.lstm import LSTMBranch
-from deep.recurrence import State
+State = tuple[Tensor, Tensor]
+
+
+class WeightDropout(nn.Dropout):
+    """Dropout of what all examples share, such as weights (DropConnect): one mask, and so one rate, a batch."""
+
 
 
 class VariationalDropout(nn.Dropout):
     """Dropout of (n, T, m) with one mask for all T steps of an example."""
 
-    def mask_shape(self, x: Tensor) -> tuple[int, int, int]:
-        """Of what is dropped together."""
-        return len(x), 1, x.shape[-1]
-
     def forward(self, input: Tensor) -> Tensor:
-        return input * F.dropout(input.new_ones(self.mask_shape(input)), self.p, self.training)
+        return input * F.dropout(torch.ones_like(input[:, :1]), self.p, self.training)
 
 
 class DropConnectLSTM(nn.LSTM):
@@ -51,16 +49,3 @@ class DropConnectLSTM(nn.LSTM):
         weights = [W_ih, W_hh * self.mask(), *b]
         y, h, c = torch.lstm(input, [h, c], weights, True, 1, 0.0, self.training, False, True)
         return y, (h, c)
-
-
-class DropConnectBranch(LSTMBranch):
-    """The same, with the mask on W_hh and on its response."""
-
-    def hidden_weights(self, k: int) -> tuple[Tensor, Tensor]:
-        W_hh, R_hh = super().hidden_weights(k)
-        assert isinstance(self.layer, DropConnectLSTM)
-        mask = self.layer.mask()
-        return W_hh * mask, R_hh * mask
-
-
-register(DropConnectLSTM, DropConnectBranch)

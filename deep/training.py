@@ -1,21 +1,28 @@
 """A whole run in one call, and its record."""
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from deep import checkpoint
-from deep.arguments import refuse_count
 from deep.batches import Batches
 from deep.evaluation import Metric
-from deep.parallel import rank
+from deep.hyper.parallel import rank
 from deep.run import Row, Run, Scheduler
 from deep.schedule import Schedule
-from deep.tuner import Tuner
-from reference.command import UserError
+from deep.tuner.arguments import require_count
+from deep.tuner.tuner import Tuner
+from reference.command import InputWarning, UserError
 from toy import records
+
+
+LEAST = 0.9
+"""The share of a model's parameters below which its coverage is a warning."""
 
 
 def fit(
@@ -51,8 +58,8 @@ def fit(
         UserError: what `Run` raises, counts of epochs that are no whole numbers from 0, a finished record in `out`
             (of whatever settings), or a loss that is not finite.
     """
-    refuse_count("epochs", epochs, "epochs")
-    refuse_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
+    require_count("epochs", epochs, "epochs")
+    require_count("warm_up", 0 if warm_up is None else warm_up, "epochs")
     batches = Batches(train, batch_size, seed, device=tuner.device)
     if warm_up is not None:
         tuner.warm_up = warm_up * len(batches)
@@ -68,6 +75,13 @@ def fit(
         folder=None if out is None else Path(out),
         progress=progress,
     )
+    run.look()
+    coverage = tuner.coverage()
+    if tuner.method is not None and rank() == 0:
+        if coverage.parameters < LEAST:
+            warnings.warn(f"{coverage}; hyperparameters are tuned by these alone", InputWarning, stacklevel=2)
+        elif progress:
+            tqdm.write(str(coverage), file=sys.stderr)
     method = "plain" if tuner.method is None else tuner.method.name
     steps = {"epochs": epochs, "batch_size": batch_size, "warm_up_steps": tuner.warm_up}
     settings = {"method": method, **steps, "seed": seed}
@@ -88,6 +102,7 @@ def record(
     """
     if run.folder is not None:
         _refuse_finished(run.folder, settings)
+    run.look()
     if run.folder is None or rank() > 0:
         return run.go(keep)
 

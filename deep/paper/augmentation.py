@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters
 
 Images = Float[Tensor, "n c h w"]
 PerExample = Float[Tensor, "n"]

@@ -27,7 +27,7 @@ from deep.paper.problems import (
     text_digest,
 )
 from deep.run import Scheduler
-from deep.tuner import OptimizerFactory, Tuner
+from deep.tuner.tuner import OptimizerFactory, Tuner
 from reference.updates import BEYOND, DELTA_STN
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]

@@ -21,13 +21,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from deep.declared import Hyperparameter
-from deep.dropout import WeightDropout, dropout_rates
-from deep.hyperparameters import Hyperparameters
-from deep.layers import EmbeddingBranch, register
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.hyper.parallel import processes, rank
 from deep.paper.data.text import Text
-from deep.parallel import processes, rank
-from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
+from deep.rates.find import dropout_rates
+from deep.sequence_dropout import DropConnectLSTM, VariationalDropout, WeightDropout
 from reference.command import UserError
 
 START = 0.05
@@ -41,13 +40,11 @@ class WordEmbedding(nn.Embedding):
         nn.init.uniform_(self.weight, -0.1, 0.1)
 
 
-register(WordEmbedding, EmbeddingBranch)
-
-
 class Carried(nn.Module):
     """The hidden state between one batch of a stream and the next, without a graph: moves as running statistics do.
 
-    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch.
+    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch, or on
+    its first streams.
     Each process carries its own streams' state, so it is no part of the model's state_dict, which all share.
     """
 
@@ -64,7 +61,7 @@ class Carried(nn.Module):
         """Return the state to start a batch from; zero for the streams that begin with it."""
         if self.track_running_stats:
             self.before = torch.where(first[:, None], 0, self.after)
-        return self.before
+        return self.before[:, :, : len(first)]
 
     def end(self, state: Float[Tensor, "two layers n m"]) -> None:
         """Keep the state after the batch."""
@@ -107,7 +104,7 @@ class LanguageModel(nn.Module):
             UserError: a batch of another number of streams.
         """
         carried = self.training_state if self.training else self.evaluation_state
-        if len(x.first) != (streams := carried.after.shape[2]):
+        if len(x.first) != (streams := carried.after.shape[2]) and carried.track_running_stats:
             raise UserError(f"{len(x.first)} streams for a model of {streams}; build it with streams={len(x.first)}")
         (h, c), ends = carried.begin(x.first), []
         raw = y = self.input_dropout(self.embedded(x.tokens))
@@ -126,7 +123,7 @@ class LanguageModel(nn.Module):
 
 def hyperparameters(model: LanguageModel, high: float = 0.95) -> list[Hyperparameter]:
     """Declare H.3's seven: five rates in (0, high), AR and TAR in (0, 4)."""
-    rates = dropout_rates(model, high)
+    rates = dropout_rates(model, high=high)
     rates = [replace(rate, per="batch") if rate.name == "dropconnect" else rate for rate in rates]
     return [*rates, *(Hyperparameter(name, start=START, high=4.0) for name in ("ar", "tar"))]
 

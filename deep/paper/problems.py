@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.dropout import dropout_rates
 from deep.evaluation import Metric
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.paper import language
 from deep.paper.augmentation import AUGMENTATIONS, CUTOUT, Augmentation
 from deep.paper.data.images import ImageSet, datasets, load
 from deep.paper.data.text import Corpus, Streams, folder, novel
 from deep.paper.networks import RATE, Network, alexnet, mlp, resnet18, simple_cnn, vgg16
+from deep.rates.find import dropout_rates
 from reference.command import UserError
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch.distributed as dist
 
+from deep.hyper.parallel import rank
 from deep.paper.experiments import EXPERIMENTS
-from deep.parallel import rank
 from deep.runner.jobs import BY_SLUG, CHANGES, FIXED, Job, usable
 from deep.runner.searches import Search
 from deep.runner.spaces import GRID, SEARCHES

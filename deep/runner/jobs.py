@@ -27,7 +27,7 @@ from deep.run import Row, Run
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.training import record
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import BEYOND, METHODS, Method
 from toy import records

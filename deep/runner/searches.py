@@ -25,7 +25,7 @@ from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from deep.parallel import processes
+from deep.hyper.parallel import processes
 from deep.run import Row, Run
 from deep.runner.jobs import FIXED, Job, provenance
 from deep.runner.spaces import BAYES, GRID, STARTS, grid, propose, space

@@ -18,7 +18,7 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import GPSampler, RandomSampler
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from reference.command import UserError
 
 RANDOM, GRID, BAYES = "random-search", "grid-search", "bayesian-optimisation"

@@ -12,11 +12,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from deep.diagnosis import NotFinite
-from deep.parallel import processes, rank
+from deep.hyper.parallel import processes, rank
 from deep.run import Row
 from deep.runner.jobs import Job
 from deep.runner.searches import Search
+from deep.tuner.diagnosis import NotFinite
 from reference.command import UserError
 
 OnRow = Callable[[Row], None]

@@ -20,8 +20,8 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
-from deep.diagnosis import NotFinite
 from deep.run import Row, Run
+from deep.tuner.diagnosis import NotFinite
 
 Values = Mapping[str, float]
 

@@ -14,11 +14,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.declared import Hyperparameter
-from deep.dropout import dropout_rates
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.rates.find import dropout_rates
 from deep.run import Row, Run
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from reference.updates import DELTA_STN, Method
 
 OPTIMISERS: dict[str, Callable[[list[nn.Parameter]], Optimizer]] = {

@@ -1,6 +1,6 @@
 """What the tests of `deep` share: models in double precision, responses away from zero, and a second route to them.
 
-The second route never uses a branch: Δw is written out row by row (`explicit`), and a plain copy of the model is called
+The second route never uses a rule: Δw is written out row by row (`explicit`), and a plain copy of the model is called
 with w + Δw by torch.func.functional_call, one example after another.
 """
 
@@ -15,14 +15,15 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters
-from deep.structured import Branch
-from deep.updates import Objective
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.responses.row_response import RowResponse
+from deep.tuner.gradients import Evaluation, Look, Objective, gradients
+from deep.tuner.hypernet import Hypernetwork
 from reference.hypernet import Response
 from reference.structured import LayeredResponse, StructuredResponse
+from reference.updates import Method
 
 PARITY = 1e-9
 """Two routes through float64, NumPy's or torch's: relative to the largest entry, by issue and by STYLE."""
@@ -64,12 +65,11 @@ def randomise(net: Hypernetwork) -> None:
 def explicit(net: Hypernetwork, c: Tensor) -> dict[str, Tensor]:
     """Δw of every weight that responds, by name, for one c (h,): Eqn. 3.14 written out row by row."""
     deltas = {}
-    for layer_name, branch in net.named():
-        for name, _ in branch.layer.named_parameters(recurse=False):
-            one = branch.of(name)
-            moved = one.response.movedim(one.axis, 0)
-            rows = torch.stack([(one.U[row] * c).sum() * moved[row] for row in range(len(moved))])
-            deltas[f"{layer_name}.{name}".lstrip(".")] = rows.movedim(0, one.axis)
+    for name, _, response in net:
+        axis = response.axis
+        moved = response.response.movedim(axis, 0) if response.response.ndim else response.response[None]
+        rows = torch.stack([(response.U[row] * c).sum() * moved[row] for row in range(len(moved))])
+        deltas[name] = rows.movedim(0, axis) if response.response.ndim else rows[0]
     return deltas
 
 
@@ -91,12 +91,37 @@ def objective(net: Hypernetwork, loss: Callable[[Any, Any], Tensor] | None = Non
     return Objective(net.model, loss or half_square)
 
 
+def w0_gradient(net: Hypernetwork, goal: Objective, x: Any, t: Any, n: int, z: Tensor | None = None) -> Evaluation:
+    """Eqn. 3.9; with z, table 4's noise."""
+    return gradients(Look("plain" if z is None else "noise", ("w0",)), None, net, goal, z, x, t, n)
+
+
+def response_gradient(
+    method: Method, net: Hypernetwork, goal: Objective, z: Tensor, x: Any, t: Any, n: int
+) -> Evaluation:
+    """Eqn. 3.10."""
+    kind = "linearised" if method.linearised else "weights"
+    return gradients(Look(kind, ("Theta",)), method, net, goal, z, x, t, n)
+
+
+def joint_gradient(method: Method, net: Hypernetwork, goal: Objective, z: Tensor, x: Any, t: Any, n: int) -> Evaluation:
+    """Eqn. 2.5."""
+    return gradients(Look("weights", ("w0", "Theta")), method, net, goal, z, x, t, n)
+
+
+def differential_gradient(
+    method: Method, net: Hypernetwork, goal: Objective, z: Tensor, x: Any, t: Any, n: int
+) -> Evaluation:
+    """Eqn. 3.9's gradient in w0, and the control variate's in Θ."""
+    return gradients(Look("differential", ("w0", "Theta")), method, net, goal, z, x, t, n)
+
+
 def half_square(y: Tensor, t: Tensor) -> Tensor:
     """½ ‖y - t‖² summed over outputs and averaged over examples."""
     return (y - t).square().flatten(1).sum(1).mean() / 2
 
 
-# A reference response from branches.
+# A reference response from deep's.
 
 
 @dataclass(frozen=True)
@@ -131,19 +156,23 @@ class Biasless(Response):
         return Biasless(moved)
 
 
-def reference_layer(branch: Branch[Any]) -> Response:
+def reference_layer(weight: RowResponse, bias: RowResponse | None) -> Response:
     """What `reference` calls the response of a dense layer."""
-    weight, bias = branch.of("weight"), "bias" in branch.responses
     o, h = weight.U.shape
-    b, V = (branch.of("bias").response, branch.of("bias").U) if bias else (torch.zeros(o), torch.zeros(o, h))
-    whole = StructuredResponse(*(one.detach().double().numpy().copy() for one in (weight.response, b, weight.U, V)))
-    return whole if bias else Biasless(whole)
+    b, V = (bias.response, bias.U) if bias is not None else (torch.zeros(o), torch.zeros(o, h))
+    whole = StructuredResponse(*(part.detach().double().numpy().copy() for part in (weight.response, b, weight.U, V)))
+    return whole if bias is not None else Biasless(whole)
 
 
 def reference_response(net: Hypernetwork) -> LayeredResponse:
     """The same for a network of dense layers."""
-    sizes = tuple(sum(p.numel() for p in branch.layer.parameters()) for branch in net)
-    return LayeredResponse(tuple(reference_layer(branch) for branch in net), sizes)
+    found = {name: (w, response) for name, w, response in net}
+    layers, sizes = [], []
+    for name in (name for name in found if name.endswith("weight")):
+        bias = found.get(f"{name.removesuffix('weight')}bias")
+        layers.append(reference_layer(found[name][1], None if bias is None else bias[1]))
+        sizes.append(found[name][0].numel() + (0 if bias is None else bias[0].numel()))
+    return LayeredResponse(tuple(layers), tuple(sizes))
 
 
 def reference_arrays(response: Response) -> list[ndarray]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from deep.paper.experiments import EXPERIMENTS
 from deep.progress import COLUMNS, FORMAT, summary
 from tests.deep.small import run, tuner

@@ -35,14 +35,14 @@ from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
 from deep.batches import Batches
-from deep.declared import Hyperparameter
 from deep.evaluation import scores
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.run import Scheduler
 from deep.scale import ScaleTo
 from deep.schedule import Schedule
 from deep.training import fit, record
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
 from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner

@@ -13,9 +13,9 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from deep.declared import Hyperparameter
-from deep.hyperparameters import Hyperparameters
-from deep.tuner import Tuner
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.tuner.tuner import Tuner
 from reference.dropout import InputDropout
 from reference.linear_network import LinearNetwork
 from reference.logistic import Logistic

@@ -20,13 +20,13 @@ from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.hyper.parallel import Share, added, processes
 from deep.paper.data.text import Streams
 from deep.paper.language import LanguageModel, hyperparameters, train_loss, valid_loss
-from deep.parallel import Share, added, processes
 from deep.training import fit, record
-from deep.tuner import Tuner
+from deep.tuner.hypernet import Hypernetwork
+from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
 from tests.deep.small import data, killed_at, run, tuner
@@ -55,7 +55,7 @@ def followed(rank: int, root: Path) -> Found:
         one = alike(method=method, init=rank, noise=True, clip=0.5)
         name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
         rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
-        found[name] = rows, one.model.state_dict(), one.net.branches.state_dict()
+        found[name] = rows, one.model.state_dict(), one.net.responses.state_dict()
     batched = alike(eps_per="batch", norm=False)
     return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
 
@@ -97,13 +97,6 @@ def language(rank: int, root: Path) -> Found:
     return {"straight": straight, "broken": go(root / "broken")}
 
 
-class OwnNorm(nn.BatchNorm1d):
-    """Who knows what it does."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input)
-
-
 SHAPES = (3,), (3, 2), (3, 4, 2)
 NORMS = {"usual": {}, "cumulative": {"momentum": None}, "plain": {"affine": False, "eps": 0.1}}
 
@@ -119,9 +112,9 @@ def normed(rank: int, root: Path) -> Found:
         parts = every if processes() == 1 else every.split([*[1] * (processes() - 1), 8 - processes()], 1)[rank]
         x, dx, k, dk = parts
         net.draws.share = Share.of(len(x), x.device)
-        for one in (x, dx):
-            one.requires_grad_()
-        with forward_ad.dual_level(), net.hyper.at(net.hyper.centre(len(x))):
+        for leaf in (x, dx):
+            leaf.requires_grad_()
+        with forward_ad.dual_level(), net.through(net.hyper.centre(len(x))):
             y = net.model(x)
             # As linearising has it: a graph behind the tangent alone.
             _, dy = forward_ad.unpack_dual(net.model(forward_ad.make_dual(2 * x.detach(), dx)))
@@ -132,7 +125,6 @@ def normed(rank: int, root: Path) -> Found:
         rows = [y.detach(), dy.detach(), of_x, of_dx]
         found[f"{shape} {name}"] = rows, [*added([weight * loss.detach(), *rest]), *net.model.buffers()]
         net.detach()
-        assert "forward" not in vars(net.model)
     return found
 
 
@@ -147,7 +139,7 @@ def refused(rank: int, root: Path) -> Found:
 
     def perturbed(norm: bool, far: float) -> None:
         one = alike(method=DELTA_STN, norm=norm)
-        for parameter in next(iter(one.net)).parameters():
+        for parameter in next(iter(one.net))[2].parameters():
             parameter.detach().fill_(1e75)  # a response is a product of two, whose square is a number still
         x, t = data(8, 0).tensors
         x[-1] *= far  # the last process's
@@ -162,8 +154,6 @@ def refused(rank: int, root: Path) -> Found:
 
     found: Found = {}
     cases = {
-        "norm": lambda: Hypernetwork(nn.Sequential(OwnNorm(2)), two(), draws(), respond=False),
-        "statistics": lambda: Hypernetwork(nn.BatchNorm1d(2, track_running_stats=False), two(), draws()),
         "small": lambda: run(alike(norm=False), size=16), "poisoned": lambda: poisoned(False),
         "poisoned statistics": lambda: poisoned(True), "perturbed": lambda: perturbed(False, 1e200),
         "perturbed statistics": lambda: perturbed(True, 1e150), "empty": empty, "finished": finished,

@@ -13,12 +13,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import affine_transform
 from torch import Tensor
 
-from deep.declared import Hyperparameter
-from deep.draws import Draws
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.hyper.parallel import Share
 from deep.paper.augmentation import AUGMENTATIONS, COLOURS, CUTOUT, Augmentation, affine, colour, cutout
 from deep.paper.networks import Standardise
-from deep.parallel import Share
 from tests.strategies import seeds
 
 ROUNDING = 1e-12

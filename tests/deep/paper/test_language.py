@@ -1,6 +1,7 @@
 """H.3's model: what its seven hyperparameters do, where its streams stand, and that every method trains it."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -13,17 +14,17 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deep import Tuner
 from deep.batches import Batches
-from deep.dropout import dropout_rates
 from deep.evaluation import scores
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.paper.data.text import Streams, Text
 from deep.paper.experiments import EXPERIMENTS
 from deep.paper.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
+from deep.rates.find import dropout_rates
 from deep.sequence_dropout import VariationalDropout
-from deep.updates import evaluate, response_gradient
+from deep.tuner.gradients import evaluate
 from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS
-from tests.deep.strategies import close, randomise
+from tests.deep.strategies import close, randomise, response_gradient
 
 WORDS, STREAMS, WIDTH = 11, 4, 6
 all_methods = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -81,12 +82,10 @@ def test_variational_dropout_has_one_mask_for_all_steps() -> None:
 def test_embedding_dropout_drops_a_word_wherever_its_example_has_it(attached: bool) -> None:
     model, tuner = tuned_model()
     model.embedding_dropout.p = 0.3
-    if not attached:
-        tuner.detach()
     tokens = torch.randint(WORDS, (STREAMS, 60))
     torch.manual_seed(0)
     centre = tuner.hyper.centre(STREAMS)
-    with tuner.hyper.at(centre):
+    with tuner.net.through(centre) if attached else nullcontext():
         vectors = model.embedded(tokens)
     plain = model.embedding(tokens)
     surviving = (vectors != 0).any(-1)
@@ -122,7 +121,7 @@ def test_the_training_loss_adds_ar_and_tar_of_each_example() -> None:
     outputs = Outputs(*(torch.randn(STREAMS, 3, m).double() for m in (WORDS, WIDTH, WIDTH)))
     t = torch.randint(WORDS, (STREAMS, 3))
     lam = torch.randn(STREAMS, 7).double()
-    with tuner.hyper.at(Pass(lam, None, STREAMS)):
+    with tuner.net.through(Pass(lam, None, STREAMS)):
         actual = tuner.training.loss(outputs, t)
     desired = sum(-outputs.logits[n, s].log_softmax(0)[t[n, s]] for n in range(STREAMS) for s in range(3)) / 12
     for n in range(STREAMS):
@@ -148,7 +147,7 @@ def test_penalties_see_linearised_activations() -> None:
 
     def outputs(c: Tensor | None) -> Outputs:
         forget(model)
-        point = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, linearised=c is not None)
+        point = Pass(tuner.hyper.lam.detach().expand(STREAMS, 7), c, STREAMS, "weights" if c is None else "linearised")
         with torch.no_grad():
             return evaluate(tuner.net, tuner.validation, text(), text(seed=1).tokens, point)[1]
 

@@ -12,14 +12,14 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from deep.contexts import frozen, frozen_statistics
-from deep.draws import Draws
-from deep.dropout import dropout_rates
-from deep.hypernet import Hypernetwork
-from deep.hyperparameters import Hyperparameters, Pass
+from deep.hyper.draws import Draws
+from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.paper.networks import Standardise, alexnet, mlp, resnet18, simple_cnn, vgg16
-from deep.tuner import Tuner
-from deep.updates import Objective, evaluate
+from deep.rates.find import dropout_rates
+from deep.tuner.contexts import frozen, frozen_statistics
+from deep.tuner.gradients import Objective, evaluate
+from deep.tuner.hypernet import Hypernetwork
+from deep.tuner.tuner import Tuner
 from reference.updates import METHODS, Method
 
 NETWORKS = {"mlp": mlp, "simple-cnn": simple_cnn, "alexnet": alexnet, "vgg16": vgg16, "resnet18": resnet18}
@@ -158,9 +158,10 @@ def test_input_dropout_drops_pixels(name: str) -> None:
     net = small(name, x)
     hyper, seen = Hyperparameters(dropout_rates(net)), []
     hyper.lam.data.fill_(float(np.log(0.5 / 0.45)))  # s(λ) = 0.5
-    Hypernetwork(net, hyper, Draws(torch.Generator().manual_seed(0)))
+    attached = Hypernetwork(net, hyper, Draws(torch.Generator().manual_seed(0)))
     net.get_submodule("drop_input").register_forward_hook(lambda module, inputs, output: seen.append(output))
-    net(x)
+    with attached.through(hyper.centre(20)):
+        net(x)
     surviving = seen[0] != 0
     # Half of each image's pixels, 6 standard errors of 28 * 28 coins either way; in colour each channel by itself.
     assert_allclose(surviving.float().mean((1, 2, 3)), np.full(20, 0.5), atol=6 * 0.5 / 28)
@@ -180,7 +181,7 @@ def test_every_method_moves_every_part_of_every_network(name: str, method: Metho
     for old, new in zip(before, (*tuner.net.w0, tuner.hyper.lam, tuner.hyper.raw_sigma), strict=True):
         assert not torch.equal(old, new)
         assert torch.isfinite(new).all()
-    for key, parameter in tuner.net.branches.named_parameters():
+    for key, parameter in tuner.net.responses.named_parameters():
         assert parameter.any() or not key.endswith(".U"), key
     tuner.detach()
     assert torch.isfinite(net.eval()(x)).all()
@@ -201,14 +202,9 @@ def test_dual_numbers_through_the_network_are_a_jvp_of_the_plain_one(name: str) 
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     c = torch.randn(1, len(hyper), generator=generator, dtype=torch.float64)
     with frozen(net.w0):
-        point = Pass(c, c, 6, linearised=True)
+        point = Pass(c, c, 6, kind="linearised")
         outputs = evaluate(net, Objective(model, F.cross_entropy), x, torch.arange(6), point)[1]
-    moves = {
-        parameter: branch.of(parameter_name).delta(c[0])
-        for branch in net
-        for parameter_name, parameter in branch.layer.named_parameters(recurse=False)
-    }
-    dw = {key: moves[parameter] for key, parameter in model.named_parameters()}
+    dw = {key: response.changes(c)[0] for key, _, response in net}
     w0 = dict(plain.named_parameters())
     with frozen_statistics(plain):
         value, tangent, *_ = jvp(lambda w: functional_call(plain, w, (x,)), (w0,), (dw,))

@@ -10,8 +10,8 @@ from torch.optim import RMSprop
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.declared import Hyperparameter
-from deep.hyperparameters import Hyperparameters
+from deep.hyper.declared import Hyperparameter
+from deep.hyper.hyperparameters import Hyperparameters
 from deep.paper.experiments import Experiment, Optimisation
 from deep.paper.problems import Problem, Size
 

@@ -16,7 +16,7 @@ from deep.paper.experiments import EXPERIMENTS
 from deep.paper.problems import Size
 from deep.runner import command
 from deep.runner.jobs import Job
-from deep.tuner import Tuner
+from deep.tuner.tuner import Tuner
 from figures.archive import COMMITTED
 from reference.command import UserError
 from reference.updates import DELTA_STN_CV_NORMALISED, METHODS

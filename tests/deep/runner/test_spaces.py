@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from scipy.stats import kstest
 
-from deep.declared import Hyperparameter
+from deep.hyper.declared import Hyperparameter
 from deep.paper.experiments import EXPERIMENTS
 from deep.runner.spaces import BAYES, GRID, RANDOM, SEARCHES, Space, grid, propose, space
 from reference.command import UserError

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from deep.diagnosis import NotFinite
 from deep.runner import sweeps
 from deep.runner.jobs import FIXED, Job
 from deep.runner.searches import Search
 from deep.runner.sweeps import run_all
+from deep.tuner.diagnosis import NotFinite
 from reference.command import UserError
 from tests.deep.runner.planted import experiment
 

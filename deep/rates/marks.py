@@ -1,0 +1,91 @@
+"""Drop rates where a model reads them: numbers that know which attribute of which module they come from.
+
+While a pass runs, an attribute such as `nn.Dropout.p` holds a `Rate`: the same number, with a name. Whatever operation it
+reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is known as well. Any other arithmetic would make
+a plain number of it, and is an error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from reference.command import UserError
+
+
+class Holder(NamedTuple):
+    """An attribute of a module that holds a drop rate."""
+
+    module: nn.Module
+    attribute: str
+
+    def __repr__(self) -> str:
+        return f"{type(self.module).__name__}.{self.attribute}"
+
+
+class Rate(float):
+    """A drop rate, or 1 less it, under its name.
+
+    Args:
+        read: told of each operation that the rate reaches.
+        tuned: whether a plain number made of it would be an error.
+    """
+
+    name: str
+    read: Callable[[], object]
+    tuned: bool
+    kept: bool
+
+    def __new__(cls, value: float, name: str, read: Callable[[], object], tuned: bool, kept: bool = False) -> "Rate":
+        rate = super().__new__(cls, value)
+        rate.name, rate.read, rate.tuned, rate.kept = name, read, tuned, kept
+        return rate
+
+    def __rsub__(self, other: Any) -> Any:
+        if type(other) in (int, float) and other == 1:
+            return Rate(1 - float(self), self.name, self.read, self.tuned, not self.kept)
+        return self.plain("__rsub__", other)
+
+    def plain(self, operator: str, other: Any) -> Any:
+        """The arithmetic of numbers.
+
+        Raises:
+            UserError: a rate that is tuned would become a number for good.
+        """
+        if self.tuned and not isinstance(other, Tensor):
+            what = f"the drop rate {self.name!r} enters a calculation with plain numbers before it reaches an operation"
+            raise UserError(f"{what}; do not declare it, or let the module give the rate itself to the dropout")
+        return getattr(float, operator)(self, other)
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+for _operator in "add radd sub mul rmul truediv rtruediv pow rpow floordiv mod".split():
+    setattr(Rate, f"__{_operator}__", lambda self, other, name=f"__{_operator}__": self.plain(name, other))
+
+
+class Mark(NamedTuple):
+    """An attribute, and the rate that it holds while a pass runs."""
+
+    name: str
+    holder: Holder
+    value: float
+    tuned: bool
+
+
+@contextmanager
+def marked(marks: Iterable[Mark], read: Callable[[str], object]) -> Iterator[None]:
+    """Inside the block each holder's attribute is a `Rate` of its name and number; `read` is told of its reading."""
+    before = []
+    try:
+        for mark in marks:
+            attributes, attribute = vars(mark.holder.module), mark.holder.attribute
+            before.append((attributes, attribute, attributes[attribute]))
+            attributes[attribute] = Rate(mark.value, mark.name, partial(read, mark.name), mark.tuned)
+        yield
+    finally:
+        for attributes, attribute, value in before:
+            attributes[attribute] = value

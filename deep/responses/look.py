@@ -1,0 +1,190 @@
+"""Where the batch is, found by running a model on n and on n - 1 examples, not by an axis's length.
+
+The model runs as each example alone: nothing is dropped, and batch norms use their running statistics. Rows of the two
+runs can then be told apart by their numbers, where the order of regrouped rows has to be known.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from deep.rates.marks import Rate
+from deep.responses.composite import WRITTEN_OUT, hides
+from deep.responses.forward import ABOUT, LIKE, RATE_RULES
+from deep.responses.layouts import Key, Layouts, Place, Use, key_of
+from reference.command import UserError
+
+
+def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: Iterable[Tensor], rates: Iterable[str]) -> Layouts:
+    """Run on n and on n - 1 examples until no use of a parameter, or of what is made of parameters alone, is new.
+
+    A model that takes no other batch than one of n is run on that: which parameters it uses is seen then, not where the
+    batch is.
+
+    Args:
+        run: a pass over the batch's first so many examples.
+        named: identity of a responding parameter -> its name.
+        own: all tensors that belong to the model.
+        rates: names of what looks like a drop rate.
+    """
+    layouts = Layouts(own=frozenset(map(id, own)), rates=frozenset(rates))
+
+    def log(rows: int) -> _Look:
+        with _Look(rows, named, layouts) as seen:
+            run(rows)
+        return seen
+
+    for _ in range(8):
+        known = set(layouts.uses)
+        whole = log(n)
+        try:
+            _merge(layouts, whole, log(n - 1), n)
+        except (UserError, RuntimeError, ValueError):
+            break
+        if set(layouts.uses) == known:
+            break
+    return layouts
+
+
+class _Call(NamedTuple):
+    shapes: list[torch.Size]
+    results: list[torch.Size]
+    sums: list[dict[int, Tensor]]
+
+
+class _Look(TorchFunctionMode):
+    """Logs each operation on a parameter or a rate."""
+
+    def __init__(self, n: int, named: Mapping[int, str], layouts: Layouts) -> None:
+        super().__init__()
+        self.n = n
+        self.roots = dict(named)
+        self.own, self.layouts = layouts.own, layouts
+        self.calls: dict[Key, list[_Call]] = defaultdict(list)
+        self._alive: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if _name(func) == "__get__":
+            return self._derive(func, args, func(*args, **kwargs))
+        leaves = tree_leaves((args, kwargs))
+        about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
+        roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
+        rates = [leaf for leaf in leaves if isinstance(leaf, Rate)]
+        if hides(func, args) and (roots or rates or func is F.multi_head_attention_forward):
+            with self:
+                return WRITTEN_OUT[func](*args, **kwargs)
+        result = _alone(func, args, kwargs, rates)
+        if roots or rates:
+            self._log(func, roots, rates, leaves, result)
+        return result
+
+    def _log(self, func: Any, roots: list[str], rates: list[Rate], leaves: list[Any], result: Any) -> None:
+        tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.own]
+        results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
+        call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)
+        for rate in rates:
+            if rate.name in self.layouts.rates or func in RATE_RULES:
+                rate.read()
+            self.calls[key_of(rate.name, func, tensors)].append(call)
+        if not roots:
+            return
+        self.layouts.seen.update(roots)
+        if torch.is_grad_enabled():
+            self.layouts.with_gradient.update(roots)
+        key = key_of(roots[0], func, tensors)
+        self.calls[key].append(call)
+        if self._without_batch(key, tensors):
+            for y in results:
+                self._follow(y, roots[0])
+
+    def _derive(self, func: Any, args: Any, result: Any) -> Any:
+        if isinstance(result, Tensor) and id(args[0]) in self.roots:
+            self._follow(result, self.roots[id(args[0])])
+        return result
+
+    def _follow(self, y: Tensor, root: str) -> None:
+        self.roots[id(y)] = root
+        self._alive.append(y)
+
+    def _without_batch(self, key: Key, tensors: list[Tensor]) -> bool:
+        use = self.layouts.uses.get(key)
+        return not tensors if use is None else not any((*use.tensors, *use.results))
+
+
+def _name(func: Any) -> str:
+    return getattr(func, "__name__", "")
+
+
+def _regrouped_sums(x: Tensor, n: int) -> dict[int, Tensor]:
+    """By axis along which x may have several rows an example: each row's sum."""
+    axes = [axis for axis, length in enumerate(x.shape) if length > n and length % n == 0]
+    return {axis: x.detach().double().movedim(axis, 0).flatten(1).sum(1) for axis in axes if x.ndim > 1}
+
+
+def _alone(func: Any, args: Any, kwargs: Any, rates: list[Rate]) -> Any:
+    """The operation as each example alone would see it."""
+    if "dropout" in _name(func) and args:
+        return args[0].clone()
+    if func is F.batch_norm:
+        x, mean, var = args[:3]
+        rest = {**dict(zip(("weight", "bias"), args[3:5], strict=False)), **kwargs}
+        if mean is None:
+            like = rest["weight"] if rest.get("weight") is not None else x
+            mean, var = like.new_zeros(x.shape[1]), like.new_ones(x.shape[1])
+        return func(x, mean, var, rest.get("weight"), rest.get("bias"), False, 0.0, rest.get("eps", 1e-5))
+    if func in (torch.Tensor.bernoulli_, torch.bernoulli) and rates:
+        return args[0].fill_(1.0)
+    return func(*args, **kwargs)
+
+
+def _merge(layouts: Layouts, full: _Look, less: _Look, n: int) -> None:
+    for key, calls in full.calls.items():
+        others = less.calls.get(key, [])
+        if len(calls) != len(others):
+            layouts.unclear[key[0]] = "the model does other things on a batch of one example less"
+            continue
+        for call, other in zip(calls, others, strict=True):
+            with suppress(_Unclear):
+                pairs = zip(call.shapes, other.shapes, call.sums, other.sums, strict=True)
+                tensors = tuple(_place(*pair, n) for pair in pairs)
+                # The order of a result's rows is of use where the result is an operation's tensor in turn.
+                results = tuple(_place(a, b, {}, {}, n) for a, b in zip(call.results, other.results, strict=True))
+                use = Use(tensors, results)
+                if layouts.uses.setdefault(key, use) == use:
+                    continue
+            layouts.unclear[key[0]] = "examples cannot be told apart where it is used"
+
+
+class _Unclear(Exception):
+    pass
+
+
+def _place(
+    a: torch.Size, b: torch.Size, sums: dict[int, Tensor], others: dict[int, Tensor], n: int
+) -> Place | None:
+    """Where the shapes differ, the batch is; of regrouped rows the order is seen by their sums."""
+    axes = [axis for axis, (more, fewer) in enumerate(zip(a, b, strict=True)) if more != fewer]
+    if not axes:
+        return None
+    axis = axes[0]
+    times, remainder = divmod(a[axis], n)
+    if len(axes) > 1 or remainder or b[axis] != times * (n - 1):
+        raise _Unclear
+    if times == 1 or not (axis in sums and axis in others):
+        return Place(axis, times)
+    more, fewer = sums[axis], others[axis]
+    close = {"rtol": 1e-4, "atol": 1e-5 * float(more.abs().max())}
+    if torch.allclose(more[: len(fewer)], fewer, **close):
+        return Place(axis, times)
+    if torch.allclose(more.reshape(times, n)[:, :-1].reshape(-1), fewer, **close):
+        return Place(axis, times, interleaved=True)
+    raise _Unclear
