@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch.optim import SGD
 from tqdm import trange
 
-from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.networks import Network, mlp, simple_cnn
+from deep.paper.networks import Network, mlp, simple_cnn
+from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
 from reference.updates import DELTA_STN_CV, METHODS
 

@@ -1,4 +1,4 @@
-"""`python -m deep`: see deep/cli.py."""
+"""`python -m deep`: see deep/runner/command.py."""
 
 from deep import NO_TORCH
 from reference.command import UserError, run
@@ -8,14 +8,14 @@ def main() -> int:
     """Import the command and run it: here, where Ctrl-C is answered, since importing takes seconds.
 
     Raises:
-        UserError: PyTorch is not installed.
+        UserError: a package of the extra `deep` is not installed.
     """
     try:
-        from deep.cli import main
+        from deep.runner.command import main
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise UserError(NO_TORCH) from None
+        if error.name == "torch":
+            raise UserError(NO_TORCH) from None
+        raise UserError(f"python -m deep needs {error.name}: pip install -e '.[deep]'") from None
     return main()
 
 

@@ -9,8 +9,8 @@ from betty.problems import ImplicitProblem  # pyright: ignore[reportMissingImpor
 from numpy import ndarray
 
 from benchmarks.peers.safe_step import safe_step
+from benchmarks.peers.torch_problem import torch_problem
 from benchmarks.peers.torch_vector import Vector
-from deep.yardstick import torch_problem
 
 
 def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:

@@ -8,8 +8,8 @@ import torch
 from numpy import ndarray
 
 from benchmarks.peers.safe_step import safe_step
+from benchmarks.peers.torch_problem import torch_problem
 from benchmarks.peers.torch_vector import Vector
-from deep.yardstick import torch_problem
 
 
 def lower(feed: Any, outer: Any, inner: Any, **given: Any) -> torch.Tensor:

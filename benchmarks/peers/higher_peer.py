@@ -8,7 +8,7 @@ from numpy import ndarray
 from torch import nn
 
 from benchmarks.peers.safe_step import safe_step
-from deep.yardstick import torch_problem
+from benchmarks.peers.torch_problem import torch_problem
 
 
 class Weights(nn.Module):

@@ -7,7 +7,7 @@ from hypergrad import approx_hypergrad  # pyright: ignore[reportMissingImports]
 from numpy import ndarray
 
 from benchmarks.peers.safe_step import safe_step
-from deep.yardstick import torch_problem
+from benchmarks.peers.torch_problem import torch_problem
 
 
 def hypergradient(problem: Any, lam: ndarray, method: str, **options: Any) -> ndarray:

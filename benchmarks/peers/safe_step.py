@@ -2,7 +2,7 @@
 
 import torch
 
-from deep.yardstick import TorchProblem
+from benchmarks.peers.torch_problem import TorchProblem
 
 
 def safe_step(view: TorchProblem) -> float:

@@ -6,7 +6,7 @@ import torch
 import torchopt  # pyright: ignore[reportMissingImports]
 from numpy import ndarray
 
-from deep.yardstick import torch_problem
+from benchmarks.peers.torch_problem import torch_problem
 
 
 def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:

@@ -15,8 +15,8 @@ from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
 from deep.hyper.declared import Hyperparameter
-from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters
+from deep.rates.find import dropout_rates
 from deep.run import Row, Run
 from deep.tuner.tuner import Tuner
 from reference.updates import DELTA_STN, Method

@@ -17,10 +17,10 @@ from torch.func import functional_call
 
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.draws import Draws
-from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.responses.row_response import RowResponse
 from deep.tuner.gradients import Evaluation, Look, Objective, gradients
+from deep.tuner.hypernet import Hypernetwork
 from reference.hypernet import Response
 from reference.structured import LayeredResponse, StructuredResponse
 from reference.updates import Method

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
 from deep.batches import Batches, examples, overlap
-from deep.text import Streams
+from deep.paper.data.text import Streams
 from reference.command import UserError
 
 sizes = st.integers(1, 40)

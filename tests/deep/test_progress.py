@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from deep.hyper.declared import Hyperparameter
-from deep.experiments import EXPERIMENTS
+from deep.paper.experiments import EXPERIMENTS
 from deep.progress import COLUMNS, FORMAT, summary
 from tests.deep.small import run, tuner
 
@@ -29,7 +29,7 @@ def values(declared: Sequence[Hyperparameter]) -> dict[str, float]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiments_line_fits_into_100_columns_with_all_values_or_their_range(name: str) -> None:
     one = EXPERIMENTS[name]
-    problem = one.build(one.presets["smoke"], None, 0, None, torch.device("cpu"))
+    problem = one.build(one.presets["smoke"][0], None, 0, None, torch.device("cpu"))
     declared, now = problem.hyper.declared, values(problem.hyper.declared)
     rates = [other.name for other in declared if "drop" in other.name]
     line = summary({"valid_loss": 12.3456, **now}, declared, rates, COLUMNS)

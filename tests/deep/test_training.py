@@ -35,8 +35,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
 from deep.batches import Batches
-from deep.hyper.declared import Hyperparameter
 from deep.evaluation import scores
+from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.run import Scheduler
 from deep.scale import ScaleTo

@@ -20,12 +20,12 @@ from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
-from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.hyper.parallel import Share, added, processes
-from deep.text import Streams
+from deep.paper.data.text import Streams
+from deep.paper.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.training import fit, record
+from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method

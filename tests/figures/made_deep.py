@@ -21,7 +21,7 @@ SIZE = {
 
 
 def settings(experiment: str, method: str, seed: int, preset: str = "cpu", **changes: Any) -> dict[str, Any]:
-    """What `deep.jobs.Job.settings` writes."""
+    """What `deep.runner.jobs.Job.settings` holds."""
     size = SIZE if preset == "cpu" else SIZE | {"rows": None, "test_rows": None, "width": 1.0, "epochs": 300}
     return {
         "experiment": experiment,

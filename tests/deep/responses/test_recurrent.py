@@ -11,11 +11,11 @@ from torch.func import functional_call, jvp
 
 from deep import Tuner
 from deep.hyper.declared import Hyperparameter
-from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.responses.linearised import dual_level
 from deep.sequence_dropout import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import evaluate
-from deep.responses.linearised import dual_level
+from deep.tuner.hypernet import Hypernetwork
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN
 from tests.deep.strategies import (

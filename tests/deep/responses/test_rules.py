@@ -15,7 +15,6 @@ from torch.nn.utils import parametrizations
 
 from deep.hyper.hyperparameters import Pass
 from deep.responses.forward import RULES, register
-from deep.responses.row_response import RowResponse
 from deep.tuner.contexts import frozen
 from deep.tuner.gradients import evaluate
 from deep.tuner.hypernet import Hypernetwork

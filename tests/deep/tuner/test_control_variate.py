@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from deep import Hyperparameters, Tuner, dropout_rates
 from deep.hyper.declared import Hyperparameter
-from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Pass
 from deep.sequence_dropout import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import Objective, evaluate
+from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, DELTA_STN_CV_NORMALISED, Method
 from tests.deep.strategies import (

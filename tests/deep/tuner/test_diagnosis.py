@@ -11,10 +11,10 @@ from torch.utils.data import TensorDataset
 
 from deep.batches import Batches
 from deep.hyper.declared import Hyperparameter
-from deep.tuner.diagnosis import NotFinite
-from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters
+from deep.rates.find import dropout_rates
 from deep.run import Run
+from deep.tuner.diagnosis import NotFinite
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN_CV, METHODS, Method

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from deep.tuner.contexts import evaluating, frozen, frozen_statistics
-from deep.rates.find import dropout_rates
-from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.rates.find import dropout_rates
+from deep.tuner.contexts import evaluating, frozen, frozen_statistics
 from deep.tuner.coverage import Coverage
+from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two
 

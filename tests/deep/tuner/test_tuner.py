@@ -14,8 +14,8 @@ from torch.optim import LBFGS, SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import StepLR
 
 from deep.hyper.declared import Hyperparameter
-from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters
+from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method

@@ -1,0 +1,1 @@
+"""`python -m deep`: single runs, sweeps of runs and searches, with their records."""
