@@ -35,7 +35,7 @@ def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: It
         rates: marked, by their numbers.
         likely: names of what looks like a drop rate.
     """
-    layouts = Layouts(own=frozenset(map(id, own)), rates=frozenset(likely))
+    layouts = Layouts(own={id(tensor): tensor for tensor in own}, rates=frozenset(likely))
 
     def log(rows: int) -> _Look:
         with _Look(rows, named, rates, layouts) as seen:
