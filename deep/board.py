@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deep.run import Row
+from deep.training.run import Row
 from deep.sweeps import Keep
 from reference.command import UserError
 

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 
 from deep.image_problems import alexnet, dropout_schedule, mlp, resnet18, simple_cnn, vgg16
 from deep.problems import Problem, Size
-from deep.run import Scheduler
+from deep.training.run import Scheduler
 from deep.text_problems import identity, language_model
 from deep.tuner.tuner import OptimizerFactory, Tuner
 from reference.updates import BEYOND, DELTA_STN

@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from deep import networks
 from deep.augment import AUGMENTATIONS, CUTOUT, Augmentation
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.declared import Hyperparameter
 from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters

@@ -16,10 +16,10 @@ import torch
 
 from deep.experiments import Experiment
 from deep.problems import Problem, Size
-from deep.run import Row, Run
-from deep.scale import ScaleTo
-from deep.schedule import Schedule
-from deep.training import record
+from deep.training.run import Row, Run
+from deep.training.schedule import SigmaDecay
+from deep.training.schedule import Schedule
+from deep.training.fit import record
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import BEYOND, METHODS, Method
@@ -162,9 +162,9 @@ class Job:
         identity = self.experiment.identity
         return {} if identity is None or self.data_home is None else {"data": identity(self.data_home)}
 
-    def _scale(self, problem: Problem) -> list[ScaleTo]:
+    def _scale(self, problem: Problem) -> list[SigmaDecay]:
         end = self.changes.sigma_end
-        return [] if end is None else [ScaleTo(problem.hyper, end, self.size.epochs)]
+        return [] if end is None else [SigmaDecay(problem.hyper, end, self.size.epochs)]
 
     def _tuner(self, problem: Problem) -> Tuner:
         changes, optimisation = self.changes, self.experiment.optimisation

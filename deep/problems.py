@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.draws import Draws
-from deep.evaluation import Metric
+from deep.training.evaluation import Metric
 from deep.hyper.hyperparameters import Hyperparameters
 
 

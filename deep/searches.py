@@ -4,7 +4,7 @@ A trial is a plain run of the preset's epochs at fixed values; its score is its 
 
 column          meaning
 trial, epoch    each from 0
-train_loss ...  as in deep/run.py
+train_loss ...  as in deep/training/run.py
 NAME            the trial's value
 seconds         of the whole search so far: deep/trial_history.py's clock
 """
@@ -22,7 +22,7 @@ from deep.experiments import Experiment
 from deep.jobs import FIXED, Changes, Job, provenance
 from deep.ledger import Ledger, Trial, lock, study_name
 from deep.hyper.parallel import processes
-from deep.run import Row
+from deep.training.run import Row
 from deep.trials import Rest, Trials
 from reference.command import UserError
 from toy import records

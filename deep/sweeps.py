@@ -11,7 +11,7 @@ from deep.tuner.diagnosis import NotFinite
 from deep.jobs import Job
 from deep.ledger import Ledger, study_name, try_lock
 from deep.hyper.parallel import processes, rank
-from deep.run import Row
+from deep.training.run import Row
 from deep.searches import Search
 from reference.command import UserError
 from toy import records

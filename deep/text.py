@@ -21,7 +21,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deep.digests import digest
+from deep.training.checkpoint import digest
 from reference.command import UserError
 
 PENN_TREEBANK = {"train": 929589, "valid": 73760, "test": 82430, "vocabulary": 10000}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.problems import Problem, Size

@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deep import checkpoint
+from deep.training import checkpoint
 from deep.ledger import Trial
-from deep.run import Row
+from deep.training.run import Row
 
 FILE = "rows.json"
 

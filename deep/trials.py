@@ -16,10 +16,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
-from deep import checkpoint, trial_history
+from deep import trial_history
+from deep.training import checkpoint
 from deep.tuner.diagnosis import NotFinite
 from deep.ledger import Ledger, Trial, lock, try_lock
-from deep.run import Row, Run
+from deep.training.run import Row, Run
 
 Values = Mapping[str, float]
 
@@ -126,7 +127,7 @@ class Trials:
         own = run.stop
         run.folder, run.stop = folder, lambda: own() or self._cut(trial, run.rows)
         try:
-            run.go()
+            run.run()
         except NotFinite:
             return run.rows, True
         return run.rows, own() or run.rows[-1]["epoch"] >= run.epochs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import RMSprop
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.declared import Hyperparameter
 from deep.experiments import Experiment, Optimisation
 from deep.hyper.hyperparameters import Hyperparameters

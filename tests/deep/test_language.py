@@ -13,9 +13,9 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deep import Tuner
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.rates.find import dropout_rates
-from deep.evaluation import scores
+from deep.training.evaluation import scores
 from deep.experiments import EXPERIMENTS
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss

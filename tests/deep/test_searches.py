@@ -27,7 +27,7 @@ from deep.tuner.diagnosis import NotFinite
 from deep.experiments import EXPERIMENTS
 from deep.jobs import FIXED, Changes, Job
 from deep.ledger import Ledger, Trial
-from deep.run import Row
+from deep.training.run import Row
 from deep.searches import Search
 from deep.sweeps import work_off
 from deep.trials import Rest, Taken, Trials

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deep.text
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.experiments import EXPERIMENTS
 from deep.jobs import Changes, Job
 from deep.text import NOVEL, PENN_TREEBANK, Streams, folder, novel, words

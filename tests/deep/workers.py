@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.tuner.hypernet import Hypernetwork
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.language import LanguageModel, hyperparameters, train_loss, valid_loss
 from deep.hyper.parallel import Share, added, processes
 from deep.text import Streams
-from deep.training import fit, record
+from deep.training.fit import fit, record
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
@@ -57,7 +57,7 @@ def followed(rank: int, root: Path) -> Found:
         rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
         found[name] = rows, one.model.state_dict(), one.net.responses.state_dict()
     batched = alike(eps_per="batch", norm=False)
-    return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
+    return found | {"batch": (run(batched, size=7, epochs=2).run(), batched.model.state_dict(), {})}
 
 
 def resumed(rank: int, root: Path) -> Found:
@@ -135,7 +135,7 @@ def refused(rank: int, root: Path) -> Found:
         x, t = data(8, 0).tensors
         x[-1] = torch.nan  # the last process's
         one = alike(method=DELTA_STN, norm=norm)
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def perturbed(norm: bool, far: float) -> None:
         one = alike(method=DELTA_STN, norm=norm)
@@ -143,7 +143,7 @@ def refused(rank: int, root: Path) -> Found:
             parameter.detach().fill_(1e75)  # a response is a product of two, whose square is a number still
         x, t = data(8, 0).tensors
         x[-1] *= far  # the last process's
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def empty() -> None:
         alike(norm=False).inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())

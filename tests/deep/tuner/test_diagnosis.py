@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.declared import Hyperparameter
 from deep.tuner.diagnosis import NotFinite
 from deep.rates.find import dropout_rates
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.run import Run
+from deep.training.run import Run
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import DELTA_STN_CV, METHODS, Method

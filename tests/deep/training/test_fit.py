@@ -34,14 +34,14 @@ from torch.optim.lr_scheduler import (
 from torch.utils.data import Subset, TensorDataset
 
 from deep import checkpoint, updates
-from deep.batches import Batches
+from deep.training.batches import Batches
 from deep.hyper.declared import Hyperparameter
-from deep.evaluation import scores
+from deep.training.evaluation import scores
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.run import Scheduler
-from deep.scale import ScaleTo
-from deep.schedule import Schedule
-from deep.training import fit, record
+from deep.training.run import Scheduler
+from deep.training.schedule import ScaleTo
+from deep.training.schedule import Schedule
+from deep.training.fit import fit, record
 from deep.tuner.tuner import Tuner
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
@@ -79,7 +79,7 @@ def same(one: Any, other: Any) -> bool:
 def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(method):
     def go(seed: int, eps: int = 3):
         one = tuner(method, seed=eps)
-        return timeless(run(one, seed=seed).go()), one.state_dict()
+        return timeless(run(one, seed=seed).run()), one.state_dict()
 
     assert same(go(0), go(0))
     assert go(0)[0] != go(5)[0]
@@ -181,7 +181,7 @@ class TestGoingOn:
         state = checkpoint.load(tmp_path)
         assert state is not None
         checkpoint.save(tmp_path, state | {"seconds": 1000.0})
-        rows = run(tuner(), tmp_path).go()
+        rows = run(tuner(), tmp_path).run()
         assert rows[0]["seconds"] < 100 < 1000 < rows[-1]["seconds"] < 1100
 
     @pytest.mark.parametrize("where", [(updates, "evaluate"), (torch, "save"), (os, "replace")])
@@ -202,7 +202,7 @@ class TestGoingOn:
 
         record(run(tuner(), tmp_path / "straight"), {})
         with pytest.raises(KeyboardInterrupt):
-            run(tuner(), tmp_path).go(keep=press)
+            run(tuner(), tmp_path).run(keep=press)
         record(run(tuner(), tmp_path), {})
         assert history(tmp_path) == history(tmp_path / "straight")
 
@@ -223,7 +223,7 @@ def stopped(tmp_path_factory):
     """The folder of a run that was stopped on its way."""
     out = tmp_path_factory.mktemp("stopped")
     with killed_at(12, updates, "evaluate"):
-        run(tuner(), out).go()
+        run(tuner(), out).run()
     return out
 
 
@@ -399,7 +399,7 @@ class TestALossThatIsNotFinite:
             one.optimisers["w0"].param_groups[0]["lr"] = math.inf
 
         with pytest.raises(UserError, match=r"parameter 'first.weight' is not finite after 1 inner steps; lower"):
-            run(one, tmp_path).go(keep=spoil)
+            run(one, tmp_path).run(keep=spoil)
         state = checkpoint.load(tmp_path)
         assert state is not None
         assert all(torch.isfinite(value).all() for value in state["tuner"]["model"].values())
@@ -449,7 +449,7 @@ class TestCounts:
 @methods
 def test_scores_are_the_mean_of_single_examples(method):
     one = tuner(method)
-    run(one, epochs=1).go()
+    run(one, epochs=1).run()
     valid = data(11, 1)
 
     def right(y, t):
@@ -485,7 +485,7 @@ def test_the_training_loss_is_the_mean_over_examples():
     one = tuner(None, own=0.0, norm=False)
     one.hyper.set({"mask": 0.0, "decay": 0.0})
     one.optimisers["w0"].param_groups[0]["lr"] = 0.0
-    rows = run(one, epochs=1).go()
+    rows = run(one, epochs=1).run()
     x, t = data(17, 0).tensors
     assert rows[1]["train_loss"] == pytest.approx(float(F.cross_entropy(one.evaluate(x, t)[1], t)), rel=1e-4)
 
@@ -518,7 +518,7 @@ class TestReplay:
         with pytest.raises(UserError, match="plain run; give method=None"):
             run(tuner(DELTA_STN), replay=schedule)
         with pytest.raises(UserError, match="no hyperparameter is named 'rate'"):
-            run(tuner(None), replay=schedule).go()
+            run(tuner(None), replay=schedule).run()
 
     @pytest.mark.parametrize("name", ["mask", "decay"])
     def test_has_a_column_for_everything_the_run_reads(self, name):
@@ -590,7 +590,7 @@ class TestRefusals:
     def test_of_a_folder_that_is_a_file(self, tmp_path):
         (tmp_path / "out").write_text("")
         with pytest.raises(UserError, match="cannot be written"):
-            run(tuner(), tmp_path / "out").go()
+            run(tuner(), tmp_path / "out").run()
 
 
 def test_stop_is_asked_at_the_end_of_each_epoch(tmp_path):
@@ -601,7 +601,7 @@ def test_stop_is_asked_at_the_end_of_each_epoch(tmp_path):
         asked.append(one.inner_steps)
         return one.inner_steps >= 8
 
-    rows = run(one, stop=stop, epochs=5).go()
+    rows = run(one, stop=stop, epochs=5).run()
     assert asked == [4, 8]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
 
@@ -609,10 +609,10 @@ def test_stop_is_asked_at_the_end_of_each_epoch(tmp_path):
 def test_checkpoints_are_written_at_the_start_at_the_end_and_when_time_is_up(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state["place"][:2]))
-    run(tuner(), tmp_path, checkpoint_seconds=math.inf).go()
+    run(tuner(), tmp_path, checkpoint_seconds=math.inf).run()
     assert saved == [(1, 0), (4, 0)]
     saved.clear()
-    run(tuner(), tmp_path).go()
+    run(tuner(), tmp_path).run()
     assert saved == [(1, 0), *((e, b) for e in (1, 2, 3) for b in (1, 2, 3, 4)), (4, 0)]
 
 
@@ -620,7 +620,7 @@ def test_a_gradient_whose_square_overflows_is_warned_of_as_lam_stands_still_from
     one = tuner()
     one.validation = replace(one.validation, loss=lambda y, t: F.cross_entropy(y, t) * 1e25)
     with pytest.warns(InputWarning, match="hyperparameters move no more"):
-        rows = run(one).go()
+        rows = run(one).run()
     assert len({row["mask"] for row in rows}) == 1
     assert rows[-1]["outer_steps"] > 0
 

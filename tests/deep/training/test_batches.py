@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
-from deep.batches import Batches, examples, overlap
+from deep.training.batches import Batches, examples, overlap
 from deep.text import Streams
 from reference.command import UserError
 

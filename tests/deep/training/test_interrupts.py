@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deep import checkpoint, interrupts
-from deep.training import record
+from deep.training.fit import record
 from tests.deep.small import history, run, tuner
 
 
