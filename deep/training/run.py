@@ -237,6 +237,9 @@ class Run:
             data.load_state_dict(saved)
         for scheduler, saved in zip(self._schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(saved)
+        for optimiser in self.tuner.optimisers.values():
+            # PyTorch warns of a scheduler whose optimizer has not stepped in this process.
+            optimiser._opt_called = True  # type: ignore[attr-defined]
         generators.set_generators(state["generators"][rank()])
 
     def _signature(self) -> dict[str, Any]:

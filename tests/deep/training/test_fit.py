@@ -33,15 +33,15 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import Subset, TensorDataset
 
-from deep import checkpoint, updates
-from deep.training.batches import Batches
 from deep.hyper.declared import Hyperparameter
-from deep.training.evaluation import scores
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.training.run import Scheduler
-from deep.training.schedule import ScaleTo
-from deep.training.schedule import Schedule
+from deep.training import checkpoint
+from deep.training.batches import Batches
+from deep.training.evaluation import scores
 from deep.training.fit import fit, record
+from deep.training.run import Scheduler
+from deep.training.schedule import Schedule, SigmaDecay
+from deep.tuner import gradients
 from deep.tuner.tuner import Tuner
 from reference.command import InputWarning, UserError
 from reference.updates import CENTERED_STN, DELTA_STN, METHODS
@@ -110,7 +110,7 @@ class TestGoingOn:
             wanted = go(straight)
             start, stopped = 0, False
             for call in calls:
-                with killed_at(call, updates, "evaluate"):
+                with killed_at(call, gradients, "evaluate"):
                     go(broken, start)
                     stopped = True
                 if stopped:
@@ -129,7 +129,7 @@ class TestGoingOn:
             record(run(one, out, epochs=5, schedulers=schedulers(kind, one)), {})
             return one.optimisers["w0"].param_groups[0]["lr"]
 
-        with killed_at(25, updates, "evaluate"):  # in the second epoch
+        with killed_at(25, gradients, "evaluate"):  # in the second epoch
             go(tmp_path)
         assert go(tmp_path) == go(tmp_path / "straight") < 0.05
         assert history(tmp_path) == history(tmp_path / "straight")
@@ -159,7 +159,7 @@ class TestGoingOn:
             assert sorted(os.listdir(broken)) == ["history.csv", "settings.json"]
 
     def test_after_sigkill(self, tmp_path):
-        script = Path(__file__).with_name("killed.py")
+        script = Path(__file__).parents[1] / "killed.py"
         done = subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, text=True)
         assert int(done.stdout) >= 3  # kills, most of the later ones in a write
         for broken in ("quick", "slow"):
@@ -170,13 +170,13 @@ class TestGoingOn:
             record(run(tuner(), tmp_path), {})
         assert not (tmp_path / "history.csv").exists()
         one = tuner()
-        with killed_at(1, type(one), "inner_step"):  # nothing is trained again
+        with killed_at(1, type(one), "inner_step_over"):  # nothing is trained again
             record(run(one, tmp_path), {})
         record(run(tuner(), tmp_path / "straight"), {})
         assert history(tmp_path) == history(tmp_path / "straight")
 
     def test_with_the_time_before_it(self, tmp_path, monkeypatch):
-        with killed_at(9, updates, "evaluate"):
+        with killed_at(9, gradients, "evaluate"):
             record(run(tuner(), tmp_path), {})
         state = checkpoint.load(tmp_path)
         assert state is not None
@@ -184,7 +184,7 @@ class TestGoingOn:
         rows = run(tuner(), tmp_path).run()
         assert rows[0]["seconds"] < 100 < 1000 < rows[-1]["seconds"] < 1100
 
-    @pytest.mark.parametrize("where", [(updates, "evaluate"), (torch, "save"), (os, "replace")])
+    @pytest.mark.parametrize("where", [(gradients, "evaluate"), (torch, "save"), (os, "replace")])
     def test_after_ctrl_c(self, tmp_path, where):
         with killed_at(9, *where, error=KeyboardInterrupt):
             record(run(tuner(), tmp_path), {})
@@ -202,7 +202,7 @@ class TestGoingOn:
 
         record(run(tuner(), tmp_path / "straight"), {})
         with pytest.raises(KeyboardInterrupt):
-            run(tuner(), tmp_path).run(keep=press)
+            run(tuner(), tmp_path).run(on_row=press)
         record(run(tuner(), tmp_path), {})
         assert history(tmp_path) == history(tmp_path / "straight")
 
@@ -212,7 +212,7 @@ class TestGoingOn:
                 record(run(tuner(), tmp_path), {})
 
         with pytest.raises(UserError, match="another command writes this record too"):
-            record(run(tuner(), tmp_path), {}, keep=other)
+            record(run(tuner(), tmp_path), {}, on_row=other)
         record(run(tuner(), tmp_path / "straight"), {})
         assert history(tmp_path) == history(tmp_path / "straight")
         assert not list(tmp_path.glob("*.part"))
@@ -222,7 +222,7 @@ class TestGoingOn:
 def stopped(tmp_path_factory):
     """The folder of a run that was stopped on its way."""
     out = tmp_path_factory.mktemp("stopped")
-    with killed_at(12, updates, "evaluate"):
+    with killed_at(12, gradients, "evaluate"):
         run(tuner(), out).run()
     return out
 
@@ -258,7 +258,7 @@ class TestCheckpointOfAnotherRun:
         before = {**before, "model": {name: value.clone() for name, value in before["model"].items()}}
         saved = (stopped / checkpoint.FILE).read_bytes()
         with pytest.raises(UserError, match=rf"another run: its {what.removeprefix('no ')} differ; [^\n]*$"):
-            other.go()
+            other.run()
         assert same(other.tuner.state_dict(), before)
         assert torch.equal(torch.get_rng_state(), torch_before)
         assert (stopped / checkpoint.FILE).read_bytes() == saved
@@ -269,7 +269,7 @@ class TestCheckpointOfAnotherRun:
         other = run(tuner(), tmp_path)
         torch_before = torch.get_rng_state()
         with pytest.raises(UserError, match="damaged or cut short"):
-            other.go()
+            other.run()
         assert torch.equal(torch.get_rng_state(), torch_before)
         assert other.rows == []
 
@@ -302,7 +302,7 @@ SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
     "MultiStepLR": [of_w0(MultiStepLR, [1, 2]), of_w0(MultiStepLR, [1]), of_w0(MultiStepLR, [1, 2], 0.5)],
     "ReduceLROnPlateau": [of_w0(ReduceLROnPlateau, patience=0, threshold=0.9), of_w0(ReduceLROnPlateau, patience=0)],
     "CosineAnnealingLR": [of_w0(CosineAnnealingLR, 3), of_w0(CosineAnnealingLR, 4)],
-    "ScaleTo": [lambda one: ScaleTo(one.hyper, 0.1, 3), lambda one: ScaleTo(one.hyper, 0.2, 3)],
+    "SigmaDecay": [lambda one: SigmaDecay(one.hyper, 0.1, 3), lambda one: SigmaDecay(one.hyper, 0.2, 3)],
     "LambdaLR": [of_w0(LambdaLR, lambda epoch: 0.5**epoch), of_w0(LambdaLR, lambda epoch: 0.6**epoch)],
     "LambdaLR's code": [of_w0(LambdaLR, powers(0.5)), of_w0(LambdaLR, inverse_powers(0.5))],
     "LambdaLR's names": [
@@ -341,7 +341,7 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
         one = tuner()
         record(run(one, out, schedulers=[scheduler(one)]), {})
 
-    with killed_at(25, updates, "evaluate"):  # in the second epoch
+    with killed_at(25, gradients, "evaluate"):  # in the second epoch
         go(tmp_path, same)
     for other in others:
         with pytest.raises(UserError, match="another run: its schedulers differ"):
@@ -355,7 +355,7 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
 def test_a_checkpoint_goes_on_with_schedulers_made_anew_on_optimizers_that_have_moved(tmp_path, name):
     """As when a notebook's cell that was interrupted is run once more."""
     scheduler, one = SCHEDULERS[name][0], tuner()
-    with killed_at(25, updates, "evaluate"):
+    with killed_at(25, gradients, "evaluate"):
         record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
     record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
     other = tuner()
@@ -399,7 +399,7 @@ class TestALossThatIsNotFinite:
             one.optimisers["w0"].param_groups[0]["lr"] = math.inf
 
         with pytest.raises(UserError, match=r"parameter 'first.weight' is not finite after 1 inner steps; lower"):
-            run(one, tmp_path).run(keep=spoil)
+            run(one, tmp_path).run(on_row=spoil)
         state = checkpoint.load(tmp_path)
         assert state is not None
         assert all(torch.isfinite(value).all() for value in state["tuner"]["model"].values())
@@ -413,13 +413,13 @@ class TestCounts:
     def test_of_inner_and_outer_steps(self, warm_up, T_train, T_valid, epochs):
         one = tuner(T_train=T_train, T_valid=T_valid)
         shown = []
-        outer_step = one.outer_step
+        outer_step = one.outer_step_over
 
-        def watched(x, t):
-            shown.append(x)
-            return outer_step(x, t)
+        def watched(batches):
+            shown.append(batches[0][0])
+            return outer_step(batches)
 
-        one.outer_step = watched  # type: ignore[method-assign]
+        one.outer_step_over = watched  # type: ignore[method-assign]
         train, valid = data(17, 0), data(11, 1)
         fit(one, train, valid, epochs, batch_size=5, warm_up=warm_up, progress=False, seed=7)
         assert one.inner_steps == 4 * epochs
@@ -437,8 +437,8 @@ class TestCounts:
     def test_each_epoch_shows_every_example_once(self):
         one = tuner(None)
         train, shown = data(17, 0), []
-        inner_step = one.inner_step
-        one.inner_step = lambda x, t: shown.append(x) or inner_step(x, t)  # type: ignore[method-assign]
+        inner_step = one.inner_step_over
+        one.inner_step_over = lambda group: shown.append(group[0][0]) or inner_step(group)  # type: ignore[method-assign]
         fit(one, train, data(11, 1), 2, batch_size=5, progress=False)
         for epoch in (shown[:4], shown[4:]):
             rows = sorted(torch.cat(epoch).tolist())
@@ -496,8 +496,8 @@ class TestReplay:
         schedule = fit(tuner(), train, valid, 3, batch_size=5, out=tmp_path / "tuned", progress=False)
         assert len(set(schedule.values["mask"])) == 4
         plain, seen = tuner(None), []
-        inner_step = plain.inner_step
-        plain.inner_step = lambda x, t: seen.append(plain.hyper.values()) or inner_step(x, t)  # type: ignore
+        inner_step = plain.inner_step_over
+        plain.inner_step_over = lambda group: seen.append(plain.hyper.values()) or inner_step(group)  # type: ignore
         again = fit(plain, train, valid, 3, batch_size=5, replay=Schedule.read(tmp_path / "tuned"), progress=False)
         for name, wanted in schedule.values.items():
             used = [one[name] for one in seen]
@@ -506,7 +506,7 @@ class TestReplay:
 
     def test_goes_on_after_a_kill(self, tmp_path):
         schedule = Schedule(np.arange(4.0), {"mask": np.array([0.1, 0.3, 0.5, 0.7]), "decay": np.full(4, 1e-3)})
-        with killed_at(11, updates, "evaluate"):
+        with killed_at(11, gradients, "evaluate"):
             record(run(tuner(None), tmp_path, replay=schedule), {})
         record(run(tuner(None), tmp_path, replay=schedule), {})
         record(run(tuner(None), tmp_path / "straight", replay=schedule), {})
@@ -541,8 +541,6 @@ class TestRefusals:
         for train, valid, wanted in cases:
             with pytest.raises(UserError, match=wanted):
                 fit(tuner(), train, valid, 1, progress=False)
-        with pytest.raises(UserError, match="choose 1 or more"):
-            fit(tuner(), whole, data(3, 1), 1, batch_size=0, progress=False)
 
     @methods
     def test_of_a_last_batch_of_one_example_through_a_batch_norm_before_the_first_step(self, method):
