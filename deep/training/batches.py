@@ -197,7 +197,7 @@ class Loader:
         for _ in islice(self._iterator, start):
             pass
         if start:
-            set_generators(now["all"])
+            self._set_generators(now)
         self._place = (number, start)
 
     def sweep(self) -> Iterator[Batch]:
@@ -223,12 +223,13 @@ class Loader:
         return group or list(islice(self.epoch(*self._place), size)) or [self.first()]
 
     def state_dict(self) -> dict[str, Any]:
-        """The place, and the generators at the beginning of its epoch."""
-        return {"place": self._place, "begun": self._begun}
+        """The place, the generators at the beginning of its epoch, and the loader's own now."""
+        return {"place": self._place, "begun": self._begun, "now": self._generators()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a place."""
         self._place, self._begun = tuple(state["place"]), state["begun"]
+        self._set_generators(state["now"])
 
     def _generators(self) -> dict[str, Any]:
         drawn = self.loader.generator

@@ -23,7 +23,7 @@ from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import Share, added, examples, follow_first, rank, require_process_group
 from deep.tuner import gradients, state
-from deep.tuner.arguments import require_arguments
+from deep.tuner.arguments import require_arguments, require_no_float16
 from deep.tuner.contexts import evaluating
 from deep.tuner.coverage import Coverage
 from deep.tuner.diagnosis import require_finite, warn_stuck
@@ -98,13 +98,15 @@ class Tuner:
         noise: bool = False,
         seed: int = 0,
     ) -> None:
-        require_arguments(hyper, method, T_train, T_valid, warm_up, tau, clip, eps_per)
+        factories = {"w0": w0, "Theta": Theta, "lam": lam, "sigma": sigma}
+        require_arguments(hyper, method, T_train, T_valid, warm_up, tau, clip, eps_per, seed, factories)
         require_process_group()
         self.model, self.hyper, self.method = model, hyper, method
         hyper.centred = method is None or method.centred
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise UserError("the model has no parameter that trains; unfreeze one (requires_grad_)")
         device = next(model.parameters()).device
+        require_no_float16(autocast, device.type)
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
         try:
