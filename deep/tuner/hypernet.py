@@ -8,6 +8,7 @@
 Nothing of the model is replaced. Inside `through` operations on its parameters and drop rates follow their rules.
 """
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -34,7 +35,7 @@ from deep.responses.look import assumed, look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
 from deep.tuner.contexts import frozen_statistics
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 
 _attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Hypernetwork]]" = weakref.WeakKeyDictionary()
 
@@ -76,8 +77,9 @@ class Hypernetwork:
         self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
         self.looked = self._looking = False
-        self.attached = True
+        self.attached, self.running, self.warned = True, False, False
         _attached[model] = hyper.owner = weakref.ref(self)
+        self._hook = model.register_forward_pre_hook(_warn_untuned)
         self.follow()
 
     def _require_free(self) -> None:
@@ -167,13 +169,22 @@ class Hypernetwork:
             _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32))
 
     @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The model is run by the tuner."""
+        outer, self.running = self.running, True
+        try:
+            yield
+        finally:
+            self.running = outer
+
+    @contextmanager
     def through(self, now: Pass) -> Iterator[Forward | None]:
         """Inside the block the model is at the weights and the drop rates of a pass.
 
         Raises:
             UserError: an operation on a weight that responds cannot be followed.
         """
-        with ExitStack() as inside, self.hyper.at(now):
+        with ExitStack() as inside, self._running(), self.hyper.at(now):
             together = processes() > 1 and now.n is not None and not self._looking
             if now.c is None and not self.rates and not together:
                 yield None
@@ -216,7 +227,7 @@ class Hypernetwork:
 
         def first(rows: int) -> None:
             part = tree_map(lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x)
-            with self.hyper.at(self.hyper.centre(rows)), torch.enable_grad():
+            with self._running(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad():
                 run(part)
 
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
@@ -316,6 +327,7 @@ class Hypernetwork:
     def release(self) -> None:
         """Leave the model as it is."""
         self.attached = False
+        self._hook.remove()
 
     def require_unchanged(self) -> None:
         """What trains is settled when the responses are attached: a step is on those very parameters.
@@ -336,6 +348,16 @@ class Hypernetwork:
         """
         if not self.attached:
             raise UserError("the model is detached; make a new Tuner on it to tune further")
+
+
+def _warn_untuned(model: nn.Module, _inputs: Any) -> None:
+    """Before each call of an attached model: say once that it trains outside its tuner's passes. Of copies nothing is known."""
+    net = _attached.get(model, lambda: None)()
+    if net is None or not net.attached or net.running or net.warned or not (model.training and torch.is_grad_enabled()):
+        return
+    net.warned = True
+    problem = "a model with a Tuner is run for training outside the Tuner's steps, where nothing is tuned"
+    warnings.warn(f"{problem}; train it by inner_step, fit or deep.integrations, or detach it", InputWarning, stacklevel=2)
 
 
 def _move(parameter: nn.Parameter, device: torch.device, dtype: torch.dtype) -> None:
