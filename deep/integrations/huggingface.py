@@ -14,6 +14,7 @@ from transformers import Trainer
 
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.training.batches import Batch, Loader, pair
+from deep.training.fit import report_coverage
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 
@@ -75,6 +76,9 @@ class TuningTrainer(Trainer):
         self._group.append(pair(self._prepare_inputs(inputs)))
         if not self.accelerator.sync_gradients:
             return torch.zeros((), device=self.args.device)
+        if not self.tuner.net.looked:
+            self.tuner.look(self._group[0][0])
+            report_coverage(self.tuner, progress=not self.args.disable_tqdm)
         seen, self._group = self.tuner.inner_step_over(self._group), []
         for _ in range(self.tuner.due()):
             self.tuner.outer_step_over(self._valid.group(self.tuner.outer_steps, 1))

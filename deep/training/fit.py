@@ -105,17 +105,23 @@ def fit(
             )
         tuner.warm_up = warm_up * run.steps
     run.look()
-    coverage = tuner.coverage()
-    if tuner.method is not None and rank() == 0:
-        if coverage.parameters < LEAST:
-            warnings.warn(f"{coverage}; hyperparameters are tuned by these alone", InputWarning, stacklevel=2)
-        elif progress:
-            show(str(coverage))
+    report_coverage(tuner, progress)
     method = "plain" if tuner.method is None else tuner.method.name
     steps = {"epochs": epochs, "batch_size": batch_size, "accumulate": accumulate, "warm_up_steps": tuner.warm_up}
     settings = {"method": method, **steps, "seed": seed}
     facts = records.provenance("torch", "numpy")
     return Schedule.of(record(run, settings, facts, on_epoch), tuner.hyper.names)
+
+
+def report_coverage(tuner: Tuner, progress: bool = True) -> None:
+    """Say which share of the model responds; where it is small, as a warning."""
+    coverage = tuner.coverage()
+    if tuner.method is None or rank() > 0:
+        return
+    if coverage.parameters < LEAST:
+        warnings.warn(f"{coverage}; hyperparameters are tuned by these alone", InputWarning, stacklevel=3)
+    elif progress:
+        show(str(coverage))
 
 
 def record(
