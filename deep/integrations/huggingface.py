@@ -110,7 +110,9 @@ class TuningTrainer(Trainer):
     def _restore(self, folder: str | None) -> None:
         path = Path(folder or "") / FILE
         if not path.is_file():
-            raise UserError(f"{path} is not there: this checkpoint is of a Trainer without a Tuner; start from its weights")
+            raise UserError(
+                f"{path} is not there: this checkpoint is of a Trainer without a Tuner; start from its weights"
+            )
         state = torch.load(path, map_location=self.args.device, weights_only=True)
         self.tuner.load_state_dict(state["tuner"])
         self._valid.load_state_dict(state["valid"])
