@@ -8,10 +8,11 @@
 Nothing of the model is replaced. Inside `through` operations on its parameters and drop rates follow their rules.
 """
 
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -77,7 +78,7 @@ class Hypernetwork:
         self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
         self.looked = self._looking = False
-        self.attached, self.running, self.warned = True, False, False
+        self.attached, self.running, self.warned, self.followed = True, False, False, True
         _attached[model] = hyper.owner = weakref.ref(self)
         self._hook = model.register_forward_pre_hook(_warn_untuned)
         self.follow()
@@ -87,7 +88,8 @@ class Hypernetwork:
             getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod")
             for module in self.model.modules()
         ):
-            raise UserError("the model is compiled; give it as it was before, and compile what `detach` returns")
+            problem = "the model is compiled; give it as it was before, and where no drop rate is tuned"
+            raise UserError(f"{problem} predict=torch.compile(model), which then runs the passes at w0")
         other = _attached.get(self.model, lambda: None)()
         if other is not None and other.attached:
             raise UserError("the model has a tuner already; detach the earlier tuner first")
@@ -186,9 +188,11 @@ class Hypernetwork:
         """
         with ExitStack() as inside, self._running(), self.hyper.at(now):
             together = processes() > 1 and now.n is not None and not self._looking
-            if now.c is None and not self.rates and not together:
+            self.followed = now.c is not None or bool(self.rates) or together
+            if not self.followed:
                 yield None
                 return
+            inside.enter_context(_eager())
             responses = {id(w): (name, response) for name, w, response in self} if now.c is not None else {}
             forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws, together)
             inside.enter_context(self._marked())
@@ -227,7 +231,7 @@ class Hypernetwork:
 
         def first(rows: int) -> None:
             part = tree_map(lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x)
-            with self._running(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad():
+            with self._running(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad(), _eager():
                 run(part)
 
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
@@ -350,10 +354,17 @@ class Hypernetwork:
             raise UserError("the model is detached; make a new Tuner on it to tune further")
 
 
+def _eager() -> AbstractContextManager[None]:
+    """Inside it nothing compiled runs, for rules follow operations and not graphs; without a compiler none is loaded."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
 def _warn_untuned(model: nn.Module, _inputs: Any) -> None:
-    """Before each call of an attached model: say once that it trains outside its tuner's passes. Of copies nothing is known."""
+    """Before each call of an attached model: say once that it trains outside its tuner's passes. Copies are silent."""
     net = _attached.get(model, lambda: None)()
-    if net is None or not net.attached or net.running or net.warned or not (model.training and torch.is_grad_enabled()):
+    if net is None or not net.attached or net.running or net.warned:
+        return
+    if not (model.training and torch.is_grad_enabled()):
         return
     net.warned = True
     problem = "a model with a Tuner is run for training outside the Tuner's steps, where nothing is tuned"
