@@ -239,6 +239,6 @@ def _gradients(net: Hypernetwork, loss: Tensor, parameters: list[Any]) -> list[T
     """
     share = net.draws.share
     weight = loss.new_tensor(share.weight()) if share.counts else None
-    with _Closed(net.w0) if net.followed else nullcontext():
+    with net.passes(), _Closed(net.w0) if net.followed else nullcontext():
         found = inside(torch.autograd.grad)(loss, parameters, weight, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

@@ -171,8 +171,8 @@ class Hypernetwork:
             _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32))
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
-        """The model is run by the tuner."""
+    def passes(self) -> Iterator[None]:
+        """Inside the block the model is run by its tuner."""
         outer, self.running = self.running, True
         try:
             yield
@@ -186,7 +186,7 @@ class Hypernetwork:
         Raises:
             UserError: an operation on a weight that responds cannot be followed.
         """
-        with ExitStack() as inside, self._running(), self.hyper.at(now):
+        with ExitStack() as inside, self.passes(), self.hyper.at(now):
             together = processes() > 1 and now.n is not None and not self._looking
             self.followed = now.c is not None or bool(self.rates) or together
             if not self.followed:
@@ -231,7 +231,7 @@ class Hypernetwork:
 
         def first(rows: int) -> None:
             part = tree_map(lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x)
-            with self._running(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad(), _eager():
+            with self.passes(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad(), _eager():
                 run(part)
 
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
@@ -364,7 +364,8 @@ def _warn_untuned(model: nn.Module, _inputs: Any) -> None:
     net = _attached.get(model, lambda: None)()
     if net is None or not net.attached or net.running or net.warned:
         return
-    if not (model.training and torch.is_grad_enabled()):
+    w0 = {id(w) for w in net.w0}  # a functional call may be at other weights
+    if not (model.training and torch.is_grad_enabled() and any(id(w) in w0 for w in model.parameters())):
         return
     net.warned = True
     problem = "a model with a Tuner is run for training outside the Tuner's steps, where nothing is tuned"

@@ -69,7 +69,7 @@ def resumed(rank: int, root: Path) -> Found:
         return record(run(one, folder, size=7, epochs=2), {}), one.model.state_dict()
 
     straight = go(root / "straight", 0)
-    with killed_at(5, Tuner, "inner_step"):
+    with killed_at(5, Tuner, "inner_step_over"):
         go(root / "broken", 0)
     dist.barrier() if dist.is_initialized() else None
     return {"straight": straight, "broken": go(root / "broken", 50)}
@@ -91,7 +91,7 @@ def language(rank: int, root: Path) -> Found:
         return record(run(one, folder, size=7, train=train, valid=valid, epochs=2), {}), model.state_dict()
 
     straight = go(root / "straight")
-    with killed_at(6, Tuner, "inner_step"):
+    with killed_at(6, Tuner, "inner_step_over"):
         go(root / "broken")
     dist.barrier() if dist.is_initialized() else None
     return {"straight": straight, "broken": go(root / "broken")}
@@ -111,7 +111,7 @@ def normed(rank: int, root: Path) -> Found:
         every = torch.randn(4, 7, *shape) * 3 + 1
         parts = every if processes() == 1 else every.split([*[1] * (processes() - 1), 8 - processes()], 1)[rank]
         x, dx, k, dk = parts
-        net.draws.share = Share.of(len(x), x.device)
+        net.draws.share = Share.of([len(x)], x.device)[0]
         for leaf in (x, dx):
             leaf.requires_grad_()
         with forward_ad.dual_level(), net.through(net.hyper.centre(len(x))):
