@@ -1,5 +1,9 @@
 """Accelerate holds a Tuner as it holds any loop, and its checkpoints hold the Tuner."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -46,3 +50,18 @@ def test_a_tuner_goes_on_from_an_accelerators_checkpoint(tmp_path):
     assert other.hyper.values() == straight.hyper.values()
     for ours, theirs in zip(other.model.parameters(), straight.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_processes_with_a_model_in_ddp_follow_one_that_has_the_whole_batch(tmp_path):
+    script = Path(__file__).with_name("prepared.py")
+    results = []
+    for count in (1, 2):
+        path = tmp_path / f"{count}.pt"
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if count == 2 else []
+        done = subprocess.run([sys.executable, *launcher, script, path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        results.append(torch.load(path))
+    one, two = results
+    assert (one["model"], one["rows"]) == ("Sequential", 12)
+    assert (two["model"], two["rows"]) == ("DistributedDataParallel", 6)
+    torch.testing.assert_close(two["state"], one["state"], rtol=1e-9, atol=1e-11)

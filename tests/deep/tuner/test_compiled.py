@@ -68,5 +68,7 @@ def test_a_compiled_model_is_refused_in_one_line(in_place):
         model.compile(backend="eager")
     else:
         model = torch.compile(model, backend="eager")
-    with pytest.raises(UserError, match=r"^the model is compiled; give it as it was before[^\n]*predict=torch.compile\(model\)[^\n]*$"):
+    with pytest.raises(
+        UserError, match=r"^the model is compiled; give it as it was before[^\n]*predict=torch.compile\(model\)[^\n]*$"
+    ):
         Tuner(model, hyper, F.cross_entropy)  # type: ignore[arg-type]
