@@ -1,11 +1,11 @@
 """Hugging Face's Trainer with a Tuner in it: the optimizer, its schedule, logs and checkpoints are the Trainer's.
 
-w0 moves by the Trainer's optimizer, as its arguments say; Θ, λ and σ by the Tuner's. Outer steps see the evaluation set.
+w0 moves by the Trainer's optimizer, as its arguments say; Θ, λ and σ by the Tuner's. Outer steps see eval_dataset.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,20 +59,20 @@ class TuningTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The optimizer of w0, and with it the Tuner."""
         if self.optimizer is None:
-            make = super().create_optimizer
+            make, whole = super().create_optimizer, cast(nn.Module, self.model)
             options: dict[str, Any] = {"clip": self.args.max_grad_norm or None, "seed": self.args.seed} | self.tuning
             self.tuner = Tuner(
-                self.model, self.hyper, options.pop("train_loss", lambda outputs, t: outputs[0]),
-                predict=lambda x: self.compute_loss(self.model, dict(x), return_outputs=True), w0=lambda w0: make(), **options,
+                whole, self.hyper, options.pop("train_loss", lambda outputs, t: outputs[0]), w0=lambda w0: make(),
+                predict=lambda x: self.compute_loss(whole, dict(x), return_outputs=True), **options,
             )  # fmt: skip
             loader = self.get_eval_dataloader()
             plain = DataLoader(loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn)
             self._valid = Loader(plain, self.args.device)
-        return self.optimizer
+        return cast(torch.optim.Optimizer, self.optimizer)
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """An inner step, once its batches are together, and the outer steps that follow it; the Trainer's finds no gradient."""
-        self.model.train()
+        """An inner step once its batches are together, and the outer steps due; the Trainer's own finds no gradient."""
+        cast(nn.Module, self.model).train()
         self._group.append(pair(self._prepare_inputs(inputs)))
         if not self.accelerator.sync_gradients:
             return torch.zeros((), device=self.args.device)

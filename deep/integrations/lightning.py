@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 

@@ -242,7 +242,7 @@ class Loader:
 
 
 def _independent(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader, or a copy with workers of its own where they are kept: a second pass would take them from the first."""
+    """The loader, or where it keeps workers a copy with its own: a second pass would take them from the first."""
     if not loader.persistent_workers:
         return loader
     loader = copy.copy(loader)

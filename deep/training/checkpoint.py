@@ -91,8 +91,8 @@ def digest(names: Iterable[str], tensors: Iterable[Tensor]) -> str:
 def scheduler_fingerprint(scheduler: object) -> str:
     """What a scheduler that has taken no step was made with, in words that two runs can compare.
 
-    That is all that it holds then, and what it has added to the groups of its optimizer; not the rates themselves, which
-    an earlier run may have left where it ended. A function is known by its code and by the values that it reads.
+    That is all that it holds then, and what it has added to the groups of its optimizer; not the rates themselves,
+    which an earlier run may have left where it ended. A function is known by its code and by the values that it reads.
 
     Example:
         >>> from torch import optim, zeros

@@ -83,10 +83,10 @@ def fit(
         raise UserError(
             f"out={str(out)!r} is not a folder; name one, new or of this run, or leave it out for no record"
         )
-    data = [source(train, batch_size, seed, tuner.device), source(valid, batch_size, seed + 1, tuner.device)]
     run = Run(
         tuner,
-        *data,
+        source(train, batch_size, seed, tuner.device),
+        source(valid, batch_size, seed + 1, tuner.device),
         None if test is None else source(test, batch_size, seed, tuner.device, shuffle=False),
         epochs=epochs,
         accumulate=accumulate,

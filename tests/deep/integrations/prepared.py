@@ -22,13 +22,15 @@ def main(path: str) -> None:
     accelerator = accelerate.Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(split_batches=True))
     model, loader = accelerator.prepare(model, DataLoader(TensorDataset(x, torch.arange(48) % 3), 12))
     tuner = Tuner(model, Hyperparameters(dropout_rates(model)), F.cross_entropy, T_train=1)
+    rows = 0
     for inputs, targets in loader:
+        rows = len(inputs)
         tuner.inner_step(inputs, targets)
         tuner.outer_step(inputs, targets)
     moved = [*tuner.net.w0, *tuner.net.Theta, tuner.hyper.lam, tuner.hyper.raw_sigma]
     if accelerator.is_main_process:
         state = torch.cat([parameter.detach().flatten() for parameter in moved])
-        torch.save({"state": state, "model": type(model).__name__, "rows": len(inputs)}, path)
+        torch.save({"state": state, "model": type(model).__name__, "rows": rows}, path)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Tiny models made from a configuration, and dictionaries of tokens for them."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.data import Dataset
@@ -12,7 +14,14 @@ foreign = [
 ]
 """Warnings of the packages about themselves are not ours to mend."""
 
-SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 20}
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "vocab_size": 20,
+    "num_labels": 3,
+}
 
 
 class Tokens(Dataset):
@@ -34,4 +43,4 @@ def bert(seed: int = 0):
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(seed)
-    return BertForSequenceClassification(BertConfig(**SMALL, max_position_embeddings=10, num_labels=3))
+    return BertForSequenceClassification(BertConfig(**SMALL))

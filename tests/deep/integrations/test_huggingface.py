@@ -123,9 +123,9 @@ def test_the_best_model_comes_with_the_tuner_of_its_step(tmp_path):
 def test_accumulated_batches_are_one_step(tmp_path):
     """Dropout is tuned everywhere, so all masks are those of the larger batch."""
 
-    def trained(**options: int):
+    def trained(**options: Any):
         one = trainer(tmp_path, optim="sgd", **options)
-        one.model.double()
+        one.model.double()  # type: ignore[union-attr]
         one.train()
         assert (one.tuner.inner_steps, one.state.global_step) == (6, 6)
         return one

@@ -97,7 +97,7 @@ def test_bfloat16_is_lightnings_and_float16_is_refused(tmp_path):
 
 
 def test_without_a_validation_loader_it_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="outer steps need one validation DataLoader; give it to trainer.fit"):
+    with pytest.raises(UserError, match=r"outer steps need one validation DataLoader; give it to trainer.fit"):
         trainer(tmp_path, max_epochs=1).fit(module(), DataLoader(rows(0, 64), 16))
 
 

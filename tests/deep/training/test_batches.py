@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
-from deep.training.batches import Batches, examples, overlap
 from deep.text import Streams
+from deep.training.batches import Batches, examples, overlap
 from reference.command import UserError
 
 sizes = st.integers(1, 40)

@@ -1,4 +1,4 @@
-"""`fit` takes DataLoaders as they are, dictionaries, callbacks and schedulers; and refuses in one line what it cannot take."""
+"""`fit` takes DataLoaders as they are, dictionaries, callbacks and schedulers, and refuses the rest in one line."""
 
 import math
 import random
@@ -171,7 +171,8 @@ def test_dictionaries_are_the_input_and_their_labels_the_target():
     def go(dictionaries: bool) -> Schedule:
         torch.manual_seed(0)
         model = Speaker()
-        hyper, options = Hyperparameters(dropout_rates(model)), {"T_train": 1, "seed": 0}
+        hyper = Hyperparameters(dropout_rates(model))
+        options: dict[str, Any] = {"T_train": 1, "seed": 0}
         train, valid = data(17, 0), data(11, 1)
         metrics = {"hit": lambda y, t: (y["logits"].argmax(1) == t).double().mean()}
         if dictionaries:
@@ -191,7 +192,8 @@ def test_a_dictionary_without_labels_is_its_own_target():
         model, Hyperparameters(dropout_rates(model)), lambda y, t: F.cross_entropy(y["logits"], t["class"]),
         predict=lambda x: model(x["inputs"]),
     )  # fmt: skip
-    fit(one, *(Dictionaries(data(n, n), "class") for n in (17, 11)), 1, batch_size=5, progress=False)
+    train, valid = (Dictionaries(data(n, n), "class") for n in (17, 11))
+    fit(one, train, valid, 1, batch_size=5, progress=False)
     assert one.inner_steps == 4
 
 
@@ -235,7 +237,7 @@ def test_a_scheduler_steps_after_each_inner_step_and_goes_on_after_a_kill(tmp_pa
     go(tmp_path / "broken")
     assert history(tmp_path / "broken") == history(tmp_path / "straight")
     one = tuner()
-    with pytest.raises(UserError, match="ReduceLROnPlateau waits .* give it in schedulers, not in step_schedulers"):
+    with pytest.raises(UserError, match=r"ReduceLROnPlateau waits .* give it in schedulers, not in step_schedulers"):
         fit(one, data(17, 0), data(11, 1), 1, step_schedulers=[ReduceLROnPlateau(one.optimisers["w0"])], progress=False)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from deep.hyper.declared import Hyperparameter
 from deep.experiments import EXPERIMENTS
+from deep.hyper.declared import Hyperparameter
 from deep.training.terminal import COLUMNS, FORMAT, summary
 from tests.deep.small import run, tuner
 

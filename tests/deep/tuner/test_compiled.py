@@ -1,4 +1,4 @@
-"""Where no drop rate is tuned a compiled `predict` runs the passes at w0, and every pass has the numbers of the model itself."""
+"""A compiled `predict` runs the passes at w0 where no drop rate is tuned, and has the numbers of the model itself."""
 
 import pytest
 import torch

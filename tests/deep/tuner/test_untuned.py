@@ -1,4 +1,4 @@
-"""An attached model says once that it trains outside its tuner's steps; copies of it say nothing and can be attached."""
+"""An attached model says once that it trains outside its tuner's steps; copies are silent and can be attached."""
 
 import copy
 import gc
