@@ -60,7 +60,10 @@ def error(tuner: Tuner, x: Tensor) -> float:
             for (_, w, response), start in zip(net, weights, strict=True):
                 w.copy_(start + response.changes(c[i : i + 1])[0])
             alone = net.model(x[i : i + 1])[0]
-            far, size = max(far, float((together[i] - alone).abs().max())), max(size, float((before[i] - alone).abs().max()))
+            far, size = (
+                max(far, float((together[i] - alone).abs().max())),
+                max(size, float((before[i] - alone).abs().max())),
+            )
         for (_, w, _), start in zip(net, weights, strict=True):
             w.copy_(start)
     return far / max(size, 1e-12)

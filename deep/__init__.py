@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deep.hyper.declared import Hyperparameter
-    from deep.rates.find import dropout_rates
     from deep.hyper.hyperparameters import Hyperparameters
+    from deep.rates.find import dropout_rates
     from deep.responses.forward import register
-    from deep.schedule import Schedule
     from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
-    from deep.training import fit
+    from deep.training.fit import fit
+    from deep.training.schedule import Schedule
     from deep.tuner.tuner import Tuner
 
 NO_TORCH = "deep/ needs PyTorch: pip install -e '.[deep]'"
@@ -35,11 +35,11 @@ _MODULES = {
     "DropConnectLSTM": "sequence_dropout",
     "Hyperparameter": "hyper.declared",
     "Hyperparameters": "hyper.hyperparameters",
-    "Schedule": "schedule",
+    "Schedule": "training.schedule",
     "Tuner": "tuner.tuner",
     "VariationalDropout": "sequence_dropout",
     "dropout_rates": "rates.find",
-    "fit": "training",
+    "fit": "training.fit",
     "register": "responses.forward",
 }
 

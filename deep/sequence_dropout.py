@@ -17,7 +17,6 @@ class WeightDropout(nn.Dropout):
     """Dropout of what all examples share, such as weights (DropConnect): one mask, and so one rate, a batch."""
 
 
-
 class VariationalDropout(nn.Dropout):
     """Dropout of (n, T, m) with one mask for all T steps of an example."""
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from reference.command import UserError
 from reference.transforms import Exp, Linear, Logistic, Transform
 
-
 Per = Literal["example", "batch"]
 
 

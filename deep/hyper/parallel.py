@@ -5,7 +5,7 @@ With no process group there is one process and nothing is communicated.
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -69,43 +69,47 @@ def anywhere(fact: bool, device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Share:
-    """How a batch lies over the processes: counts[r] consecutive rows at process r. Empty with one process."""
+    """How a batch lies over parts, counts[r] consecutive rows in part r, and which of them this is.
+
+    A part is a process, or where gradients are accumulated one of its passes. Empty where the batch is whole.
+    """
 
     counts: tuple[int, ...] = ()
+    part: int = field(default_factory=lambda: rank())
 
     @staticmethod
-    def of(n: int, device: torch.device) -> "Share":
-        """The share in which this process holds n rows."""
-        if processes() == 1:
-            return Share()
-        counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(processes())]
-        dist.all_gather(counts, torch.tensor([n], device=device))
-        return Share(tuple(int(count) for count in counts))
+    def of(sizes: Sequence[int], device: torch.device) -> list["Share"]:
+        """The shares of a batch of which this process holds so many rows in each of its passes."""
+        counts = [torch.tensor(sizes, device=device) for _ in range(processes())]
+        if processes() > 1:
+            dist.all_gather(counts, counts[rank()].clone())
+        rows = tuple(int(count) for of_pass in zip(*counts, strict=True) for count in of_pass)
+        return [Share(rows, k * processes() + rank()) if len(rows) > 1 else Share() for k in range(len(sizes))]
 
     def total(self, n: int) -> int:
-        """Rows of the whole batch, of which this process holds n: several for each example where a model regroups them.
+        """Rows of the whole batch, of which this part holds n: several for each example where a model regroups them.
 
         Raises:
             UserError: it holds another number of examples.
         """
         if not self.counts:
             return n
-        times, remainder = divmod(n, self.counts[rank()])
+        times, remainder = divmod(n, self.counts[self.part])
         if remainder:
-            what = f"{n} rows are drawn for {self.counts[rank()]} examples, so they cannot be shared among processes"
+            what = f"{n} rows are drawn for {self.counts[self.part]} examples, so they cannot be shared among processes"
             raise UserError(f"{what}; keep examples on one axis, or draw for all of them at once")
         return times * sum(self.counts)
 
     def rows(self, draws: Tensor, axis: int = 0) -> Tensor:
-        """This process's rows of a draw for the whole batch; `total` says of how many."""
+        """This part's rows of a draw for the whole batch; `total` says of how many."""
         if not self.counts:
             return draws
         times = draws.shape[axis] // sum(self.counts)
-        return draws.split([times * count for count in self.counts], axis)[rank()]
+        return draws.split([times * count for count in self.counts], axis)[self.part]
 
     def weight(self) -> float:
-        """w_r: the part of the batch's mean that this process's mean is."""
-        return self.counts[rank()] / sum(self.counts) if self.counts else 1.0
+        """w_r: the part of the batch's mean that this part's mean is."""
+        return self.counts[self.part] / sum(self.counts) if self.counts else 1.0
 
 
 def added(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -26,7 +26,7 @@ from deep.paper.problems import (
     language_model,
     text_digest,
 )
-from deep.run import Scheduler
+from deep.training.run import Scheduler
 from deep.tuner.tuner import OptimizerFactory, Tuner
 from reference.updates import BEYOND, DELTA_STN
 

@@ -18,8 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
-from deep.evaluation import Metric
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters
@@ -29,6 +27,8 @@ from deep.paper.data.images import ImageSet, datasets, load
 from deep.paper.data.text import Corpus, Streams, folder, novel
 from deep.paper.networks import RATE, Network, alexnet, mlp, resnet18, simple_cnn, vgg16
 from deep.rates.find import dropout_rates
+from deep.training.batches import Batches
+from deep.training.evaluation import Metric
 from reference.command import UserError
 
 

@@ -74,8 +74,6 @@ def bernoulli(now: Forward, input: Tensor, p: Rate, **_: Any) -> Tensor:
     return input.copy_(uniforms >= rate if p.kept else uniforms < rate)
 
 
-
-
 def _rules() -> dict[Any, Any]:
     plain = (F.dropout, torch.dropout)
     channels = (F.dropout1d, F.dropout2d, F.dropout3d, torch.feature_dropout)

@@ -90,7 +90,9 @@ def _read(model: nn.Module, x: Any) -> set[str]:
     """Names of the rates that a dropout reads when the model runs; nothing of the model moves."""
     read: set[str] = set()
     likely, every = holders(model).keys(), holders(model, everything=True)
-    marks = [Mark(name, holder, float(getattr(holder.module, holder.attribute)), False) for name, holder in every.items()]
+    marks = [
+        Mark(name, holder, float(getattr(holder.module, holder.attribute)), False) for name, holder in every.items()
+    ]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     states = generators()
     with torch.no_grad(), marked(marks, read.add) as rates, _Reading(rates, likely):

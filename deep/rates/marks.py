@@ -63,7 +63,7 @@ class Rate(float):
         return float, (float(self),)
 
 
-for _operator in "add radd sub mul rmul truediv rtruediv pow rpow floordiv mod".split():
+for _operator in ["add", "radd", "sub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "floordiv", "mod"]:
     setattr(Rate, f"__{_operator}__", lambda self, other, name=f"__{_operator}__": self.plain(name, other))
 
 

@@ -49,13 +49,48 @@ IN_PROCESSES: dict[Any, Callable[..., Any]] = {}
 """For operations that see all rows of a batch, where several processes share it."""
 
 ABOUT = frozenset(
-    "size dim ndimension numel nelement stride is_floating_point is_complex is_contiguous type get_device element_size "
-    "data_ptr __len__ __hash__ __repr__ __format__ detach detach_ item tolist __bool__ requires_grad_ register_hook "
-    "new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like empty_like full_like rand_like randn_like _unpack_dual".split()
+    [
+        "size",
+        "dim",
+        "ndimension",
+        "numel",
+        "nelement",
+        "stride",
+        "is_floating_point",
+        "is_complex",
+        "is_contiguous",
+        "type",
+        "get_device",
+        "element_size",
+        "data_ptr",
+        "__len__",
+        "__hash__",
+        "__repr__",
+        "__format__",
+        "detach",
+        "detach_",
+        "item",
+        "tolist",
+        "__bool__",
+        "requires_grad_",
+        "register_hook",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "new_tensor",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "_unpack_dual",
+    ]
 )
 """Operations that read no numbers of a tensor, or that make plain numbers of them."""
 
-LIKE = frozenset("to type_as expand_as view_as reshape_as".split())
+LIKE = frozenset(["to", "type_as", "expand_as", "view_as", "reshape_as"])
 """Of these only the first tensor's numbers are used."""
 
 
@@ -137,7 +172,7 @@ class Forward(TorchFunctionMode):
         """Whether an operation must be seen from inside: for a weight, a rate or a tangent in it, or its own masks."""
         if func is F.multi_head_attention_forward or reads or self.kind == "linearised":
             return True
-        if func is F.scaled_dot_product_attention and (kwargs.get("dropout_p") or len(args) > 4 and args[4]):
+        if func is F.scaled_dot_product_attention and (kwargs.get("dropout_p") or (len(args) > 4 and args[4])):
             return True  # the control variate's two passes must draw alike
         return responds and self.c is not None and len(self.c) > 1
 
@@ -169,7 +204,9 @@ class Forward(TorchFunctionMode):
         if rule := RATE_RULES.get(func):
             with self:
                 return rule(self, *args, **kwargs)
-        args, kwargs = tree_map(lambda leaf: self._aligned_rate(func, leaf, args) if isinstance(leaf, Rate) else leaf, (args, kwargs))
+        args, kwargs = tree_map(
+            lambda leaf: self._aligned_rate(func, leaf, args) if isinstance(leaf, Rate) else leaf, (args, kwargs)
+        )
         with self:
             return func(*args, **kwargs)
 
@@ -219,8 +256,12 @@ class Forward(TorchFunctionMode):
         """The loss of a linearised pass may see functions of the weights alone beside the outputs."""
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and leaf.ndim and not self._concerned([leaf])[0]:
-                what = "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
-                raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors")
+                what = (
+                    "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
+                )
+                raise UserError(
+                    f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors"
+                )
 
     def _by_rule(self, root: str, func: Any, args: Any, kwargs: Any) -> Any:
         own = self.layouts.own
@@ -457,7 +498,9 @@ class Call:
 
         def alone(*tensors: Tensor) -> tuple[Tensor, ...]:
             given = iter(tensors)
-            args, kwargs = tree_unflatten([next(given) if w else leaf for w, leaf in zip(which, leaves, strict=True)], spec)
+            args, kwargs = tree_unflatten(
+                [next(given) if w else leaf for w, leaf in zip(which, leaves, strict=True)], spec
+            )
             flat, shape[0] = tree_flatten(self.func(*args, **kwargs))
             return tuple(flat)
 

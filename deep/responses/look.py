@@ -22,7 +22,14 @@ from deep.responses.layouts import Key, Layouts, Place, Use, key_of
 from reference.command import UserError
 
 
-def look(run: Callable[[int], object], n: int, named: Mapping[int, str], own: Iterable[Tensor], rates: Mapping[float, Rate], likely: Iterable[str]) -> Layouts:
+def look(
+    run: Callable[[int], object],
+    n: int,
+    named: Mapping[int, str],
+    own: Iterable[Tensor],
+    rates: Mapping[float, Rate],
+    likely: Iterable[str],
+) -> Layouts:
     """Run on n and on n - 1 examples until no use of a parameter, or of what is made of parameters alone, is new.
 
     A model that takes no other batch than one of n is run on that: which parameters it uses is seen then, not where the
@@ -171,9 +178,7 @@ class _Unclear(Exception):
     pass
 
 
-def _place(
-    a: torch.Size, b: torch.Size, sums: dict[int, Tensor], others: dict[int, Tensor], n: int
-) -> Place | None:
+def _place(a: torch.Size, b: torch.Size, sums: dict[int, Tensor], others: dict[int, Tensor], n: int) -> Place | None:
     """Where the shapes differ, the batch is; of regrouped rows the order is seen by their sums."""
     axes = [axis for axis, (more, fewer) in enumerate(zip(a, b, strict=True)) if more != fewer]
     if not axes:

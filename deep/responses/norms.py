@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
-from deep.responses.forward import RULES, Call, IN_PROCESSES
+from deep.responses.forward import IN_PROCESSES, RULES, Call
 from deep.responses.weights import Weight
 
 
@@ -62,9 +62,7 @@ def rms_norm(call: Call, x: Any, normalized_shape: Any, weight: Any = None, eps:
     return affine(call, F.rms_norm(x, normalized_shape, None, eps), weight, None, None)
 
 
-def group_norm(
-    call: Call, x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+def group_norm(call: Call, x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """γ and β of each channel."""
     if isinstance(x, Weight):
         return NotImplemented
@@ -72,7 +70,14 @@ def group_norm(
 
 
 def instance_norm(
-    call: Call, x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any
+    call: Call,
+    x: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     """γ and β of each channel."""
     if isinstance(x, Weight):

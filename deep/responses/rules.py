@@ -150,7 +150,9 @@ def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     several = isinstance(values, (tuple, list))
     parts = [
         _part(call, weight, value, index, [(s, R[k] if several else R) for s, R in terms])
-        for k, (value, index) in enumerate(zip(values if several else [values], moved if several else [moved], strict=True))
+        for k, (value, index) in enumerate(
+            zip(values if several else [values], moved if several else [moved], strict=True)
+        )
     ]
     return NotImplemented if any(part is None for part in parts) else type(values)(parts) if several else parts[0]
 
@@ -169,7 +171,13 @@ def weight_norm(call: Call, v: Any, g: Any, dim: int = 0) -> Any:
 
     Of first order: da = dg/‖v‖ - g s ⟨v, R⟩/‖v‖³ and db = g s/‖v‖.
     """
-    if not isinstance(v, Weight) or v.rows is None or v.rows.axis != dim or len(v.rows.terms) != 1 or any(call.use.tensors):
+    if (
+        not isinstance(v, Weight)
+        or v.rows is None
+        or v.rows.axis != dim
+        or len(v.rows.terms) != 1
+        or any(call.use.tensors)
+    ):
         return NotImplemented
     ((s, R),) = v.rows.terms
     first_order = call.kind != "weights"

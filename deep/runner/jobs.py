@@ -23,10 +23,9 @@ import torch
 
 from deep.paper.experiments import Experiment
 from deep.paper.problems import Problem, Size
-from deep.run import Row, Run
-from deep.scale import ScaleTo
-from deep.schedule import Schedule
-from deep.training import record
+from deep.training.fit import record
+from deep.training.run import Row, Run
+from deep.training.schedule import Schedule, SigmaDecay
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import BEYOND, METHODS, Method
@@ -105,7 +104,7 @@ class Job:
         tuner.warm_up = size.warm_up * len(problem.train)
         schedulers = optimisation.schedulers(tuner, size.epochs)
         if "sigma_end" in changes:
-            schedulers.append(ScaleTo(problem.hyper, changes["sigma_end"], size.epochs))
+            schedulers.append(SigmaDecay(problem.hyper, changes["sigma_end"], size.epochs))
         return Run(
             tuner,
             problem.train,

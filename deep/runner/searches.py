@@ -4,7 +4,7 @@ A trial is a plain run of the preset's epochs at fixed values; its score is its 
 
 column          meaning
 trial, epoch    each from 0
-train_loss ...  as in deep/run.py
+train_loss ...  as in deep/training/run.py
 NAME            the trial's value
 seconds         what the trials so far took, one after another, proposals included, whoever ran them
 
@@ -26,10 +26,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from deep.hyper.parallel import processes
-from deep.run import Row, Run
 from deep.runner.jobs import FIXED, Job, provenance
 from deep.runner.spaces import BAYES, GRID, STARTS, grid, propose, space
 from deep.runner.trials import Trials, Values
+from deep.training.run import Row, Run
 from reference.command import UserError
 from toy import records
 

@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from deep.hyper.parallel import processes, rank
-from deep.run import Row
 from deep.runner.jobs import Job
 from deep.runner.searches import Search
+from deep.training.run import Row
 from deep.tuner.diagnosis import NotFinite
 from reference.command import UserError
 

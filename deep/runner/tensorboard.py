@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deep.run import Row
 from deep.runner.sweeps import OnRow
+from deep.training.run import Row
 from reference.command import UserError
 
 

@@ -20,7 +20,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
-from deep.run import Row, Run
+from deep.training.run import Row, Run
 from deep.tuner.diagnosis import NotFinite
 
 Values = Mapping[str, float]
@@ -137,7 +137,7 @@ class Trials:
             self.on_row(row)
 
         try:
-            run.go(on_row)
+            run.run(on_row)
             if run.rows[-1]["epoch"] < run.epochs and not stops():
                 raise optuna.TrialPruned  # by time
         except NotFinite:

@@ -187,7 +187,9 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
         loss = objective.loss(outputs, t)
         loss = loss if forward is None else forward.mean_of(loss)
         _require_loss(loss)
-        if linearised and any(loss is y and y is not d for y, d in zip(*map(tree_leaves, (outputs, dual)), strict=True)):
+        if linearised and any(
+            loss is y and y is not d for y, d in zip(*map(tree_leaves, (outputs, dual)), strict=True)
+        ):
             what = "the model computes its loss out of operations through which it would be linearised"
             raise UserError(f"{what}; let it call a loss of torch.nn.functional, or return logits for the train_loss")
     return loss, tree_map(lambda y: y.detach() if isinstance(y, Tensor) else y, outputs)
@@ -245,6 +247,6 @@ def _gradients(net: Hypernetwork, loss: Tensor, parameters: list[Any]) -> list[T
     """
     share = net.draws.share
     weight = loss.new_tensor(share.weight()) if share.counts else None
-    with _Closed(net.w0):
+    with net.passes(), _Closed(net.w0) if net.followed else nullcontext():
         found = inside(torch.autograd.grad)(loss, parameters, weight, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

@@ -8,9 +8,11 @@
 Nothing of the model is replaced. Inside `through` operations on its parameters and drop rates follow their rules.
 """
 
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -34,7 +36,7 @@ from deep.responses.look import look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
 from deep.tuner.contexts import frozen_statistics
-from reference.command import UserError
+from reference.command import InputWarning, UserError
 
 _attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Hypernetwork]]" = weakref.WeakKeyDictionary()
 
@@ -76,8 +78,9 @@ class Hypernetwork:
         self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
         self.looked = self._looking = False
-        self.attached = True
+        self.attached, self.running, self.warned, self.followed = True, False, False, True
         _attached[model] = hyper.owner = weakref.ref(self)
+        self._hook = model.register_forward_pre_hook(_warn_untuned)
         self.follow()
 
     def _require_free(self) -> None:
@@ -85,7 +88,8 @@ class Hypernetwork:
             getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod")
             for module in self.model.modules()
         ):
-            raise UserError("the model is compiled; give it as it was before, and compile what `detach` returns")
+            problem = "the model is compiled; give it as it was before, and where no drop rate is tuned"
+            raise UserError(f"{problem} predict=torch.compile(model), which then runs the passes at w0")
         other = _attached.get(self.model, lambda: None)()
         if other is not None and other.attached:
             raise UserError("the model has a tuner already; detach the earlier tuner first")
@@ -167,17 +171,28 @@ class Hypernetwork:
             _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32))
 
     @contextmanager
+    def passes(self) -> Iterator[None]:
+        """Inside the block the model is run by its tuner."""
+        outer, self.running = self.running, True
+        try:
+            yield
+        finally:
+            self.running = outer
+
+    @contextmanager
     def through(self, now: Pass) -> Iterator[Forward | None]:
         """Inside the block the model is at the weights and the drop rates of a pass.
 
         Raises:
             UserError: an operation on a weight that responds cannot be followed.
         """
-        with ExitStack() as inside, self.hyper.at(now):
+        with ExitStack() as inside, self.passes(), self.hyper.at(now):
             together = processes() > 1 and now.n is not None and not self._looking
-            if now.c is None and not self.rates and not together:
+            self.followed = now.c is not None or bool(self.rates) or together
+            if not self.followed:
                 yield None
                 return
+            inside.enter_context(_eager())
             responses = {id(w): (name, response) for name, w, response in self} if now.c is not None else {}
             forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws, together)
             forward.rates = inside.enter_context(self._marked())
@@ -188,7 +203,9 @@ class Hypernetwork:
                 if not self.looked:
                     raise
                 what = f"parameter {error.root!r} cannot be followed ({error.reason})"
-                raise UserError(f"{what}; leave it out (without_response=[{error.root!r}]), or choose eps_per='batch'") from error
+                raise UserError(
+                    f"{what}; leave it out (without_response=[{error.root!r}]), or choose eps_per='batch'"
+                ) from error
 
     def _marked(self) -> Any:
         declared = {declared.name: declared for declared in self.hyper.declared}
@@ -215,8 +232,10 @@ class Hypernetwork:
         own = [*self.model.parameters(), *self.model.buffers()]
 
         def first(rows: int) -> None:
-            part = tree_map(lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x)
-            with self.hyper.at(self.hyper.centre(rows)), torch.enable_grad():
+            part = tree_map(
+                lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x
+            )
+            with self.passes(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad(), _eager():
                 run(part)
 
         values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
@@ -224,7 +243,9 @@ class Hypernetwork:
         with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add) as rates:
             self.layouts = look(first, n, named, own, rates, likely)
         self._require_read(read)
-        self.idle_rates = {name: value for name, value in values.items() if name in read and value and name not in self.rates}
+        self.idle_rates = {
+            name: value for name, value in values.items() if name in read and value and name not in self.rates
+        }
         kinds = tuple(kinds)
         if kinds:
             self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
@@ -260,7 +281,9 @@ class Hypernetwork:
         self.hyper.share([name for name in shared if name in presumed])
         only = [name for name in self.names if name in self.layouts.seen and name not in self.layouts.with_gradient]
         if only:
-            what = f"parameter {only[0]!r} is used without a graph, as under a reentrant checkpoint, and would never train"
+            what = (
+                f"parameter {only[0]!r} is used without a graph, as under a reentrant checkpoint, and would never train"
+            )
             raise UserError(f"{what}; train without activation checkpointing, or freeze it")
 
     def _try(self, kind: str, run: Callable[[Any], object], x: Any, n: int) -> None:
@@ -317,6 +340,7 @@ class Hypernetwork:
     def release(self) -> None:
         """Leave the model as it is."""
         self.attached = False
+        self._hook.remove()
 
     def require_unchanged(self) -> None:
         """What trains is settled when the responses are attached: a step is on those very parameters.
@@ -337,6 +361,26 @@ class Hypernetwork:
         """
         if not self.attached:
             raise UserError("the model is detached; make a new Tuner on it to tune further")
+
+
+def _eager() -> AbstractContextManager[None]:
+    """Inside it nothing compiled runs, for rules follow operations and not graphs; without a compiler none is loaded."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _warn_untuned(model: nn.Module, _inputs: Any) -> None:
+    """Before each call of an attached model: say once that it trains outside its tuner's passes. Copies are silent."""
+    net = _attached.get(model, lambda: None)()
+    if net is None or not net.attached or net.running or net.warned:
+        return
+    w0 = {id(w) for w in net.w0}  # a functional call may be at other weights
+    if not (model.training and torch.is_grad_enabled() and any(id(w) in w0 for w in model.parameters())):
+        return
+    net.warned = True
+    problem = "a model with a Tuner is run for training outside the Tuner's steps, where nothing is tuned"
+    warnings.warn(
+        f"{problem}; train it by inner_step, fit or deep.integrations, or detach it", InputWarning, stacklevel=2
+    )
 
 
 def _move(parameter: nn.Parameter, device: torch.device, dtype: torch.dtype) -> None:

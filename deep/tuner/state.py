@@ -120,5 +120,3 @@ def set_own_buffers(model: nn.Module, buffers: dict[str, Tensor]) -> None:
         place, _, last = name.rpartition(".")
         module = model.get_submodule(place)
         setattr(module, last, value.to(module.get_buffer(last).device, copy=True))
-
-

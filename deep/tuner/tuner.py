@@ -9,7 +9,7 @@ T_train    T_train, T_valid   inner steps, and how many outer steps follow them
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Never
@@ -23,7 +23,7 @@ from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import Share, added, examples, follow_first, rank, require_process_group
 from deep.tuner import gradients, state
-from deep.tuner.arguments import require_arguments
+from deep.tuner.arguments import require_arguments, require_no_float16
 from deep.tuner.contexts import evaluating
 from deep.tuner.coverage import Coverage
 from deep.tuner.decay import decay_of
@@ -53,7 +53,7 @@ class Tuner:
         train_loss: from outputs and targets to a mean over examples; it may read `hyper` and `squared_norm`, and sees
             the network through its outputs alone.
         valid_loss: the same without penalties (default: `train_loss`).
-        predict: from inputs to outputs (default: the model itself).
+        predict: from inputs to outputs (default: the model itself, called with a dictionary's entries by name).
         augment: applied to training inputs; it may read `hyper`, and has its randomness from the `Draws` it is given.
         autocast: a context for losses and outputs, such as `lambda: torch.autocast("cuda", torch.bfloat16)`.
         w0, Theta, lam, sigma: optimizer factories; the defaults are H.2.1's, and σ's is λ's.
@@ -99,13 +99,15 @@ class Tuner:
         noise: bool = False,
         seed: int = 0,
     ) -> None:
-        require_arguments(hyper, method, T_train, T_valid, warm_up, tau, clip, eps_per)
+        factories = {"w0": w0, "Theta": Theta, "lam": lam, "sigma": sigma}
+        require_arguments(hyper, method, T_train, T_valid, warm_up, tau, clip, eps_per, seed, factories)
         require_process_group()
         self.model, self.hyper, self.method = model, hyper, method
         hyper.centred = method is None or method.centred
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise UserError("the model has no parameter that trains; unfreeze one (requires_grad_)")
         device = next(model.parameters()).device
+        require_no_float16(autocast, device.type)
         self.draws = Draws(torch.Generator(device).manual_seed(seed))
         self.net = Hypernetwork(model, hyper, self.draws, without_response, respond=method is not None)
         try:
@@ -115,7 +117,7 @@ class Tuner:
             self.net.release()  # or no other tuner could have the model
             raise
         follow_first([*model.state_dict().values(), *self.net.Theta, hyper.lam, hyper.raw_sigma])
-        forward = predict or model
+        forward = predict or partial(_call, model)
         augmented = forward if augment is None else lambda x: forward(augment(x, self.draws))
         self.training = Objective(augmented, train_loss, autocast, None if self.decay is None else self.decay.penalty)
         self.validation = Objective(forward, valid_loss or train_loss, autocast)
@@ -149,14 +151,25 @@ class Tuner:
         Raises:
             UserError: the loss is not finite, the model is detached, or other parameters train than at its making.
         """
-        n = self._begin(x)
+        return self.inner_step_over([(x, t)])
+
+    def inner_step_over(self, batches: Sequence[tuple[Any, Any]]) -> Evaluation:
+        """`inner_step` on several batches as if they were one, with the memory of one: gradients are accumulated.
+
+        ε and the masks of tuned rates are those of the one batch, as far as the batches have one shape. A BatchNorm has
+        the statistics of each batch apart, and a dropout that is not tuned other masks.
+
+        Returns:
+            The mean loss, a list of the batches' outputs where they are several, and the gradients of the mean.
+        """
+        parts = self._begin(batches)
         first = self.inner_steps == 0
-        self.look(x)
-        unchanged = _versions(x, t) if first else []
+        self.look(batches[0][0])
+        unchanged = _versions(batches) if first else []
         with self.hyper.unread() as unread:
-            results = [self._update(update, x, t, n) for update in self.updates]
+            results = [self._update(update, batches, parts) for update in self.updates]
         if first:
-            self._require_batch(unchanged, x, t)
+            self._require_batch(unchanged)
             self._warn_unread(unread)
         self.inner_steps += 1
         return results[0]
@@ -171,33 +184,58 @@ class Tuner:
         """
         if self.net.looked:
             return
-        n = self._begin(x)
+        self._begin([(x, None)])
+        n = examples(x)
         kinds = {look.kind for update in self.updates for look in update} - {"plain", "noise"}
         several = self.eps_per == "example" and self.method is not None
         with self.training.autocast():
             self.net.look(self.training.predict, x, n, sorted(kinds) if several else ())
 
-    def _update(self, update: Sequence[Look], x: Any, t: Any, n: int) -> Evaluation:
+    def _update(self, update: Sequence[Look], batches: Sequence[tuple[Any, Any]], parts: Sequence[Share]) -> Evaluation:
         """One update: its passes' gradients at one w0 and with the same draws, and then the steps."""
-        z = None if all(look.kind == "plain" for look in update) else self._normal(n)
+        noisy = any(look.kind != "plain" for look in update)
         totals: dict[str, list[Tensor]] = {}
-        evaluations = []
-        for index, look in enumerate(update):
-            with self.draws.repeated() if index < len(update) - 1 else nullcontext():
-                seen = gradients.gradients(look, self.method, self.net, self.training, z, x, t, n)
-            at = gradients.pass_of(look, self.method, self.net, z, n)
-            require_finite(self.net, self.training, seen, x, self.inner_steps, at)
-            evaluations.append(seen)
-            found = iter(seen.gradients)
-            for name in look.of:
-                part = [next(found) for _ in getattr(self.net, name)]
-                if name in totals:
-                    totals[name] = [g + term for g, term in zip(part, totals[name], strict=True)]
-                else:
-                    totals[name] = [-g for g in part] if name == "Theta" and look.sign < 0 else part
+
+        def passes(x: Any, t: Any) -> Evaluation:
+            n = examples(x)
+            z = self._normal(n) if noisy else None
+            evaluations = []
+            for index, look in enumerate(update):
+                with self.draws.repeated() if index < len(update) - 1 else nullcontext():
+                    seen = gradients.gradients(look, self.method, self.net, self.training, z, x, t, n)
+                where = gradients.pass_of(look, self.method, self.net, z, n)
+                require_finite(self.net, self.training, seen, x, self.inner_steps, where)
+                evaluations.append(seen)
+                terms = iter(seen.gradients)
+                for name in look.of:
+                    sign = look.sign if name == "Theta" else 1.0
+                    term = [next(terms) for _ in getattr(self.net, name)]
+                    _accumulate(totals, name, [-g for g in term] if sign < 0 else term)
+            return evaluations[0]
+
+        seen = self._over(batches, parts, passes)
         for name, total in totals.items():
             self._step(name, getattr(self.net, name), total)
-        return evaluations[0]
+        return seen
+
+    def _over(
+        self, batches: Sequence[tuple[Any, Any]], parts: Sequence[Share], passes: Callable[[Any, Any], Evaluation]
+    ) -> Evaluation:
+        """The passes of each part of a batch; all draw for the whole batch, from the same state, and keep their rows."""
+        start, total = self.draws.generator.get_state(), sum(examples(x) for x, _ in batches)
+        mean: Evaluation | None = None
+        for (x, t), part in zip(batches, parts, strict=True):
+            self.draws.generator.set_state(start)
+            self.draws.share = part
+            seen = passes(x, t)
+            if len(batches) > 1:
+                seen = Evaluation(seen.loss * (examples(x) / total), [seen.outputs], seen.gradients)
+            if mean is not None:
+                grads = [g + term for g, term in zip(mean.gradients, seen.gradients, strict=True)]
+                seen = Evaluation(mean.loss + seen.loss, mean.outputs + seen.outputs, grads)
+            mean = seen
+        assert mean is not None
+        return mean
 
     def due(self) -> int:
         """How many outer steps follow the inner step just done: T_valid after every T_train, none in warm-up."""
@@ -210,18 +248,29 @@ class Tuner:
         Raises:
             UserError: as `inner_step`, or the run is plain.
         """
-        if self.method is None:
+        return self.outer_step_over([(x, t)])
+
+    def outer_step_over(self, batches: Sequence[tuple[Any, Any]]) -> Evaluation:
+        """`outer_step` on several batches as if they were one."""
+        method = self.method
+        if method is None:
             raise UserError("a plain run has no outer step: its hyperparameters are given")
-        n = self._begin(x)
-        self.look(x)
-        z = self._normal(n)
+        parts = self._begin(batches)
+        self.look(batches[0][0])
+
+        def passes(x: Any, t: Any) -> Evaluation:
+            n = examples(x)
+            z = self._normal(n)
+            seen = gradients.outer_gradients(method, self.net, self.validation, z, x, t, n, self.tau)
+            with evaluating(self.model):
+                where = gradients.perturbed(method, self.net, z, n)
+                require_finite(self.net, self.validation, seen, x, self.inner_steps, where)
+            return seen
+
         with self.hyper.unread() as unread:
-            seen = gradients.outer_gradients(self.method, self.net, self.validation, z, x, t, n, self.tau)
+            seen = self._over(batches, parts, passes)
         if self._penalised_validation and self.outer_steps == 0:
             self._warn_penalised(unread)
-        with evaluating(self.model):
-            at = gradients.perturbed(self.method, self.net, z, n)
-            require_finite(self.net, self.validation, seen, x, self.inner_steps, at)
         self._step("lam", [self.hyper.lam], seen.gradients[:1])
         if "sigma" in self.optimisers:
             self._step("sigma", [self.hyper.raw_sigma], seen.gradients[1:])
@@ -276,15 +325,17 @@ class Tuner:
         """
         state.restore(self, saved)
 
-    def _begin(self, x: Any) -> int:
+    def _begin(self, batches: Sequence[tuple[Any, Any]]) -> list[Share]:
+        """Parts of a batch as shares of it."""
         self.net.require_attached()
         self.net.require_unchanged()
         self.net.follow()
-        n = examples(x)
-        self.draws.share = share = Share.of(n, self.device)
-        if 0 in (share.counts or (n,)):
+        sizes = [examples(x) for x, _ in batches]
+        parts = Share.of(sizes, self.device)
+        if not batches or 0 in (*sizes, *parts[0].counts):
             raise UserError("a batch without examples: its inputs hold no tensor with rows on the first axis")
-        return n
+        self.draws.share = parts[0]
+        return parts
 
     def _normal(self, n: int) -> Tensor:
         alone = [self.eps_per == "batch" or declared.per == "batch" for declared in self.hyper.declared]
@@ -305,7 +356,7 @@ class Tuner:
         for parameter in parameters:
             parameter.grad = None
 
-    def _require_batch(self, versions: list[tuple[Tensor, int]], x: Any, t: Any) -> None:
+    def _require_batch(self, versions: list[tuple[Tensor, int]]) -> None:
         several = sum(len(update) for update in self.updates) > 1
         if several and any(leaf._version != version for leaf, version in versions):
             what = "the model, the augmentation or the loss changes the batch in place, which more than one pass sees"
@@ -315,17 +366,26 @@ class Tuner:
         if (names := sorted(unread)) and rank() == 0:
             which = f"nothing has read {', '.join(map(repr, names))} in the first training step"
             way = "read it by name, hyper[name], in the loss or in a transform of the inputs, or do not declare it"
-            warnings.warn(f"{which}: {way}", InputWarning, stacklevel=3)
+            warnings.warn(f"{which}: {way}", InputWarning, stacklevel=4)
 
     def _warn_penalised(self, unread: Iterable[str]) -> None:
         read = sorted(set(self.hyper.names) - set(unread))
         if read and rank() == 0:
             what = f"the validation loss is the training loss, and reads {', '.join(map(repr, read))}: it is lowered itself"
-            warnings.warn(f"{what}; give the Tuner a valid_loss without penalties", InputWarning, stacklevel=3)
+            warnings.warn(f"{what}; give the Tuner a valid_loss without penalties", InputWarning, stacklevel=4)
 
 
-def _versions(x: Any, t: Any) -> list[tuple[Tensor, int]]:
-    leaves = [leaf for leaf in tree_leaves((x, t)) if isinstance(leaf, Tensor) and not leaf.is_inference()]
+def _accumulate(totals: dict[str, list[Tensor]], name: str, terms: list[Tensor]) -> None:
+    totals[name] = [g + term for g, term in zip(totals[name], terms, strict=True)] if name in totals else terms
+
+
+def _call(model: nn.Module, x: Any) -> Any:
+    """A dictionary's entries are keyword arguments, as Hugging Face's models take them."""
+    return model(**x) if isinstance(x, Mapping) else model(x)
+
+
+def _versions(batches: Any) -> list[tuple[Tensor, int]]:
+    leaves = [leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor) and not leaf.is_inference()]
     return [(leaf, leaf._version) for leaf in leaves]
 
 

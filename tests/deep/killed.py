@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from deep.training import record
+from deep.training.fit import record
 from tests.deep.small import run, tuner
 
 KILLS = 4

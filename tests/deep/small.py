@@ -13,11 +13,11 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
-from deep.run import Row, Run
+from deep.training.batches import Batches
+from deep.training.run import Row, Run
 from deep.tuner.tuner import Tuner
 from reference.updates import DELTA_STN, Method
 

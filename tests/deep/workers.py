@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import Share, added, processes
 from deep.paper.data.text import Streams
 from deep.paper.language import LanguageModel, hyperparameters, train_loss, valid_loss
-from deep.training import fit, record
+from deep.training.batches import Batches
+from deep.training.fit import fit, record
 from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
@@ -57,7 +57,7 @@ def followed(rank: int, root: Path) -> Found:
         rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
         found[name] = rows, one.model.state_dict(), one.net.responses.state_dict()
     batched = alike(eps_per="batch", norm=False)
-    return found | {"batch": (run(batched, size=7, epochs=2).go(), batched.model.state_dict(), {})}
+    return found | {"batch": (run(batched, size=7, epochs=2).run(), batched.model.state_dict(), {})}
 
 
 def resumed(rank: int, root: Path) -> Found:
@@ -69,7 +69,7 @@ def resumed(rank: int, root: Path) -> Found:
         return record(run(one, folder, size=7, epochs=2), {}), one.model.state_dict()
 
     straight = go(root / "straight", 0)
-    with killed_at(5, Tuner, "inner_step"):
+    with killed_at(5, Tuner, "inner_step_over"):
         go(root / "broken", 0)
     dist.barrier() if dist.is_initialized() else None
     return {"straight": straight, "broken": go(root / "broken", 50)}
@@ -91,7 +91,7 @@ def language(rank: int, root: Path) -> Found:
         return record(run(one, folder, size=7, train=train, valid=valid, epochs=2), {}), model.state_dict()
 
     straight = go(root / "straight")
-    with killed_at(6, Tuner, "inner_step"):
+    with killed_at(6, Tuner, "inner_step_over"):
         go(root / "broken")
     dist.barrier() if dist.is_initialized() else None
     return {"straight": straight, "broken": go(root / "broken")}
@@ -111,7 +111,7 @@ def normed(rank: int, root: Path) -> Found:
         every = torch.randn(4, 7, *shape) * 3 + 1
         parts = every if processes() == 1 else every.split([*[1] * (processes() - 1), 8 - processes()], 1)[rank]
         x, dx, k, dk = parts
-        net.draws.share = Share.of(len(x), x.device)
+        net.draws.share = Share.of([len(x)], x.device)[0]
         for leaf in (x, dx):
             leaf.requires_grad_()
         with forward_ad.dual_level(), net.through(net.hyper.centre(len(x))):
@@ -135,7 +135,7 @@ def refused(rank: int, root: Path) -> Found:
         x, t = data(8, 0).tensors
         x[-1] = torch.nan  # the last process's
         one = alike(method=DELTA_STN, norm=norm)
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def perturbed(norm: bool, far: float) -> None:
         one = alike(method=DELTA_STN, norm=norm)
@@ -143,7 +143,7 @@ def refused(rank: int, root: Path) -> Found:
             parameter.detach().fill_(1e75)  # a response is a product of two, whose square is a number still
         x, t = data(8, 0).tensors
         x[-1] *= far  # the last process's
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).go()
+        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def empty() -> None:
         alike(norm=False).inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())

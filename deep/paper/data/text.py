@@ -21,7 +21,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deep.digests import digest
+from deep.training.checkpoint import digest
 from reference.command import UserError
 
 PARTS = ("train", "valid", "test")

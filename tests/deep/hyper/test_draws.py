@@ -74,7 +74,10 @@ def test_a_mask_of_weights_is_everyones_though_it_has_as_many_rows_as_a_process_
 
 def test_rows_that_are_no_examples_cannot_be_shared():
     like = torch.zeros(())
-    with patch("deep.hyper.parallel.rank", lambda: 1), pytest.raises(UserError, match="3 rows are drawn for 2 examples"):
+    with (
+        patch("deep.hyper.parallel.rank", lambda: 1),
+        pytest.raises(UserError, match="3 rows are drawn for 2 examples"),
+    ):
         draws(Share((3, 2))).uniform((3, 4), like)
 
 

@@ -121,7 +121,7 @@ def test_processes_fail_together_and_say_why(trained, count):
 
 
 def test_one_process_needs_nothing():
-    assert (processes(), rank(), Share.of(3, torch.device("cpu"))) == (1, 0, Share())
+    assert (processes(), rank(), Share.of([3], torch.device("cpu"))) == (1, 0, [Share()])
     gradients = [torch.ones(2, 3)]
     assert added(gradients) is gradients
     assert gathered("x") == ["x"]

@@ -13,14 +13,14 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deep import Tuner
-from deep.batches import Batches
-from deep.evaluation import scores
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.paper.data.text import Streams, Text
 from deep.paper.experiments import EXPERIMENTS
 from deep.paper.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
 from deep.rates.find import dropout_rates
 from deep.sequence_dropout import VariationalDropout
+from deep.training.batches import Batches
+from deep.training.evaluation import scores
 from deep.tuner.gradients import evaluate
 from reference.command import UserError
 from reference.updates import DELTA_STN, METHODS

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep.batches import Batches
 from deep.paper.data import text
 from deep.paper.data.text import NOVEL, PENN_TREEBANK, Streams, folder, novel, words
 from deep.paper.experiments import EXPERIMENTS
 from deep.runner.jobs import Job
+from deep.training.batches import Batches
 from reference.command import UserError
 
 

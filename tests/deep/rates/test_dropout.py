@@ -282,7 +282,9 @@ def test_a_rate_that_is_not_tuned_truly_is_never_reported_as_tuned() -> None:
     with pytest.raises(UserError, match="the drop rate 'drop_rate' enters a calculation with plain numbers"):
         step(*(lambda m: (m, Hyperparameters(dropout_rates(m))))(Counts(True)))
     declared = Hyperparameters([Hyperparameter("drop_rate", start=0.5, high=0.95)])
-    with pytest.raises(UserError, match="the drop rate 'drop_rate' is declared, and no operation of the first pass has"):
+    with pytest.raises(
+        UserError, match="the drop rate 'drop_rate' is declared, and no operation of the first pass has"
+    ):
         step(Counts(False), declared)
     both = nn.Sequential(nn.Dropout(0.2), Counts(False))
     hyper = Hyperparameters(dropout_rates(both))

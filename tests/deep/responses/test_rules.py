@@ -62,7 +62,13 @@ def transposed(draw: st.DrawFn, n: int) -> Layer:
 
 @st.composite
 def norms(draw: st.DrawFn, n: int) -> Layer:
-    kinds = [nn.GroupNorm(2, 4), nn.InstanceNorm1d(4, affine=True), nn.LayerNorm(5), nn.LayerNorm([4, 5]), nn.RMSNorm(5)]
+    kinds = [
+        nn.GroupNorm(2, 4),
+        nn.InstanceNorm1d(4, affine=True),
+        nn.LayerNorm(5),
+        nn.LayerNorm([4, 5]),
+        nn.RMSNorm(5),
+    ]
     return draw(st.sampled_from(kinds)), torch.randn(n, 4, 5)
 
 
@@ -369,7 +375,9 @@ USES: dict[str, Uses] = {
     "in place": Uses(in_place, scale=(3,), b=(4, 3)),
     "a product of weights": Uses(lambda m, x: x @ (m.a @ m.w), a=(3, 2), w=(2, 3)),
     "a mask on a weight": Uses(lambda m, x: F.linear(x, m.w * torch.ones(2, 3).triu().double()), w=(2, 3)),
-    "a bias in parts": Uses(lambda m, x: F.linear(x, m.w, torch.cat([m.a, torch.zeros(1).double(), m.b])), w=(4, 3), a=(2,), b=(1,)),
+    "a bias in parts": Uses(
+        lambda m, x: F.linear(x, m.w, torch.cat([m.a, torch.zeros(1).double(), m.b])), w=(4, 3), a=(2,), b=(1,)
+    ),
     "a temperature": Uses(lambda m, x: x * m.t.exp() + m.t, t=()),
     "normalised weights": Uses(lambda m, x: F.linear(x, F.normalize(m.w, dim=1)), w=(2, 3)),
     "a norm of a norm": Uses(lambda m, x: F.layer_norm(x, (4, 3), m.w, m.b), w=(4, 3), b=(4, 3)),
@@ -378,7 +386,9 @@ USES: dict[str, Uses] = {
 uses = pytest.mark.parametrize("name", USES)
 
 
-def looked(model: nn.Module, x: Tensor, kinds: tuple[str, ...] = ("weights",)) -> tuple[Hypernetwork, nn.Module, Tensor]:
+def looked(
+    model: nn.Module, x: Tensor, kinds: tuple[str, ...] = ("weights",)
+) -> tuple[Hypernetwork, nn.Module, Tensor]:
     """A net that has seen its model run, a plain copy, and a c for each example."""
     plain, net = copy.deepcopy(model).double(), attach(copy.deepcopy(model))
     net.look(net.model, x, len(x), kinds)

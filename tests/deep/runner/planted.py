@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import RMSprop
 from torch.utils.data import TensorDataset
 
-from deep.batches import Batches
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.paper.experiments import Experiment, Optimisation
 from deep.paper.problems import Problem, Size
+from deep.training.batches import Batches
 
 RATE = Hyperparameter("rate", start=0.05, high=0.95)
 HOLES = Hyperparameter("holes", start=1.0, high=4.0, discrete=True)

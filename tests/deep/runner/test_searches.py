@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from deep.run import Row, Run
 from deep.runner import searches, spaces, trials
 from deep.runner.jobs import FIXED, Job
 from deep.runner.searches import Search
 from deep.runner.spaces import GRID, RANDOM, SEARCHES
 from deep.runner.trials import Trials
+from deep.training.run import Row, Run
 from reference.command import UserError
 from tests.deep.runner.planted import experiment
 from tests.deep.runner.test_spaces import proposal

@@ -301,5 +301,7 @@ def test_inputs_that_are_differentiated_are_refused() -> None:
         return torch.autograd.grad(net.model(x).sum(), x, create_graph=True)[0]
 
     objective = Objective(jacobian, lambda y, t: y.square().sum())
-    with pytest.raises(UserError, match=r"the operation on .* is differentiated in its inputs.*choose a method without one"):
+    with pytest.raises(
+        UserError, match=r"the operation on .* is differentiated in its inputs.*choose a method without one"
+    ):
         differential_gradient(CENTERED_STN_CV, net, objective, draw(0, 4), x, t, 4)

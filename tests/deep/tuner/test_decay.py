@@ -33,7 +33,9 @@ def tensors(X: ndarray, t: ndarray) -> tuple[Tensor, Tensor]:
 
 def tuner(w0: Callable[[list[nn.Parameter]], Optimizer], method: Method | None = DELTA_STN, **options) -> Tuner:
     torch.manual_seed(0)
-    hyper = Hyperparameters([Hyperparameter("weight_decay", start=options.pop("start", GAMMA))], sigma=options.pop("sigma", SIGMA))
+    hyper = Hyperparameters(
+        [Hyperparameter("weight_decay", start=options.pop("start", GAMMA))], sigma=options.pop("sigma", SIGMA)
+    )
     return Tuner(nn.Linear(M, 1, bias=False).double(), hyper, half_square, w0=w0, method=method, sigma=None, **options)
 
 
@@ -137,7 +139,9 @@ def test_the_optimizer_reads_the_rate_at_each_step(method: Method | None) -> Non
 
 def test_groups_without_decay_stay_so_unless_none_has_any() -> None:
     def groups(parameters: list[nn.Parameter], first: float) -> Optimizer:
-        return AdamW([{"params": parameters[:1], "weight_decay": first}, {"params": parameters[1:], "weight_decay": 0.0}])
+        return AdamW(
+            [{"params": parameters[:1], "weight_decay": first}, {"params": parameters[1:], "weight_decay": 0.0}]
+        )
 
     x, t = torch.ones(4, M), torch.ones(4, 1)
     for first, wanted in ((0.1, [GAMMA, 0.0]), (0.0, [GAMMA, GAMMA])):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deep.schedule import Schedule
+from deep.training.schedule import Schedule
 from reference.command import UserError
 from toy import records
 

@@ -20,24 +20,23 @@ from typing import Any
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
-from deep import checkpoint, interrupts
-from deep.alone import require_no_batch_of_one
-from deep.batches import Batches, overlap
-from deep.evaluation import Metric, scores
-from deep.made import told
 from deep.hyper import generators
 from deep.hyper.parallel import anywhere, examples, gathered, processes, rank, summed
-from deep.progress import FORMAT, summary
-from deep.scale import ScaleTo
-from deep.schedule import Schedule
+from deep.training import checkpoint
+from deep.training.batches import Batches, Loader, grouped, overlap
+from deep.training.checkpoint import scheduler_fingerprint
+from deep.training.evaluation import Metric, require_no_batch_of_one, scores
+from deep.training.schedule import Schedule, SigmaDecay
+from deep.training.terminal import interrupts_held, progress_bar, summary
 from deep.tuner import diagnosis
 from deep.tuner.contexts import evaluating
+from deep.tuner.gradients import Evaluation
 from deep.tuner.state import require_same_run
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 
 Row = dict[str, Any]
-Scheduler = LRScheduler | ReduceLROnPlateau | ScaleTo
+Scheduler = LRScheduler | ReduceLROnPlateau | SigmaDecay
 
 
 @dataclass
@@ -49,9 +48,12 @@ class Run:
     Args:
         train, valid, test: batches.
         epochs: in all.
+        accumulate: batches in a step, whose gradients are accumulated.
         metrics: means over examples, besides the loss, of outputs and targets.
         schedulers: of learning rates or of σ; each steps at the end of an epoch, those that wait for a plateau with
             the validation loss.
+        step_schedulers: the same at the end of each inner step.
+        on_step: sees what each inner step returns, after the outer steps that follow it.
         stop: asked at the end of each epoch.
         replay: for a plain run: the schedule whose values it takes, at the start and at the end of each epoch.
         folder: where checkpoints go; none without it.
@@ -59,16 +61,20 @@ class Run:
 
     Raises:
         UserError: training and validation share examples, a run that tunes is to replay a schedule, the schedule
-            lacks what the run reads, or two columns of the record would have one name.
+            lacks what the run reads, a scheduler of steps waits for a validation loss, or two columns of the record
+            would have one name.
     """
 
     tuner: Tuner
-    train: Batches
-    valid: Batches
-    test: Batches | None = None
+    train: Batches | Loader
+    valid: Batches | Loader
+    test: Batches | Loader | None = None
     epochs: int = 1
+    accumulate: int = 1
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     schedulers: Sequence[Scheduler] = ()
+    step_schedulers: Sequence[Scheduler] = ()
+    on_step: Callable[[Evaluation], object] = lambda seen: None
     stop: Callable[[], bool] = lambda: False
     replay: Schedule | None = None
     folder: Path | None = None
@@ -81,17 +87,21 @@ class Run:
         if self.replay is not None and self.tuner.method is not None:
             raise UserError("a schedule is replayed in a plain run; give method=None, or no schedule")
         if self.replay is not None and (lacking := set(self.tuner.hyper.names) - self.replay.values.keys()):
-            what = f"the schedule has no column {min(lacking)!r}, and would leave it where it starts"
-            raise UserError(f"{what}; add one, or do not declare it (it has {', '.join(self.replay.values)})")
+            problem = f"the schedule has no column {min(lacking)!r}, and would leave it where it starts"
+            raise UserError(f"{problem}; add one, or do not declare it (it has {', '.join(self.replay.values)})")
+        if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self.step_schedulers):
+            problem = "ReduceLROnPlateau waits for a validation loss, of which each epoch has one"
+            raise UserError(f"{problem}; give it in schedulers, not in step_schedulers")
         if twice := [name for name, count in Counter(self._columns()).items() if count > 1]:
             raise UserError(f"two columns of the record would be {twice[0]!r}; rename the hyperparameter or the metric")
         self.rows: list[Row] = []
         self._epoch, self._batch, self._sums = 1, 0, [0.0, 0.0]
         self._begin, self._saved = time.perf_counter(), 0.0
-        self._made = [told(one) for one in self.schedulers]
+        self._schedulers = [*self.schedulers, *self.step_schedulers]
+        self._fingerprints = [scheduler_fingerprint(scheduler) for scheduler in self._schedulers]
 
-    def go(self, keep: Callable[[Row], None] = lambda row: None) -> list[Row]:
-        """Run to the end, from the checkpoint where the folder holds one; `keep` sees each row, old ones first.
+    def run(self, on_row: Callable[[Row], object] = lambda row: None) -> list[Row]:
+        """Run to the end, from the checkpoint where the folder holds one; `on_row` sees each row, old ones first.
 
         Raises:
             UserError: a loss that is not finite, a BatchNorm whose last batch is a single example, or a checkpoint that
@@ -99,21 +109,20 @@ class Run:
         """
         self.look()
         if self.epochs:
-            require_no_batch_of_one(self.tuner.net, self.tuner.validation, self.train)
+            require_no_batch_of_one(self.tuner, self.train)
         self._restore()
         for row in self.rows:
-            keep(row)
-        steps = len(self.train)
-        done = (self._epoch - 1) * steps + self._batch
-        hidden = not self.progress or rank() > 0
-        with tqdm(total=self.epochs * steps, initial=done, bar_format=FORMAT, disable=hidden) as bar:
+            on_row(row)
+        steps = self.steps
+        done = (self._epoch - 1) * (steps or 0) + self._batch
+        with progress_bar(None if steps is None else self.epochs * steps, done, self.progress) as bar:
             if not self.rows:
-                self._end_of_epoch(bar, keep, epoch=0)
+                self._end_of_epoch(bar, on_row, epoch=0)
                 self._save()
-            with interrupts.held() as interrupted:
+            with interrupts_held() as interrupted:
                 while self._epoch <= self.epochs and not self._stopped:
                     self._train_epoch(bar, interrupted)
-                    self._end_of_epoch(bar, keep, self._epoch)
+                    self._end_of_epoch(bar, on_row, self._epoch)
                 self._save()
                 # After the last step nobody has asked; what follows this run must not begin.
                 if anywhere(interrupted(), self.tuner.device):
@@ -124,7 +133,16 @@ class Run:
         """See the model run on the first batch, in training mode: what responds, and which drop rates are read."""
         if not self.tuner.model.training:
             self.tuner.model.train()
-        self.tuner.look(self.train.batch(0)[0])
+        if not self.tuner.net.looked:
+            self.tuner.look(self.train.first()[0])
+
+    @property
+    def steps(self) -> int | None:
+        """Inner steps in an epoch; None where a DataLoader does not know."""
+        try:
+            return -(-len(self.train) // self.accumulate)
+        except TypeError:
+            return None
 
     @property
     def _stopped(self) -> bool:
@@ -136,12 +154,15 @@ class Run:
 
     def _train_epoch(self, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> None:
         tuner = self.tuner
-        for x, t in self.train.epoch(self._epoch, self._batch):
-            loss, n = float(tuner.inner_step(x, t).loss), examples(x)
+        for group in grouped(self.train.epoch(self._epoch, self._batch * self.accumulate), self.accumulate):
+            seen, n = tuner.inner_step_over(group), sum(examples(x) for x, _ in group)
             for _ in range(tuner.due()):
-                tuner.outer_step(*self.valid.batch(tuner.outer_steps))
-            self._sums = [self._sums[0] + n * loss, self._sums[1] + n]
+                tuner.outer_step_over(self.valid.group(tuner.outer_steps, self.accumulate))
+            for scheduler in self.step_schedulers:
+                scheduler.step()  # type: ignore[call-arg]
+            self._sums = [self._sums[0] + n * float(seen.loss), self._sums[1] + n]
             self._batch += 1
+            self.on_step(seen)
             bar.update()
             # One question to all processes at each step, the second only after a yes.
             if anywhere(interrupted() or self._seconds - self._saved > self.checkpoint_seconds, self.tuner.device):
@@ -149,23 +170,23 @@ class Run:
                 if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
 
-    def _end_of_epoch(self, bar: "tqdm[Any]", keep: Callable[[Row], None], epoch: int) -> None:
+    def _end_of_epoch(self, bar: "tqdm[Any]", on_row: Callable[[Row], object], epoch: int) -> None:
         if self.replay is not None:
             self.tuner.hyper.set(self.replay.at(epoch))
         row = self._row(epoch)
         self.rows.append(row)
         if epoch:
-            for one in self.schedulers:
-                one.step(row["valid_loss"]) if isinstance(one, ReduceLROnPlateau) else one.step()
+            for scheduler in self.schedulers:
+                scheduler.step(row["valid_loss"]) if isinstance(scheduler, ReduceLROnPlateau) else scheduler.step()
             self._epoch, self._batch, self._sums = epoch + 1, 0, [0.0, 0.0]
-        keep(row)
+        on_row(row)
         columns = getattr(bar, "ncols", None)  # a hidden bar has none
         bar.set_postfix_str(summary(row, self.tuner.hyper.declared, self.tuner.net.rates, columns))
 
     def _columns(self) -> list[str]:
         """A row's keys."""
         names = self.tuner.hyper.names
-        scored = [f"{part}_{what}" for part in ("valid", "test") for what in ("loss", *self.metrics)]
+        scored = [f"{part}_{score}" for part in ("valid", "test") for score in ("loss", *self.metrics)]
         scales = [f"sigma {name}" for name in names]
         return ["epoch", "inner_steps", "outer_steps", "train_loss", *scored, *names, *scales, "seconds"]
 
@@ -175,9 +196,9 @@ class Run:
         row["train_loss"] = total / n if n else math.nan
         row |= scores("valid", tuner, self.valid, self.metrics)
         if not math.isfinite(row["valid_loss"]):
-            bad = (x for x, t in self.valid.epoch(0) if not math.isfinite(tuner.evaluate(x, t)[0]))
+            bad = (x for x, t in self.valid.sweep() if not math.isfinite(tuner.evaluate(x, t)[0]))
             with evaluating(tuner.model):
-                x = next(bad, self.valid.batch(0)[0])  # in another process, where none is
+                x = next(bad, self.valid.first()[0])  # in another process, where none is
                 raise diagnosis.NotFinite(diagnosis.explain(tuner.net, tuner.validation, x, tuner.inner_steps))
         row |= {} if self.test is None else scores("test", tuner, self.test, self.metrics)
         row |= tuner.hyper.values() | {f"sigma {name}": value for name, value in tuner.hyper.scales().items()}
@@ -196,7 +217,8 @@ class Run:
             "generators": gathered(generators.generators()),
             "rows": self.rows,
             "seconds": self._seconds,
-            "schedulers": [one.state_dict() for one in self.schedulers],
+            "data": gathered([self.train.state_dict(), self.valid.state_dict()]),
+            "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
         }
         if rank() == 0:
             checkpoint.save(self.folder, state)
@@ -211,21 +233,27 @@ class Run:
         self._sums, self.rows = sums[rank()], state["rows"]
         self._begin -= state["seconds"]
         self._saved = self._seconds
-        for one, saved in zip(self.schedulers, state["schedulers"], strict=True):
-            one.load_state_dict(saved)
+        for data, saved in zip((self.train, self.valid), state["data"][rank()], strict=True):
+            data.load_state_dict(saved)
+        for scheduler, saved in zip(self._schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(saved)
+        for optimiser in self.tuner.optimisers.values():
+            # PyTorch warns of a scheduler whose optimizer has not stepped in this process.
+            optimiser._opt_called = True  # type: ignore[attr-defined]
         generators.set_generators(state["generators"][rank()])
 
     def _signature(self) -> dict[str, Any]:
         """What a checkpoint must have in common with the run that reads it, beside the tuner's."""
-        every = [one for one in (self.train, self.valid, self.test) if one is not None]
+        every = [data for data in (self.train, self.valid, self.test) if data is not None]
         return {
             "number of processes": processes(),
             "number of epochs": self.epochs,
-            "datasets' sizes": [one.examples for one in every],
-            "data": [one.digest for one in every],
-            "batch sizes": [one.size for one in every],
-            "seeds": [one.seed for one in every],
+            "datasets' sizes": [data.examples for data in every],
+            "data": [data.digest for data in every],
+            "accumulated batches": self.accumulate,
+            "batch sizes": [data.size for data in every],
+            "seeds": [data.seed for data in every],
             "metrics": list(self.metrics),
-            "schedulers": self._made,
+            "schedulers": self._fingerprints,
             "schedule": None if self.replay is None else self.replay.digest,
         }

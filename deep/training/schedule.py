@@ -3,6 +3,10 @@
 name     shape           meaning
 epochs   (K,)            0 is the start
 values   name -> (K,)    s(λ), in the units of the bounds
+
+and a scale σ that goes from its start to an end by itself, where it is not learned:
+
+σ_k = σ_0 (σ_K/σ_0)^{k/K}     after k of K steps: equal ratios
 """
 
 import csv
@@ -14,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from deep.digests import digest
+from deep.hyper.hyperparameters import Hyperparameters
+from deep.training.checkpoint import digest
 from reference.command import UserError
 from toy import records
 
@@ -48,7 +53,9 @@ class Schedule:
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["epoch", *self.values])
-            writer.writerows(zip(self.epochs.tolist(), *(one.tolist() for one in self.values.values()), strict=True))
+            writer.writerows(
+                zip(self.epochs.tolist(), *(column.tolist() for column in self.values.values()), strict=True)
+            )
 
     @staticmethod
     def of(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> "Schedule":
@@ -73,6 +80,35 @@ class Schedule:
         except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
             what = f"{path} holds no schedule ({type(error).__name__}: {error})"
             raise UserError(f"{what}; give a run's folder, or a CSV with `epoch` and a column for each name") from None
+
+
+class SigmaDecay:
+    """Every σ to `end` in equal ratios; among a run's schedulers, where a step ends an epoch. `end` = σ holds it.
+
+    Example:
+        >>> from deep.hyper.declared import Hyperparameter
+        >>> hyper = Hyperparameters([Hyperparameter("rate", start=0.5, high=1.0)], sigma=1.0)
+        >>> falling = SigmaDecay(hyper, end=0.01, steps=2)
+        >>> falling.step()
+        >>> round(hyper.scales()["rate"], 6)
+        0.1
+    """
+
+    def __init__(self, hyper: Hyperparameters, end: float, steps: int) -> None:
+        self.hyper, self.end, self.steps = hyper, end, steps
+        self.ratios = (end / hyper.sigma.detach()) ** (1 / steps)
+
+    def step(self) -> None:
+        """Multiply every σ by its ratio."""
+        self.hyper.multiply_scale(self.ratios.to(self.hyper.raw_sigma))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The ratios; σ itself is a tuner's."""
+        return {"ratios": self.ratios}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at the ratios of a run whose σ has moved since."""
+        self.ratios = state["ratios"]
 
 
 def _of_record(record: records.Record) -> Schedule:

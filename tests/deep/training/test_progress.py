@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from deep.hyper.declared import Hyperparameter
 from deep.paper.experiments import EXPERIMENTS
-from deep.progress import COLUMNS, FORMAT, summary
+from deep.training.terminal import COLUMNS, FORMAT, summary
 from tests.deep.small import run, tuner
 
 HOURS = 4000.0
@@ -65,7 +65,7 @@ def test_names_are_cut_only_as_far_as_is_needed_and_a_wide_terminal_has_them_all
 
 def test_a_run_shows_it_with_the_time_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     one = tuner()
-    last = run(one, progress=True).go()[-1]
+    last = run(one, progress=True).run()[-1]
     shown = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
     assert shown.startswith("100%|")
     assert shown.endswith(f"<00:00, valid {last['valid_loss']:.4g} mask {last['mask']:.2g} decay {last['decay']:.2g}")

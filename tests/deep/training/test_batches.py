@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset, Subset, TensorDataset
 
-from deep.batches import Batches, examples, overlap
 from deep.paper.data.text import Streams
+from deep.training.batches import Batches, examples, overlap
 from reference.command import UserError
 
 sizes = st.integers(1, 40)
@@ -137,7 +137,9 @@ def test_errors():
     for dataset, size, wanted in ((tensors(0), 3, "dataset is empty"), (tensors(2), 0, "a batch of 0 examples")):
         with pytest.raises(UserError, match=wanted):
             Batches(dataset, size, 0)
-    with pytest.raises(UserError, match=r"Stream has no items by number.*a DataLoader its `dataset`"):
+    with pytest.raises(
+        UserError, match=r"Stream has no items by number.*give a map-style dataset, or a torch.utils.data.DataLoader"
+    ):
         Batches(Stream(), 2, 0)
 
 
@@ -152,11 +154,9 @@ class Given(Dataset):
         return self.items[index]
 
 
-@pytest.mark.parametrize(
-    ("items", "found"), [([(1, 2, 3)] * 2, "3 parts"), ([{"x": 1, "t": 2}] * 2, "a dict"), ([1.0] * 2, "a Tensor")]
-)
-def test_items_that_are_no_pairs_are_one_line(items, found):
-    with pytest.raises(UserError, match=rf"^the dataset's items are {found}, not \(input, target\); pair them"):
+@pytest.mark.parametrize(("items", "kind"), [([(1, 2, 3)] * 2, "3 parts"), ([1.0] * 2, "a Tensor")])
+def test_items_that_are_no_pairs_are_one_line(items, kind):
+    with pytest.raises(UserError, match=rf"^the dataset's items are {kind}, not \(input, target\); pair them"):
         Batches(Given(items), 2, 0).batch(0)
 
 

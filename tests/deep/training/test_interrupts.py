@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deep import checkpoint, interrupts
-from deep.training import record
+from deep.training import checkpoint
+from deep.training.fit import record
+from deep.training.terminal import interrupts_held
 from tests.deep.small import history, run, tuner
 
 
@@ -27,7 +28,7 @@ def ctrl_c() -> None:
 
 
 def test_an_interrupt_is_noted_and_the_second_is_answered_at_once() -> None:
-    with interrupts.held() as come:
+    with interrupts_held() as come:
         assert not come()
         ctrl_c()
         assert come()
@@ -41,7 +42,7 @@ def test_where_somebody_else_answers_nothing_changes() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     try:
-        with interrupts.held() as come:
+        with interrupts_held() as come:
             ctrl_c()
             assert not come()
         assert seen == [signal.SIGINT]
@@ -53,7 +54,7 @@ def test_in_another_thread_nothing_changes() -> None:
     answers: list[bool] = []
 
     def work() -> None:
-        with interrupts.held() as come:
+        with interrupts_held() as come:
             answers.append(come())
 
     thread = threading.Thread(target=work)
@@ -65,15 +66,15 @@ def test_in_another_thread_nothing_changes() -> None:
 @pytest.mark.parametrize("step", [1, 4, 7])
 def test_a_run_keeps_every_step_that_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     one = tuner()
-    stepping = one.inner_step
+    stepping = one.inner_step_over
 
-    def interrupted(x, t):
-        seen = stepping(x, t)
+    def interrupted(batches):
+        seen = stepping(batches)
         if one.inner_steps == step:
             ctrl_c()
         return seen
 
-    monkeypatch.setattr(one, "inner_step", interrupted)
+    monkeypatch.setattr(one, "inner_step_over", interrupted)
     with pytest.raises(KeyboardInterrupt):
         record(run(one, tmp_path), {})
     kept = checkpoint.load(tmp_path)

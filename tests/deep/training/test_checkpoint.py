@@ -11,7 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep import checkpoint
+from deep.hyper.generators import generators, set_generators
+from deep.training import checkpoint
+from deep.tuner.state import require_same_run
 from reference.command import UserError
 
 STATE = {"place": (1, 2, [0.5, 3.0]), "rows": [{"epoch": 0, "loss": float("inf")}], "weights": torch.arange(3000.0)}
@@ -128,16 +130,16 @@ def test_generators_go_on(tmp_path):
         return [float(torch.randn(())), np.random.standard_normal(), random.gauss()]  # noqa: NPY002
 
     drawn()  # now NumPy and Python hold a second normal number in store
-    checkpoint.save(tmp_path, {"generators": checkpoint.generators()})
+    checkpoint.save(tmp_path, {"generators": generators()})
     first = [drawn() for _ in range(3)]
     state = checkpoint.load(tmp_path)
     assert state is not None
-    checkpoint.set_generators(state["generators"])
+    set_generators(state["generators"])
     assert [drawn() for _ in range(3)] == first
 
 
 def test_a_difference_is_named():
-    checkpoint.refuse_another({"seed": 1, "older": 2}, {"seed": 1})
+    require_same_run({"seed": 1, "older": 2}, {"seed": 1})
     for theirs in ({"seed": 2}, {}):
         with pytest.raises(UserError, match="its seed differ"):
-            checkpoint.refuse_another(theirs, {"seed": 1})
+            require_same_run(theirs, {"seed": 1})

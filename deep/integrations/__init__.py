@@ -1,0 +1,1 @@
+"""A Tuner inside the training stacks of others; each module needs its package: pip install -e '.[integrations]'."""
