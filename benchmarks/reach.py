@@ -2,10 +2,10 @@
 
     python -m benchmarks.reach --timm 100 --seed 0
 
-An architecture counts where both losses are finite, at least 95 % of its parameters respond, and what it puts out for three
-examples, each at weights of its own, is what it puts out with those weights written out, one example after another, to
-1e-3 of what they change (float32). Images are as small as the architecture takes; those of more than 60 million parameters
-are passed over. Beside deep's extra it needs timm.
+An architecture counts where both losses are finite, at least 95 % of its parameters respond, and what it puts out for
+three examples, each at weights of its own, is what it puts out with those weights written out, one example after
+another, to 1e-3 of what they change (float32). Images are as small as the architecture takes; those of more than 60
+million parameters are passed over. Beside deep's extra it needs timm.
 """
 
 import argparse

@@ -39,8 +39,8 @@ class Pass:
         lam: λ + ε, a row for each example, or one row.
         c: what the response multiplies; None where it adds nothing.
         n: examples; None outside a training step, where values are read as single numbers.
-        kind: "weights", the network at w0 + Δw; "linearised" at w0 (Eqn. 3.13); or "differential", at w0 itself with the
-            derivative of w0 + Δw: the gradient of the loss in Θ is that of its differential there, dL[Δw].
+        kind: "weights", the network at w0 + Δw; "linearised" at w0 (Eqn. 3.13); or "differential", at w0 itself with
+            the derivative of w0 + Δw: the gradient of the loss in Θ is that of its differential there, dL[Δw].
     """
 
     lam: Float[Tensor, "_ h"]

@@ -43,8 +43,8 @@ class WordEmbedding(nn.Embedding):
 class Carried(nn.Module):
     """The hidden state between one batch of a stream and the next, without a graph: moves as running statistics do.
 
-    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch, or on
-    its first streams.
+    A pass with `track_running_stats` off, as Θ's is, starts where the last moving pass started: on the same batch, or
+    on its first streams.
     Each process carries its own streams' state, so it is no part of the model's state_dict, which all share.
     """
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Drop rates, wherever a model reads them."""

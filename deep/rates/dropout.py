@@ -57,7 +57,7 @@ def dropout(
 def alpha_dropout(
     channels: bool, func: Any, now: Forward, input: Any, p: Rate, training: bool = False, inplace: bool = False
 ) -> Any:
-    """a (x m - α'(1 - m)) + b, which keeps SELU's mean 0 and variance 1: a = ((1 - p)(1 + p α'²))^(-1/2), b = a p α'."""
+    """a (x m - α'(1 - m)) + b, which keeps mean 0 and variance 1: a = ((1 - p)(1 + p α'²))^(-1/2), b = a p α'."""
     if not training:
         return input
     rate, uniforms = _keep(now, func, input, p, channels)

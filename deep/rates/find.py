@@ -49,10 +49,10 @@ def dropout_rates(
 ) -> list[Hyperparameter]:
     """Each drop rate of the model as a hyperparameter in (0, high), from its present value.
 
-    A rate is an attribute of a module: `nn.Dropout.p`, `nn.LSTM.dropout`, an attention's `dropout`, `DropPath.drop_prob`, ...
-    Its name is the module's path, with a number where a module has several. Rates of 0 are left out, unless `start` says where
-    they begin. With x the model is run once, and what no operation reads is left out; without x the tuner's first step
-    sees that, and withdraws it.
+    A rate is an attribute of a module: `nn.Dropout.p`, `nn.LSTM.dropout`, an attention's `dropout`,
+    `DropPath.drop_prob`, ... Its name is the module's path, with a number where a module has several. Rates of 0 are
+    left out, unless `start` says where they begin. With x the model is run once, and what no operation reads is left
+    out; without x the tuner's first step sees that, and withdraws it.
 
     Args:
         x: inputs for the model.

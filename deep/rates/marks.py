@@ -1,8 +1,8 @@
 """Drop rates where a model reads them: numbers that know which attribute of which module they come from.
 
-While a pass runs, an attribute such as `nn.Dropout.p` holds a `Rate`: the same number, with a name. Whatever operation it
-reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is known as well, and `float(rate)` by its last
-digits, which no other number has. Any other arithmetic would make a plain number of it, and is an error.
+While a pass runs, an attribute such as `nn.Dropout.p` holds a `Rate`: the same number, with a name. Whatever operation
+it reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is known as well, and `float(rate)` by its
+last digits, which no other number has. Any other arithmetic would make a plain number of it, and is an error.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Normalisations: the normalised input without γ and β, then each example's own γ and β; batch norm in several processes.
+"""Normalisations: the normalised input, then each example's own γ and β; batch norm in several processes.
 
     name    symbol                       shape
     y       γ (x - μ) / √(v + e) + β     like x
@@ -21,7 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
-from deep.responses.forward import IN_PROCESSES, RULES, Call
+from deep.responses.call import Call
+from deep.responses.forward import IN_PROCESSES, RULES
 from deep.responses.weights import Weight
 
 
@@ -39,7 +40,7 @@ def batch_norm(
     """γ and β of each channel."""
     if isinstance(x, Weight):
         return NotImplemented
-    normalised = shared_batch_norm if call.now.together else F.batch_norm
+    normalised = shared_batch_norm if call.together else F.batch_norm
     # Without γ PyTorch does not mix precisions, as it does under autocast.
     wide = x if running_mean is None else x.to(running_mean.dtype)
     y = normalised(wide, running_mean, running_var, None, None, training, momentum, eps).to(x.dtype)

@@ -6,8 +6,8 @@
     U            U              (rows, h)         (V for a bias)
     scales       Uc             (n, rows)
 
-A row is what one U scales together: an index of the axis `axis` of w. With one c for each example the weights differ from
-example to example; they are written out nowhere, since a row's scale can wait until after the operation's own product.
+A row is what one U scales together: an index of the axis `axis` of w. With one c for each example the weights differ
+from example to example; they need not be written out, since a row's scale can wait until after an operation's product.
 """
 
 import copy
@@ -79,7 +79,7 @@ def row_axis(module: nn.Module, parameter: Tensor) -> int:
 def starts(module: nn.Module) -> dict[str, Tensor]:
     """A start of W_response for each of a module's own parameters, by name.
 
-    Another draw by `reset_parameters` where the module has one; else normal with the parameter's own standard deviation.
+    Another draw by `reset_parameters` where the module has one; else normal, with the parameter's standard deviation.
     """
     parameters = dict(module.named_parameters(recurse=False))
     # What a hook computes anew in each call (pruning) is no leaf, and is not copied.

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deep.responses.forward import RULES, Call, beside, value_of
+from deep.responses.call import Call, beside, value_of
+from deep.responses.forward import RULES
 from deep.responses.recurrent import RECURRENT
 from deep.responses.weights import Rows, Weight
 
@@ -56,7 +57,7 @@ def convolution(call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, *
 
 
 def transposed_convolution(call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """The same, with outputs on the second axis of the weight; those of several groups are scaled by their place in it."""
+    """The same, with outputs on the second axis of the weight."""
     dims = value_of(weight).ndim - 2
     groups = kwargs.get("groups", args[3] if len(args) > 3 else 1)
     if value_of(x).ndim != dims + 2:
@@ -106,7 +107,7 @@ def embedding_bag(
 
 
 def elementwise(call: Call, *args: Any, **kwargs: Any) -> Any:
-    """An operation on tensors that broadcast; a mask, or a divisor, that all examples share leaves the rows as they are."""
+    """An operation on tensors that broadcast; a mask or a divisor that all examples share leaves the rows in place."""
     if call.func in IN_PLACE and isinstance(args[0], Weight):
         raise TypeError("a parameter is changed in place")
     if (rows := _masked(call, *args)) is not NotImplemented:

@@ -37,7 +37,8 @@ def require_arguments(
         ),
         (
             method is None or isinstance(method, Method),
-            f"method={method!r} is no method; give one of reference.updates, such as DELTA_STN ({names}), or None for a plain run",
+            f"method={method!r} is no method; give one of reference.updates, such as DELTA_STN ({names}), "
+            "or None for a plain run",
         ),
         (math.isfinite(tau), f"tau={tau!r} is not a finite number"),
         (clip is None or clip > 0, f"clip={clip!r} is not a norm above zero; leave it out for no clipping"),

@@ -10,11 +10,11 @@ inner gradients see a mini-batch of the training loss; the outer ones see the va
 
 An inner step is a sequence of updates (`updates`); what an update's passes find is added before anything moves:
 
-    method              first update                                    second
+    method              first update                                   second
     plain               w0: L_T(λ, w0)
     STN, Reparam STN    w0 and Θ: L_T(λ + ε, w0 + Θc)     (Eqn. 2.5)
-    Centered, Δ-STN     w0: L_T(λ, w0)                    (Eqn. 3.9)     Θ: L_T(λ + ε, w0 + Θε), Δ-STN linearised (Eqn. 3.10)
-    control variate     both, less Θ's Σ_i ⟨g0_i, Θε_i⟩
+    Centered, Δ-STN     w0: L_T(λ, w0)                    (Eqn. 3.9)   Θ: L_T(λ + ε, w0 + Θε) (Eqn. 3.10), of Δ-STN
+    control variate     both, less Θ's Σ_i ⟨g0_i, Θε_i⟩                of the network linearised at w0 (Eqn. 3.13)
 """
 
 import re
@@ -124,9 +124,10 @@ def gradients(
 ) -> Evaluation:
     """One pass's gradients, in the order of `look.of`; nothing else is computed.
 
-    A pass for Θ alone leaves running statistics as they are. A differential pass has Eqn. 3.9's gradient in w0, and in Θ that
-    of Σ_i ⟨g0_i, Θε_i⟩, g0_i being example i's part of the first. No g0_i is formed: the sum is the differential of
-    L_T(λ, ·) at w0. It has mean zero, and at the same w0, z and draws its difference to Θ's own gradient vanishes with ε.
+    A pass for Θ alone leaves running statistics as they are. A differential pass has Eqn. 3.9's gradient in w0, and in
+    Θ that of Σ_i ⟨g0_i, Θε_i⟩, g0_i being example i's part of the first. No g0_i is formed: the sum is the differential
+    of L_T(λ, ·) at w0. It has mean zero, and at the same w0, z and draws its difference to Θ's own gradient vanishes
+    with ε.
     """
     parameters = [parameter for name in look.of for parameter in getattr(net, name)]
     with ExitStack() as still:

@@ -291,9 +291,9 @@ class Hypernetwork:
         lam = self.hyper.lam.detach().expand(n, -1)
         while True:
             try:
-                with self.through(Pass(lam, torch.zeros_like(lam), n, kind)):
-                    with dual_level() if kind == "linearised" else nullcontext():
-                        run(x)
+                level = dual_level() if kind == "linearised" else nullcontext()
+                with self.through(Pass(lam, torch.zeros_like(lam), n, kind)), level:
+                    run(x)
                 return
             except NoRule as error:
                 if error.root in self.silent:
@@ -364,7 +364,7 @@ class Hypernetwork:
 
 
 def _eager() -> AbstractContextManager[None]:
-    """Inside it nothing compiled runs, for rules follow operations and not graphs; without a compiler none is loaded."""
+    """Inside it nothing compiled runs, for rules follow operations; without a compiler none is loaded."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 

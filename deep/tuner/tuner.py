@@ -175,7 +175,7 @@ class Tuner:
         return results[0]
 
     def look(self, x: Any) -> None:
-        """See the model run on a batch, once, before anything moves: where the batch is, which rates are read, what responds.
+        """See the model run on a batch, once, before anything moves: where the batch is, and what responds.
 
         The first step does it by itself. Presumed hyperparameters that nothing reads are withdrawn.
 
@@ -221,7 +221,7 @@ class Tuner:
     def _over(
         self, batches: Sequence[tuple[Any, Any]], parts: Sequence[Share], passes: Callable[[Any, Any], Evaluation]
     ) -> Evaluation:
-        """The passes of each part of a batch; all draw for the whole batch, from the same state, and keep their rows."""
+        """The passes of each part of a batch; all draw for the whole batch, from one state, and keep their rows."""
         start, total = self.draws.generator.get_state(), sum(examples(x) for x, _ in batches)
         mean: Evaluation | None = None
         for (x, t), part in zip(batches, parts, strict=True):
@@ -371,7 +371,8 @@ class Tuner:
     def _warn_penalised(self, unread: Iterable[str]) -> None:
         read = sorted(set(self.hyper.names) - set(unread))
         if read and rank() == 0:
-            what = f"the validation loss is the training loss, and reads {', '.join(map(repr, read))}: it is lowered itself"
+            names = ", ".join(map(repr, read))
+            what = f"the validation loss is the training loss, and reads {names}, which is lowered itself then"
             warnings.warn(f"{what}; give the Tuner a valid_loss without penalties", InputWarning, stacklevel=4)
 
 

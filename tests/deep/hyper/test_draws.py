@@ -44,7 +44,7 @@ def test_shares_of_uniforms_make_the_whole(counts, features):
 
 
 def dropped(module: nn.Dropout, x: torch.Tensor, own: Draws, rate: float = 0.5, axis: bool = True) -> torch.Tensor:
-    """An input, dropped in a pass through a net whose rate is the batch's; with `axis`, x has the batch on its first."""
+    """An input, dropped in a pass at a rate of the batch's; with `axis`, x has the batch on its first."""
     hyper = Hyperparameters([Hyperparameter("0", start=rate, high=0.95, per="batch")])
     net = Hypernetwork(nn.Sequential(module, nn.Linear(1, 1)), hyper, own, respond=False)
     net.layouts.uses[key_of("0", F.dropout, [x])] = Use((Place(0) if axis else None,), (None,))

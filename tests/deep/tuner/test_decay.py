@@ -1,4 +1,4 @@
-"""The optimizer's own weight decay: Θ converges to the Jacobian of ridge in the optimizer's metric, λ to its optimum."""
+"""The optimizer's own weight decay: Θ converges to the Jacobian of ridge in its metric, λ to the optimum."""
 
 from collections.abc import Callable
 from functools import partial

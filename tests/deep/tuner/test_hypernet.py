@@ -109,7 +109,7 @@ def test_squared_norm_of_a_pattern_is_that_of_its_parameters() -> None:
     deltas = [explicit(net, c_i) for c_i in c]
     for y, names in ((found, ["0.weight", "1.weight", "5.weight"]), (named, ["5.weight", "5.bias", "0.bias"])):
         close(y, torch.stack([sum((weights[n] + d[n]).square().sum() for n in names) for d in deltas]))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="squared_norm='blocks.*' is no parameter of the model"):
+    with pytest.raises(UserError, match=r"squared_norm='blocks.\*' is no parameter of the model"):
         net.squared_norm("blocks.*")
 
 

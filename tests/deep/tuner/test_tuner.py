@@ -261,23 +261,24 @@ class Tied(nn.Module):
 def test_a_penalty_that_is_written_out_has_the_gradient_of_squared_norm(method: Method, eps_per: str) -> None:
     """Each example's own weights in it, also of a weight that no layer of its own uses."""
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    seen = []
-    for written in (True, False):
+
+    def after(written: bool) -> list[Tensor]:
         torch.manual_seed(0)
-        model, hyper, held = Tied().double(), Hyperparameters([DECAY]), []
+        model, hyper = Tied().double(), Hyperparameters([DECAY])
 
         def penalised(y: Tensor, t: Tensor) -> Tensor:
-            norm = held[0].squared_norm("fc.weight", "out.bias").mean()
             by_hand = model.fc.weight.square().sum() + (model.out.bias**2).sum()
-            return half_square(y, t) + 0.1 * (by_hand if written else norm) + 0.0 * hyper["decay"].mean()
+            norm = by_hand if written else one.squared_norm("fc.weight", "out.bias").mean()
+            return half_square(y, t) + 0.1 * norm + 0.0 * hyper["decay"].mean()
 
-        held.append(Tuner(model, hyper, penalised, half_square, method=method, eps_per=eps_per, seed=2))
+        one = Tuner(model, hyper, penalised, half_square, method=method, eps_per=eps_per, seed=2)
         with torch.no_grad():
-            for parameter in held[0].net.Theta:
+            for parameter in one.net.Theta:
                 parameter.normal_()
-        held[0].inner_step(x, x)
-        seen.append(bits(held[0]))
-    for one, other in zip(*seen, strict=True):
+        one.inner_step(x, x)
+        return bits(one)
+
+    for one, other in zip(after(True), after(False), strict=True):
         close(one, other)
 
 
