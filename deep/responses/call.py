@@ -135,11 +135,12 @@ class Call:
         self, product: Product, x: Tensor, W: Any, b: Any, out: int, axis: int, extra: int, place: Place
     ) -> Tensor:
         w, bias = value_of(W), value_of(b)
+        rows = W.rows if isinstance(W, Weight) else None
 
         def change(x: Tensor, y: Tensor | None) -> Tensor | None:
             """y and what the responses add to it."""
-            for s, R in W.rows.terms if isinstance(W, Weight) else ():
-                if W.rows.axis == out:
+            for s, R in rows.terms if rows is not None else ():
+                if rows is not None and rows.axis == out:
                     term = product(x, R, None)
                     s = self.spread(s, axis, term.ndim, place).to(term.dtype)
                     y = s * term if y is None else torch.addcmul(y, s, term)

@@ -190,9 +190,9 @@ def _place(a: torch.Size, b: torch.Size, sums: dict[int, Tensor], others: dict[i
     if times == 1 or not (axis in sums and axis in others):
         return Place(axis, times)
     more, fewer = sums[axis], others[axis]
-    close = {"rtol": 1e-4, "atol": 1e-5 * float(more.abs().max())}
-    if torch.allclose(more[: len(fewer)], fewer, **close):
+    far = 1e-5 * float(more.abs().max())
+    if torch.allclose(more[: len(fewer)], fewer, 1e-4, far):
         return Place(axis, times)
-    if torch.allclose(more.reshape(times, n)[:, :-1].reshape(-1), fewer, **close):
+    if torch.allclose(more.reshape(times, n)[:, :-1].reshape(-1), fewer, 1e-4, far):
         return Place(axis, times, interleaved=True)
     raise _Unclear

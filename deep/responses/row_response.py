@@ -11,6 +11,7 @@ from example to example; they need not be written out, since a row's scale can w
 """
 
 import copy
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ def row_axis(module: nn.Module, parameter: Tensor) -> int:
     return 0 if isinstance(module, first) else max(parameter.ndim - 1, 0)
 
 
-def starts(module: nn.Module) -> dict[str, Tensor]:
+def starts(module: nn.Module) -> Mapping[str, Tensor]:
     """A start of W_response for each of a module's own parameters, by name.
 
     Another draw by `reset_parameters` where the module has one; else normal, with the parameter's standard deviation.

@@ -230,6 +230,6 @@ RULES |= {
     F.prelu: prelu,
     **dict.fromkeys(PRODUCTS | QUOTIENTS | IN_PLACE | SUMS, elementwise),
     **dict.fromkeys(VIEWS, view),
-    torch._weight_norm: weight_norm,
+    torch._weight_norm: weight_norm,  # type: ignore[attr-defined]
     **dict.fromkeys(RECURRENT, packed),
 }

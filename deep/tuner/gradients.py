@@ -180,9 +180,10 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
             if linearised:
                 raise _without_forward_mode(error) from error
             raise
+        dual = outputs
         if linearised:
             _require_tangent(outputs)
-            dual, outputs = outputs, tree_map(first_order, outputs)
+            outputs = tree_map(first_order, outputs)
         if forward is not None:
             forward.enter_loss()
         loss = objective.loss(outputs, t)

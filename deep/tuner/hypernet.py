@@ -38,7 +38,7 @@ from deep.responses.weights import NoRule, differential
 from deep.tuner.contexts import frozen_statistics
 from reference.command import InputWarning, UserError
 
-_attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Hypernetwork]]" = weakref.WeakKeyDictionary()
+_attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Any]]" = weakref.WeakKeyDictionary()
 
 
 class Hypernetwork:
