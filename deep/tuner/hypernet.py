@@ -124,14 +124,17 @@ class Hypernetwork:
         """Names of trainable parameters, as they are or by pattern; the name of a module means all of its own.
 
         Raises:
-            UserError: a pattern that no parameter has.
+            UserError: a pattern that no parameter and no module has.
         """
         names: list[str] = []
+        modules = {name for name, _ in self.model.named_modules()}
+        every = {name: id(w) for name, w in self.model.named_parameters(remove_duplicate=False)}
         for pattern in patterns:
-            known = [name for name in self.names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
-            if not known and pattern:
-                raise UserError(f"{argument}={pattern!r} is no parameter of the model, and no pattern of some")
-            names += known if pattern else self.names
+            fits = [name for name in every if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+            if not fits and pattern not in modules:
+                raise UserError(f"{argument}={pattern!r} is no parameter of the model, nor a pattern of names")
+            identities = {every[name] for name in fits}
+            names += [name for name, w in self.names.items() if id(w) in identities]
         return names
 
     def __iter__(self) -> Iterator[tuple[str, nn.Parameter, RowResponse]]:

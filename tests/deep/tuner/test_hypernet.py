@@ -224,6 +224,16 @@ def test_parameters_are_left_out_by_name_by_pattern_or_by_their_module() -> None
         net.detach()
 
 
+@pytest.mark.parametrize("name", ["a", "b.weight"])
+def test_a_shared_layer_is_left_out_by_either_of_its_names(name: str) -> None:
+    """And a layer that is frozen by its name, though it has nothing to leave out."""
+    shared = nn.Linear(2, 2, bias=False)
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    model = nn.Sequential(OrderedDict(a=shared, c=nn.Linear(2, 2), b=shared, d=frozen))
+    net = attach(model, without_response=[name, "d"])
+    assert [name for name, _, _ in net] == ["c.weight", "c.bias"]
+
+
 def test_a_parameter_outside_any_operation_that_is_seen_is_named() -> None:
     """As one that nothing uses, and one that a hook has multiplied before anybody looked (pruning)."""
     for model, name in ((Unused(), "idle"), (pruned(), "0.weight_orig")):
