@@ -19,6 +19,7 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.training.batches import Loader
 from deep.training.fit import fit
+from deep.training.run import Run
 from deep.training.schedule import Schedule
 from deep.tuner import gradients
 from deep.tuner.tuner import Tuner
@@ -89,7 +90,7 @@ def loaders(kind: str) -> tuple[DataLoader, DataLoader]:
 def test_a_run_over_loaders_that_draw_goes_on_after_a_kill_with_the_same_numbers(
     tmp_path, monkeypatch, kind, accumulate
 ):
-    monkeypatch.setattr("deep.training.run.Run.checkpoint_seconds", 0.0)
+    monkeypatch.setattr("deep.training.fit.Run", partial(Run, checkpoint_seconds=0.0))
 
     def go(out: Path, init: int = 0) -> None:
         one = tuner(T_train=1, init=init)
@@ -212,7 +213,7 @@ def test_callbacks_see_each_step_and_each_row():
 
 
 def test_a_scheduler_steps_after_each_inner_step_and_goes_on_after_a_kill(tmp_path, monkeypatch):
-    monkeypatch.setattr("deep.training.run.Run.checkpoint_seconds", 0.0)
+    monkeypatch.setattr("deep.training.fit.Run", partial(Run, checkpoint_seconds=0.0))
     rates: list[float] = []
 
     def go(out: Path) -> Tuner:
