@@ -32,8 +32,8 @@ def look(
 ) -> Layouts:
     """Run on n and on n - 1 examples until no use of a parameter, or of what is made of parameters alone, is new.
 
-    A model that takes no other batch than one of n is run on that: which parameters it uses is seen then, not where the
-    batch is.
+    A batch of one example, and a model that takes no other batch than one of n, are run once: which parameters are used
+    is seen then, not where the batch is.
 
     Args:
         run: a pass over the batch's first so many examples.
@@ -52,6 +52,8 @@ def look(
     for _ in range(8):
         known = set(layouts.uses)
         whole = log(n)
+        if n == 1:
+            break
         try:
             _merge(layouts, whole, log(n - 1), n)
         except (UserError, RuntimeError, ValueError):
