@@ -168,7 +168,7 @@ def test_schedules_of_one_name_are_a_run_each_also_after_a_kill(tiny: pytest.Mon
         Path(folder).mkdir()
         Path(folder, "s.csv").write_text(f"epoch,drop_input,drop_1,drop_2\n0,{rate},{rate},{rate}\n")
     text = "mnist-mlp --preset smoke --method fixed --schedule"
-    with killed_at(1, Tuner, "inner_step"):
+    with killed_at(1, Tuner, "inner_step_over"):
         call(tiny, f"{text} x/s.csv --epochs 2")
     assert len(list(Path("out").rglob("checkpoint.pt"))) == 1
     for folder, rate in (("y", 0.6), ("x", 0.2)):
@@ -205,7 +205,7 @@ def text_in(folder: str, words: str) -> str:
 def test_a_run_on_another_text_is_not_taken_for_this_one(tiny: pytest.MonkeyPatch) -> None:
     texts = [text_in("one", "a b a c"), text_in("two", "a b c a")]
     command = "ptb-lstm --preset smoke --data-home"
-    with killed_at(1, Tuner, "inner_step"):
+    with killed_at(1, Tuner, "inner_step_over"):
         call(tiny, f"{command} {texts[0]}")
     with pytest.raises(UserError, match="the checkpoint is of another run: its data differ"):
         call(tiny, f"{command} {texts[1]}")
