@@ -28,7 +28,7 @@ ROWS, LARGEST, LEAST, TOLERANCE = 3, 60e6, 0.95, 1e-3
 
 def build(name: str) -> tuple[nn.Module, Tensor]:
     """A model of ten classes in training mode, and noise of the smallest size that it takes."""
-    import timm
+    import timm  # type: ignore[import-not-found]
 
     size = timm.models.get_pretrained_cfg(name).input_size[1]
     for small in (64, 96, 128, size):
@@ -85,7 +85,7 @@ def attempt(name: str) -> tuple[bool, str]:
 
 def main() -> None:
     """Print a line for each architecture, and the share."""
-    import timm
+    import timm  # type: ignore[import-not-found]
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--timm", type=int, default=100, help="architectures")

@@ -37,7 +37,7 @@ class Constant(Draws):
         super().__init__(torch.Generator())
         self.u = u
 
-    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+    def uniform(self, shape: Sequence[int], like: Tensor, axis: int | None = 0) -> Tensor:
         return like.new_full(tuple(shape), self.u)
 
 

@@ -46,7 +46,7 @@ def convolutions(draw: st.DrawFn, n: int) -> Layer:
         dilation=draw(st.integers(1, 2)),
         groups=groups,
         bias=draw(st.booleans()),
-        padding_mode=draw(st.sampled_from(modes)),
+        padding_mode=draw(st.sampled_from(modes)),  # type: ignore
     )
     return layer, torch.randn(n, 2 * groups, *[6 if dims < 3 else 5] * dims)
 
@@ -414,12 +414,12 @@ def test_every_uses_tangent_is_the_jacobian_times_delta_w(name: str) -> None:
     x = torch.randn(4, 4, 3, dtype=torch.float64)
     net, plain, c = looked(USES[name], x, ("weights", "linearised"))
     if name == "embedding bag":  # which has no forward derivative itself
-        plain.call = lambda m, x: F.embedding((x * 3).long().clamp(0, 4).flatten(1), m.w).mean(1)
+        plain.call = lambda m, x: F.embedding((x * 3).long().clamp(0, 4).flatten(1), m.w).mean(1)  # type: ignore
     w = {name: p.detach() for name, p in net.model.named_parameters()}
     wanted = []
     for i, c_i in enumerate(c):
         deltas = {name: delta.detach() for name, delta in explicit(net, c_i).items()}
-        value, tangent = jvp(lambda w: functional_call(plain, w, (x,)), (w,), (deltas,))
+        value, tangent = jvp(lambda w: functional_call(plain, w, (x,)), (w,), (deltas,))  # type: ignore
         wanted.append((value + tangent)[i])
     seen: list[Tensor] = []
     with frozen(net.w0):
@@ -442,13 +442,13 @@ def test_every_uses_gradient_is_that_through_written_out_weights(name: str, kind
     if kind == "weights":
         desired = torch.autograd.grad(one_by_one(net, plain, c, x).square().sum(), [*net.w0, *net.Theta])
     else:
-        each = [functional_call(plain, w, (x,))[i].square().sum() for i in range(4)]
+        each = [functional_call(plain, w, (x,))[i].square().sum() for i in range(4)]  # type: ignore
         inner = torch.zeros(())
         for loss_i, c_i in zip(each, c, strict=True):
             g0 = torch.autograd.grad(loss_i, list(w.values()), retain_graph=True)
             deltas = explicit(net, c_i)
             inner = inner + sum((g * deltas[name]).sum() for name, g in zip(w, g0, strict=True))
-        desired = (*torch.autograd.grad(sum(each), list(w.values())), *torch.autograd.grad(inner, net.Theta))
+        desired = (*torch.autograd.grad(sum(each), list(w.values())), *torch.autograd.grad(inner, net.Theta))  # type: ignore
     for one, other in zip(actual, desired, strict=True):
         close(one, other)
 

@@ -106,7 +106,7 @@ def test_the_control_variates_term_has_the_penaltys_differential(eps_per: str) -
         with torch.no_grad():
             next(iter(made.net))[2].U.fill_(1.0)
         made.optimisers["Theta"].register_step_pre_hook(
-            lambda *_, made=made: sizes.append(sum(float(p.grad.square().sum()) for p in made.net.Theta) ** 0.5)
+            lambda *_, made=made: sizes.append(sum(float(p.grad.square().sum()) for p in made.net.Theta) ** 0.5)  # type: ignore
         )
         made.inner_step(*tensors(*data()))
     np.testing.assert_allclose(np.log10(sizes[1] / sizes[0]), 2.0, atol=0.05)
@@ -153,7 +153,7 @@ def test_groups_without_decay_stay_so_unless_none_has_any() -> None:
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop, Adagrad])
 def test_any_optimizer_of_torch_with_a_decay_is_taken(kind: type[Optimizer]) -> None:
-    made = tuner(partial(kind, lr=0.01))
+    made = tuner(partial(kind, lr=0.01))  # type: ignore
     for _ in range(3):
         assert made.inner_step(*tensors(*data())).loss.isfinite()
 
