@@ -309,7 +309,8 @@ class Hypernetwork:
         Linearised or not it is exact: the weights themselves are linear in Δw.
         """
         now = self.hyper.now
-        wanted = set(self.matching(patterns, "squared_norm") if patterns else self.names)
+        # In order: a set of names has another order in each process, and sums of floats another rounding.
+        wanted = dict.fromkeys(self.matching(patterns, "squared_norm") if patterns else self.names)
         total = self.w0[0].new_zeros(1)
         responding = {name: response for name, _, response in self} if now.c is not None else {}
         with torch._C.DisableTorchFunction():

@@ -101,6 +101,16 @@ def test_squared_norm_is_of_all_weights_that_train() -> None:
     close(net.squared_norm(), torch.stack([w.square().sum() for w in weights.values() if w.requires_grad]).sum()[None])
 
 
+def test_squared_norm_adds_in_the_models_order_so_that_runs_repeat_bit_for_bit() -> None:
+    """Numbers from 1 to 1e7, whose sum in float32 depends on the order."""
+    model = nn.ParameterDict({f"w{k}": nn.Parameter(torch.full((3,), 1.1 * 10 ** (0.5 * k))) for k in range(15)})
+    net = Hypernetwork(model, two(), draws())
+    total = torch.zeros(1)
+    for w in model.values():
+        total = total + w.square().sum()
+    assert torch.equal(net.squared_norm(), total)
+
+
 def test_squared_norm_of_a_pattern_is_that_of_its_parameters() -> None:
     net, c = attach(network()), torch.randn(4, 2, dtype=torch.float64)
     weights = dict(net.model.named_parameters())
