@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from deep import Hyperparameter, Hyperparameters, Tuner, dropout_rates
 from deep.hyper.hyperparameters import Pass
-from deep.tuner.contexts import evaluating
+from deep.responses.contexts import evaluating
 
 ROWS, LARGEST, LEAST, TOLERANCE = 3, 60e6, 0.95, 1e-3
 

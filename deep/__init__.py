@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from deep.hyper.declared import Hyperparameter
     from deep.hyper.hyperparameters import Hyperparameters
     from deep.rates.find import dropout_rates
+    from deep.rates.sequence import DropConnectLSTM, VariationalDropout
     from deep.responses.forward import register
-    from deep.sequence_dropout import DropConnectLSTM, VariationalDropout
     from deep.training.fit import fit
     from deep.training.schedule import Schedule
     from deep.tuner.tuner import Tuner
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DropConnectLSTM": "sequence_dropout",
+    "DropConnectLSTM": "rates.sequence",
     "Hyperparameter": "hyper.declared",
     "Hyperparameters": "hyper.hyperparameters",
     "Schedule": "training.schedule",
     "Tuner": "tuner.tuner",
-    "VariationalDropout": "sequence_dropout",
+    "VariationalDropout": "rates.sequence",
     "dropout_rates": "rates.find",
     "fit": "training.fit",
     "register": "responses.forward",

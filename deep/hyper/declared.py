@@ -51,8 +51,8 @@ class Hyperparameter:
 
     def __post_init__(self) -> None:
         if not self.low < self.start < self.high:
-            what = f"hyperparameter {self.name!r}: its start {self.start} is not strictly between"
-            raise UserError(f"{what} {self.low} and {self.high}; choose a start inside, or other bounds")
+            problem = f"hyperparameter {self.name!r}: its start {self.start} is not strictly between"
+            raise UserError(f"{problem} {self.low} and {self.high}; choose a start inside, or other bounds")
         if self.per not in ("example", "batch"):
             raise UserError(f"hyperparameter {self.name!r}: per={self.per!r} is neither 'example' nor 'batch'")
         _ = self.transform

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from deep.hyper.generators import generators, set_generators
+from deep.hyper.generators import repeated
 from deep.hyper.parallel import Share
 
 
@@ -51,7 +51,7 @@ class Draws:
     @contextmanager
     def repeated(self) -> Iterator[None]:
         """What is drawn in the block is drawn once more after it; by a dropout that is not tuned, too."""
-        own, others = self.generator.get_state(), generators()
-        yield
-        self.generator.set_state(own)
-        set_generators(others)
+        before = self.generator.get_state()
+        with repeated():
+            yield
+        self.generator.set_state(before)

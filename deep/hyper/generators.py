@@ -1,6 +1,8 @@
 """The states of this process's own random generators: PyTorch's, NumPy's global one and Python's."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,3 +31,11 @@ def set_generators(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+@contextmanager
+def repeated() -> Iterator[None]:
+    """What is drawn in the block is drawn once more after it."""
+    before = generators()
+    yield
+    set_generators(before)

@@ -63,12 +63,12 @@ class Hyperparameters:
 
     def __init__(self, declared: Iterable[Hyperparameter], sigma: float = 1.0) -> None:
         self.declared = tuple(declared)
-        self.names = tuple(one.name for one in self.declared)
+        self.names = tuple(declared.name for declared in self.declared)
         if not self.declared:
             raise UserError("nothing to tune: declare a hyperparameter, or give the model an nn.Dropout")
         if twice := {name for name in self.names if self.names.count(name) > 1}:
             raise UserError(f"hyperparameter {min(twice)!r} is declared twice; give each a name of its own")
-        self.lam = nn.Parameter(torch.tensor([one.lam for one in self.declared]))
+        self.lam = nn.Parameter(torch.tensor([declared.lam for declared in self.declared]))
         self.raw_sigma = nn.Parameter(torch.full_like(self.lam, _raw(sigma)))
         self.centred = True
         self.owner: Callable[[], Any] = lambda: None
@@ -91,11 +91,11 @@ class Hyperparameters:
             raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
         self._unread.discard(name)
         index, now = self.names.index(name), self.now
-        one = self.declared[index]
-        value = one(now.lam[:, index])
-        if one.discrete:
+        declared = self.declared[index]
+        value = declared(now.lam[:, index])
+        if declared.discrete:
             value = torch.floor(value + (RELATIVE_ROUNDING * value.abs()).clamp(min=ROUNDING))
-        return value[0] if one.per == "batch" or now.n is None else value.expand(now.n)
+        return value[0] if declared.per == "batch" or now.n is None else value.expand(now.n)
 
     @property
     def sigma(self) -> Float[Tensor, "h"]:
@@ -129,7 +129,7 @@ class Hyperparameters:
     def values(self) -> dict[str, float]:
         """s(λ) by name, in the units of the bounds."""
         with torch.no_grad():
-            return {one.name: float(one(lam)) for one, lam in zip(self.declared, self.lam, strict=True)}
+            return {declared.name: float(declared(lam)) for declared, lam in zip(self.declared, self.lam, strict=True)}
 
     def set(self, values: Mapping[str, float]) -> None:
         """Put s(λ) to given values: for a run that tunes nothing.
@@ -142,13 +142,19 @@ class Hyperparameters:
         for name, value in values.items():
             if name not in self.names:
                 raise UserError(f"no hyperparameter is named {name!r}; there are {', '.join(self.names)}")
-            one = self.declared[self.names.index(name)]
-            low, high = one.low - FLOAT32 * abs(one.low), one.high + FLOAT32 * abs(one.high)
+            declared = self.declared[self.names.index(name)]
+            low, high = declared.low - FLOAT32 * abs(declared.low), declared.high + FLOAT32 * abs(declared.high)
             if not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"hyperparameter {name!r}: {value} is not between {one.low} and {one.high}")
-            inset = 1e-6 * one.width
-            inside = one.low + inset if value <= one.low else one.high - inset if value >= one.high else value
-            self.lam.data[self.names.index(name)] = one.transform.inverse(inside)
+                raise UserError(f"hyperparameter {name!r}: {value} is not between {declared.low} and {declared.high}")
+            inset = 1e-6 * declared.width
+            inside = (
+                declared.low + inset
+                if value <= declared.low
+                else declared.high - inset
+                if value >= declared.high
+                else value
+            )
+            self.lam.data[self.names.index(name)] = declared.transform.inverse(inside)
 
     def set_scale(self, sigma: float) -> None:
         """Put every σ to the same positive number."""

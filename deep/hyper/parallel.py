@@ -34,8 +34,8 @@ def require_process_group() -> None:
     """
     started = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and processes() == 1:
-        what = f"torchrun has started {started} processes that have no group, and each would train the whole run"
-        raise UserError(f"{what}; call torch.distributed.init_process_group() before the Tuner is made")
+        problem = f"torchrun has started {started} processes that have no group, and each would train the whole run"
+        raise UserError(f"{problem}; call torch.distributed.init_process_group() before the Tuner is made")
 
 
 def follow_first(tensors: Iterable[Tensor]) -> None:
@@ -96,8 +96,10 @@ class Share:
             return n
         times, remainder = divmod(n, self.counts[self.part])
         if remainder:
-            what = f"{n} rows are drawn for {self.counts[self.part]} examples, so they cannot be shared among processes"
-            raise UserError(f"{what}; keep examples on one axis, or draw for all of them at once")
+            problem = (
+                f"{n} rows are drawn for {self.counts[self.part]} examples, so they cannot be shared among processes"
+            )
+            raise UserError(f"{problem}; keep examples on one axis, or draw for all of them at once")
         return times * sum(self.counts)
 
     def rows(self, draws: Tensor, axis: int = 0) -> Tensor:

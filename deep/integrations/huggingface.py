@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 
 from deep.hyper.hyperparameters import Hyperparameters
-from deep.training.batches import Batch, Loader, pair
+from deep.training.batches import Batch, pair
 from deep.training.fit import report_coverage
+from deep.training.loader import Loader
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import examples
-from deep.training.batches import Loader, pair
+from deep.training.batches import pair
 from deep.training.evaluation import Metric
 from deep.training.fit import report_coverage
+from deep.training.loader import Loader
 from deep.tuner.tuner import Loss, Tuner
 from reference.command import UserError
 

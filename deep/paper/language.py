@@ -26,7 +26,7 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import processes, rank
 from deep.paper.data.text import Text
 from deep.rates.find import dropout_rates
-from deep.sequence_dropout import DropConnectLSTM, VariationalDropout, WeightDropout
+from deep.rates.sequence import DropConnectLSTM, VariationalDropout, WeightDropout
 from reference.command import UserError
 
 START = 0.05

@@ -30,8 +30,8 @@ def _keep(now: Forward, func: Any, x: Tensor, rate: Rate, channels: bool) -> tup
     shape = list(x.shape)
     if channels:
         if x.ndim < 3:
-            what = f"dropout {rate.name!r}: {func.__name__} sees an input of {x.ndim} axes"
-            raise UserError(f"{what}; give it (examples, channels, ...)")
+            problem = f"dropout {rate.name!r}: {func.__name__} sees an input of {x.ndim} axes"
+            raise UserError(f"{problem}; give it (examples, channels, ...)")
         shape[2:] = [1] * (x.ndim - 2)
     value, place = now.rate_beside(func, rate, x), now.place_of(func, rate, x)
     wide = torch.promote_types(x.dtype, torch.float32)  # bfloat16 has too few numbers for a rate of 0.001
@@ -63,15 +63,15 @@ def alpha_dropout(
     rate, uniforms = _keep(now, func, input, p, channels)
     least = 1.0507009873554805 * 1.6732632423543772
     a = ((1 - rate) * (1 + rate * least**2)).rsqrt()
-    kept = (uniforms >= rate).to(input.dtype)
-    shift = a * (rate * least - least * (1 - kept))
-    return input * (a * kept).to(input.dtype) + shift.to(input.dtype)
+    stays = (uniforms >= rate).to(input.dtype)
+    shift = a * (rate * least - least * (1 - stays))
+    return input * (a * stays).to(input.dtype) + shift.to(input.dtype)
 
 
 def bernoulli(now: Forward, input: Tensor, p: Rate, **_: Any) -> Tensor:
     """Zeros and ones in place, as DropPath and StochasticDepth draw them, from the tuner's own generator."""
     rate, uniforms = _keep(now, torch.Tensor.bernoulli_, input, p, False)
-    return input.copy_(uniforms >= rate if p.kept else uniforms < rate)
+    return input.copy_(uniforms >= rate if p.retains else uniforms < rate)
 
 
 def _rules() -> dict[Any, Any]:

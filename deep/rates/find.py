@@ -1,17 +1,18 @@
 """Which attributes of a model's modules hold drop rates, and their names as hyperparameters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
+import deep.rates.dropout  # noqa: F401  (it registers its rules)
 from deep.hyper.declared import Hyperparameter, Per
-from deep.hyper.generators import generators, set_generators
-from deep.rates.marks import Holder, Mark, Rate, marked
+from deep.hyper.generators import repeated
+from deep.rates.marks import Holder, Mark, marked
+from deep.responses.contexts import frozen_statistics
+from deep.responses.look import look
 from reference.command import UserError
 
 
@@ -67,13 +68,13 @@ def dropout_rates(
     """
     rates, read = [], None if x is None else _read(model, x)
     for name, holder in holders(model, everything=x is not None).items():
-        value = getattr(holder.module, holder.attribute) or _matching(start, name, None)
+        value = holder.value or _matching(start, name, None)
         if value is None or (read is not None and name not in read):
             continue
         most = _matching(high, name, 0.95)
         if not 0 < value < most:
-            what = f"dropout {name!r}: its rate {value} is not strictly between 0 and {most}"
-            raise UserError(f"{what}; set it to a start inside, or give dropout_rates(model, high=...)")
+            problem = f"dropout {name!r}: its rate {value} is not strictly between 0 and {most}"
+            raise UserError(f"{problem}; set it to a start inside, or give dropout_rates(model, high=...)")
         shared: Per = _matching(per, name, "example")
         rates.append(Hyperparameter(name, start=value, high=most, per=shared, presumed=True))
     return rates
@@ -89,31 +90,11 @@ def _matching(values: Any, name: str, otherwise: Any) -> Any:
 def _read(model: nn.Module, x: Any) -> set[str]:
     """Names of the rates that a dropout reads when the model runs; nothing of the model moves."""
     read: set[str] = set()
-    likely, every = holders(model).keys(), holders(model, everything=True)
-    marks = [
-        Mark(name, holder, float(getattr(holder.module, holder.attribute)), False) for name, holder in every.items()
-    ]
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    states = generators()
-    with torch.no_grad(), marked(marks, read.add) as rates, _Reading(rates, likely):
+    marks = [Mark(name, holder, holder.value, False) for name, holder in holders(model, everything=True).items()]
+
+    def run(_rows: int) -> None:
         model(**x) if isinstance(x, Mapping) else model(x)
-    set_generators(states)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(buffers[name])
+
+    with torch.no_grad(), repeated(), frozen_statistics(model), marked(marks, read.add) as rates:
+        look(run, 1, {}, (), rates, holders(model))
     return read
-
-
-class _Reading(TorchFunctionMode):
-    """Tells a rate of each operation that it reaches."""
-
-    def __init__(self, rates: Mapping[float, Rate], likely: Collection[str]) -> None:
-        super().__init__()
-        self.rates, self.likely = rates, likely
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for leaf in tree_leaves((args, kwargs)):
-            drops = "drop" in getattr(func, "__name__", "")
-            rate = self.rates.get(leaf) if drops and type(leaf) is float else leaf
-            if isinstance(rate, Rate) and (drops or rate.name in self.likely):
-                rate.read()
-        return func(*args, **(kwargs or {}))

@@ -5,12 +5,13 @@ it reaches then has the rate itself, p = s(λ + ε), in its place; `1 - rate` is
 last digits, which no other number has. Any other arithmetic would make a plain number of it, and is an error.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from reference.command import UserError
 
@@ -21,8 +22,10 @@ class Holder(NamedTuple):
     module: nn.Module
     attribute: str
 
-    def __repr__(self) -> str:
-        return f"{type(self.module).__name__}.{self.attribute}"
+    @property
+    def value(self) -> float | int:
+        """The rate that it holds."""
+        return getattr(self.module, self.attribute)
 
 
 class Rate(float):
@@ -36,16 +39,16 @@ class Rate(float):
     name: str
     read: Callable[[], object]
     tuned: bool
-    kept: bool
+    retains: bool
 
-    def __new__(cls, value: float, name: str, read: Callable[[], object], tuned: bool, kept: bool = False) -> "Rate":
+    def __new__(cls, value: float, name: str, read: Callable[[], object], tuned: bool, retains: bool = False) -> "Rate":
         rate = super().__new__(cls, value)
-        rate.name, rate.read, rate.tuned, rate.kept = name, read, tuned, kept
+        rate.name, rate.read, rate.tuned, rate.retains = name, read, tuned, retains
         return rate
 
     def __rsub__(self, other: Any) -> Any:
         if type(other) in (int, float) and other == 1:
-            return Rate(1 - float(self), self.name, self.read, self.tuned, not self.kept)
+            return Rate(1 - float(self), self.name, self.read, self.tuned, not self.retains)
         return self.plain("__rsub__", other)
 
     def plain(self, operator: str, other: Any) -> Any:
@@ -55,12 +58,11 @@ class Rate(float):
             UserError: a rate that is tuned would become a number for good.
         """
         if self.tuned and not isinstance(other, Tensor):
-            what = f"the drop rate {self.name!r} enters a calculation with plain numbers before it reaches an operation"
-            raise UserError(f"{what}; do not declare it, or let the module give the rate itself to the dropout")
+            problem = (
+                f"the drop rate {self.name!r} enters a calculation with plain numbers before it reaches an operation"
+            )
+            raise UserError(f"{problem}; do not declare it, or let the module give the rate itself to the dropout")
         return getattr(float, operator)(self, other)
-
-    def __reduce__(self) -> Any:
-        return float, (float(self),)
 
 
 for _operator in ["add", "radd", "sub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "floordiv", "mod"]:
@@ -94,3 +96,8 @@ def marked(marks: Iterable[Mark], read: Callable[[str], object]) -> Iterator[dic
     finally:
         for attributes, attribute, value in before:
             attributes[attribute] = value
+
+
+def known(rates: Mapping[float, Rate], arguments: Any) -> Any:
+    """An operation's arguments, with rates in place of the numbers that a model has made of them."""
+    return tree_map(lambda leaf: rates.get(leaf, leaf) if type(leaf) is float else leaf, arguments)

@@ -176,9 +176,9 @@ class Call:
             UserError: it has a graph.
         """
         if y.requires_grad:
-            what = f"the operation on {self.root!r} is differentiated in its inputs"
+            problem = f"the operation on {self.root!r} is differentiated in its inputs"
             instead = "give it inputs that need no gradient, or choose a method without linearisation"
-            raise UserError(f"{what}, which the linearisation cannot follow; {instead}")
+            raise UserError(f"{problem}, which the linearisation cannot follow; {instead}")
         return y
 
     def _first_order(self, y: Tensor) -> Tensor:
@@ -190,8 +190,8 @@ class Call:
 
         def refuse(_gradient: Tensor) -> None:
             if torch.is_grad_enabled():
-                what = f"the operation on {self.root!r} is differentiated in its inputs"
-                raise UserError(f"{what}, which the control variate cannot follow; choose a method without one")
+                problem = f"the operation on {self.root!r} is differentiated in its inputs"
+                raise UserError(f"{problem}, which the control variate cannot follow; choose a method without one")
 
         if y.requires_grad:
             y.register_hook(refuse)
@@ -220,9 +220,9 @@ class Call:
         which = [isinstance(leaf, (Tensor, Weight)) for leaf in leaves]
 
         def alone(*tensors: Tensor) -> tuple[Tensor, ...]:
-            given = iter(tensors)
+            parts = iter(tensors)
             args, kwargs = tree_unflatten(
-                [next(given) if w else leaf for w, leaf in zip(which, leaves, strict=True)], spec
+                [next(parts) if w else leaf for w, leaf in zip(which, leaves, strict=True)], spec
             )
             flat, shape[0] = tree_flatten(self.func(*args, **kwargs))
             return tuple(flat)

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.hyper.draws import Draws
-from deep.rates.marks import Rate
+from deep.rates.marks import Rate, known
 from deep.responses.call import Call, beside, repeated
 from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.layouts import Layouts, Place
@@ -116,7 +116,7 @@ class Forward(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self.rates and (func in RATE_RULES or func in WRITTEN_OUT):
-            args, kwargs = tree_map(self._rate_for, (args, kwargs))
+            args, kwargs = known(self.rates, (args, kwargs))
         in_args, in_kwargs = self._concerned(args), self._concerned(kwargs.values())
         responds, reads = in_args[0] or in_kwargs[0], in_args[1] or in_kwargs[1]
         if hides(func, args) and self._writes_out(func, responds, reads, args, kwargs):
@@ -127,10 +127,6 @@ class Forward(TorchFunctionMode):
         if responds:
             return self._with_weights(func, args, kwargs)
         return self._plain(func, args, kwargs)
-
-    def _rate_for(self, leaf: Any) -> Any:
-        """The rate behind a number that a model has made of one."""
-        return self.rates.get(leaf, leaf) if type(leaf) is float else leaf
 
     def _writes_out(self, func: Any, responds: bool, reads: bool, args: Any, kwargs: Any) -> bool:
         """Whether an operation must be seen from inside: for a weight, a rate or a tangent in it, or its own masks."""
@@ -178,7 +174,7 @@ class Forward(TorchFunctionMode):
         """p, or 1 - p, beside the tensor of an operation that has no rule of its own for rates."""
         like = next(leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
         value = self.rate_beside(func, rate, like)
-        return 1 - value if rate.kept else value
+        return 1 - value if rate.retains else value
 
     def rate_beside(self, func: Any, rate: Rate, x: Tensor) -> Tensor:
         """p of each example along the batch's axis of an operation's tensor."""
@@ -188,8 +184,8 @@ class Forward(TorchFunctionMode):
             return value
         place = self.place_of(func, rate, x)
         if place is None:
-            what = f"dropout {rate.name!r} has one mask for all examples"
-            raise UserError(f"{what}; declare it with per='batch'")
+            problem = f"dropout {rate.name!r} has one mask for all examples"
+            raise UserError(f"{problem}; declare it with per='batch'")
         return beside(repeated(value, place), place.axis, x.ndim)
 
     def place_of(self, func: Any, rate: Rate, x: Tensor) -> Place | None:
@@ -220,8 +216,10 @@ class Forward(TorchFunctionMode):
         """The loss of a linearised pass may see functions of the weights alone beside the outputs."""
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and leaf.ndim and not self._concerned([leaf])[0]:
-                what = "the loss sees the network otherwise than through its outputs (kept activations, its own call)"
-                raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict")
+                problem = (
+                    "the loss sees the network otherwise than through its outputs (kept activations, its own call)"
+                )
+                raise UserError(f"{problem}; let the model return what the loss needs, in a tuple, list or dict")
 
     def _by_rule(self, root: str, func: Any, args: Any, kwargs: Any) -> Any:
         own = self.layouts.own

@@ -40,14 +40,14 @@ class Layouts:
         uses: by key.
         own: the model's parameters and buffers by identity, which no other tensor can have while they are kept here.
         unclear: parameters whose rows cannot be attributed to examples, with the reason.
-        rates: names of attributes that look like drop rates; of others only a dropout's reading counts.
+        likely: names of attributes that look like drop rates; of others only a dropout's reading counts.
         seen, with_gradient: parameters that an operation has used, and of these in a graph.
     """
 
     uses: dict[Key, Use] = field(default_factory=dict)
     own: dict[int, Tensor] = field(default_factory=dict)
     unclear: dict[str, str] = field(default_factory=dict)
-    rates: frozenset[str] = frozenset()
+    likely: frozenset[str] = frozenset()
     seen: set[str] = field(default_factory=set)
     with_gradient: set[str] = field(default_factory=set)
 

@@ -49,11 +49,6 @@ def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
     return (x + 3).clamp(0, 6) / 6
 
 
-def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
-    """x clamp(x + 3, 0, 6)/6."""
-    return x * hardsigmoid(x)
-
-
 def glu(x: Tensor, dim: int = -1) -> Tensor:
     """a σ(b)."""
     a, b = x.chunk(2, dim)
@@ -63,12 +58,11 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
 LOSSES = (
     "binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy ctc_loss huber_loss "
     "gaussian_nll_loss hinge_embedding_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss "
-    "multilabel_margin_loss "
-    "multilabel_soft_margin_loss nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss"
+    "multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss smooth_l1_loss "
+    "soft_margin_loss triplet_margin_loss"
 )
 LINEARISED |= {
     **{getattr(F, name): ending(getattr(F, name)) for name in LOSSES.split()},
     F.hardsigmoid: hardsigmoid,
-    F.hardswish: hardswish,
     F.glu: glu,
 }

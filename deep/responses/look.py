@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
-from deep.rates.marks import Rate
+from deep.rates.marks import Rate, known
 from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.forward import ABOUT, LIKE, RATE_RULES
 from deep.responses.layouts import Key, Layouts, Place, Use, key_of
@@ -42,7 +42,7 @@ def look(
         rates: marked, by their numbers.
         likely: names of what looks like a drop rate.
     """
-    layouts = Layouts(own={id(tensor): tensor for tensor in own}, rates=frozenset(likely))
+    layouts = Layouts(own={id(tensor): tensor for tensor in own}, likely=frozenset(likely))
 
     def log(rows: int) -> _Look:
         with _Look(rows, named, rates, layouts) as seen:
@@ -85,7 +85,7 @@ class _Look(TorchFunctionMode):
         if _name(func) == "__get__":
             return self._derive(func, args, func(*args, **kwargs))
         if func in RATE_RULES or func in WRITTEN_OUT:
-            args, kwargs = tree_map(lambda x: self.rates.get(x, x) if type(x) is float else x, (args, kwargs))
+            args, kwargs = known(self.rates, (args, kwargs))
         leaves = tree_leaves((args, kwargs))
         about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
         roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
@@ -104,7 +104,7 @@ class _Look(TorchFunctionMode):
         sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
         call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)
         for rate in rates:
-            if rate.name in self.layouts.rates or func in RATE_RULES:
+            if rate.name in self.layouts.likely or func in RATE_RULES:
                 rate.read()
             self.calls[key_of(rate.name, func, tensors)].append(call)
         if not roots:
@@ -148,11 +148,13 @@ def _alone(func: Any, args: Any, kwargs: Any, rates: list[Rate]) -> Any:
         return args[0].clone()
     if func is F.batch_norm:
         x, mean, var = args[:3]
-        rest = {**dict(zip(("weight", "bias"), args[3:5], strict=False)), **kwargs}
+        arguments = {**dict(zip(("weight", "bias"), args[3:5], strict=False)), **kwargs}
         if mean is None:
-            like = rest["weight"] if rest.get("weight") is not None else x
+            like = arguments["weight"] if arguments.get("weight") is not None else x
             mean, var = like.new_zeros(x.shape[1]), like.new_ones(x.shape[1])
-        return func(x, mean, var, rest.get("weight"), rest.get("bias"), False, 0.0, rest.get("eps", 1e-5))
+        return func(
+            x, mean, var, arguments.get("weight"), arguments.get("bias"), False, 0.0, arguments.get("eps", 1e-5)
+        )
     if func in (torch.Tensor.bernoulli_, torch.bernoulli) and rates:
         return args[0].fill_(1.0)
     return func(*args, **kwargs)

@@ -62,8 +62,8 @@ def layers(
         outputs = []
         for d in range(directions):
             index = k * directions + d
-            own = weights[index * width : (index + 1) * width]
-            y, end = _direction(cell, x, tuple(start[index] for start in starts), own, has_biases, d == 1)
+            part = weights[index * width : (index + 1) * width]
+            y, end = _direction(cell, x, tuple(start[index] for start in starts), part, has_biases, d == 1)
             outputs.append(y)
             ends.append(end)
         x = torch.cat(outputs, -1) if directions > 1 else outputs[0]

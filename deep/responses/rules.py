@@ -8,6 +8,7 @@ t, chunk, view, a slice, times a mask   the same of w and of W_response
 weight norm                             g v/‖v‖ by rows: a_i v + b_i W_response, two terms
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,32 +44,19 @@ def addmm(call: Call, bias: Any, x: Any, weight: Any, *, beta: float = 1, alpha:
     return call.affine(product, x, weight, bias, out=1, into=0, axis=-1)
 
 
-def convolution(call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """E.1: a filter is a row."""
-    dims = value_of(weight).ndim - 2
-    if value_of(x).ndim != dims + 2:
-        return NotImplemented
-    groups = kwargs.get("groups", args[3] if len(args) > 3 else 1)
-
-    def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-        return call.func(x, w, b, *args, **kwargs)
-
-    return call.affine(product, x, weight, bias, out=0, into=1 if groups == 1 else None, axis=-1 - dims)
-
-
-def transposed_convolution(call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """The same, with outputs on the second axis of the weight."""
+def convolution(outputs: int, call: Call, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """E.1: a filter is a row; `outputs` is the weight's axis of them, 1 of a transposed convolution."""
     dims = value_of(weight).ndim - 2
     groups = kwargs.get("groups", args[3] if len(args) > 3 else 1)
-    if value_of(x).ndim != dims + 2:
-        return NotImplemented
-    if groups > 1 and isinstance(weight, Weight):
+    # Of several groups a transposed weight's second axis has the outputs of one.
+    if value_of(x).ndim != dims + 2 or (outputs and groups > 1 and isinstance(weight, Weight)):
         return NotImplemented
 
     def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         return call.func(x, w, b, *args, **kwargs)
 
-    return call.affine(product, x, weight, bias, out=1, into=0, axis=-1 - dims)
+    into = 1 - outputs if groups == 1 else None
+    return call.affine(product, x, weight, bias, out=outputs, into=into, axis=-1 - dims)
 
 
 def embedding(call: Call, indices: Any, weight: Any, padding_idx: int | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -143,11 +131,11 @@ def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     weights = [arg for arg in args if isinstance(arg, Weight)]
     if len(weights) != 1 or weights[0] is not args[0] or any(call.use.results) or weights[0].rows is None:
         return NotImplemented
-    (weight, *rest), rows = args, weights[0].rows
+    (weight, *others), rows = args, weights[0].rows
     shape = weight.value.shape
     indices = beside(torch.arange(shape[rows.axis], device=weight.value.device), rows.axis, len(shape)).expand(shape)
-    values, moved = call.func(weight.value, *rest, **kwargs), call.func(indices, *rest, **kwargs)
-    terms = [(s, call.func(R, *rest, **kwargs)) for s, R in rows.terms]
+    values, moved = call.func(weight.value, *others, **kwargs), call.func(indices, *others, **kwargs)
+    terms = [(s, call.func(R, *others, **kwargs)) for s, R in rows.terms]
     several = isinstance(values, (tuple, list))
     parts = [
         _part(call, weight, value, index, [(s, R[k] if several else R) for s, R in terms])
@@ -223,8 +211,8 @@ RULES |= {
     F.linear: linear,
     **dict.fromkeys(_operations("matmul mm __matmul__"), matmul),
     **dict.fromkeys(_operations("addmm"), addmm),
-    **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), convolution),
-    **dict.fromkeys((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), transposed_convolution),
+    **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), partial(convolution, 0)),
+    **dict.fromkeys((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), partial(convolution, 1)),
     F.embedding: embedding,
     F.embedding_bag: embedding_bag,
     F.prelu: prelu,

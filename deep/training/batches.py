@@ -1,12 +1,11 @@
-"""Which examples make which batch: of a dataset a function of the seed and of a number, of a DataLoader its own.
+"""Which examples of a dataset make which batch: a function of the seed and of a number.
 
 name     meaning
 order    a permutation of the examples for each epoch, from (seed, epoch); the stored order where not shuffled
-share    of each batch this process takes its consecutive rows (torch.tensor_split); a DataLoader's are its own already
+share    of each batch this process takes its consecutive rows (torch.tensor_split)
 group    the batches of one step: several where gradients are accumulated
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,7 +17,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
-from deep.hyper.generators import generators, set_generators
 from deep.hyper.parallel import examples, processes, rank
 from deep.training.checkpoint import digest
 from reference.command import UserError
@@ -124,137 +122,7 @@ class Batches:
             _require_rows(examples(batch))
             return tree_map(lambda leaf: torch.tensor_split(leaf, processes())[rank()].to(self.device), batch)
         rows = torch.tensor_split(order[index * self.size : (index + 1) * self.size], processes())[rank()]
-        return _moved(_rows(self.dataset, rows), self.device)
-
-
-class Loader:
-    """A DataLoader as it is: its own batches, order and collation.
-
-    Where a pass over it was interrupted, the next one repeats its draws from the generators of PyTorch, NumPy and
-    Python and the loader's own, and skips what was seen. A dataset or a sampler with another state begins anew.
-    """
-
-    seed = None
-
-    def __init__(self, loader: DataLoader[Any], device: torch.device | str = "cpu") -> None:
-        self.loader, self.device = loader, device
-        self._place, self._begun = (0, 0), None
-        self._iterator: Iterator[Any] | None = None
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """What it loads."""
-        return self.loader.dataset
-
-    @property
-    def size(self) -> int | None:
-        """Examples in a batch, where they are so many each."""
-        return self.loader.batch_size
-
-    @property
-    def examples(self) -> int | None:
-        """Items of the dataset, where it knows them."""
-        return len(cast(Sized, self.dataset)) if hasattr(self.dataset, "__len__") else None
-
-    @property
-    def last(self) -> int | None:
-        """Examples in the smallest batch, as far as that is known."""
-        if self.size is None or self.examples is None:
-            return None
-        return self.size if self.loader.drop_last else (len(cast(Sized, self.loader.sampler)) - 1) % self.size + 1
-
-    @property
-    def digest(self) -> str | None:
-        """As of its dataset alone."""
-        return None if self.examples is None else Batches(self.dataset, 1, 0).digest
-
-    def __len__(self) -> int:
-        """Batches in an epoch.
-
-        Raises:
-            TypeError: it does not know.
-        """
-        return len(self.loader)
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """An epoch's batches from batch `start` on."""
-        if self._iterator is None or self._place != (number, start):
-            self._open(number, start)
-        assert self._iterator is not None
-        for batch in self._iterator:
-            self._place = (number, self._place[1] + 1)
-            yield _moved(batch, self.device)
-        self._place, self._iterator = (number + 1, 0), None
-
-    def _open(self, number: int, start: int) -> None:
-        if hasattr(self.loader.sampler, "set_epoch"):
-            self.loader.sampler.set_epoch(number)  # type: ignore[attr-defined]
-        now = self._generators()
-        if start and self._begun is not None:
-            self._set_generators(self._begun)
-        self._begun = self._generators()
-        self._iterator = iter(_independent(self.loader))
-        for _ in islice(self._iterator, start):
-            pass
-        if start:
-            self._set_generators(now)
-        self._place = (number, start)
-
-    def sweep(self) -> Iterator[Batch]:
-        """Every batch once, beside the endless stream."""
-        return (_moved(batch, self.device) for batch in _independent(self.loader))
-
-    def first(self) -> Batch:
-        """A first batch; nothing has been drawn afterwards.
-
-        Raises:
-            UserError: there is none.
-        """
-        before = self._generators()
-        batch = next(self.sweep(), None)
-        self._set_generators(before)
-        if batch is None:
-            raise UserError("a DataLoader yields no batch; give training and validation at least one each")
-        return batch
-
-    def group(self, number: int, size: int) -> list[Batch]:
-        """The next batches of the endless stream of epochs, whatever their number."""
-        group = list(islice(self.epoch(*self._place), size))
-        return group or list(islice(self.epoch(*self._place), size)) or [self.first()]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The place, the generators at the beginning of its epoch, and the loader's own now."""
-        return {"place": self._place, "begun": self._begun, "now": self._generators()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a place."""
-        self._place, self._begun = tuple(state["place"]), state["begun"]
-        self._set_generators(state["now"])
-
-    def _generators(self) -> dict[str, Any]:
-        drawn = self.loader.generator
-        return {"all": generators(), "loader": None if drawn is None else drawn.get_state()}
-
-    def _set_generators(self, states: dict[str, Any]) -> None:
-        set_generators(states["all"])
-        if self.loader.generator is not None:
-            self.loader.generator.set_state(states["loader"].cpu())
-
-
-def _independent(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader, or where it keeps workers a copy with its own: a second pass would take them from the first."""
-    if not loader.persistent_workers:
-        return loader
-    loader = copy.copy(loader)
-    loader._iterator = None
-    return loader
-
-
-def source(
-    data: Dataset[Any] | DataLoader[Any], size: int, seed: int, device: torch.device, shuffle: bool = True
-) -> Batches | Loader:
-    """The batches of a dataset, or a DataLoader's."""
-    return Loader(data, device) if isinstance(data, DataLoader) else Batches(data, size, seed, shuffle, device)
+        return moved(_rows(self.dataset, rows), self.device)
 
 
 def grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -315,7 +183,8 @@ def pair(batch: Any) -> Batch:
     return batch[0], batch[1]
 
 
-def _moved(batch: Any, device: torch.device | str) -> Batch:
+def moved(batch: Any, device: torch.device | str) -> Batch:
+    """Inputs and targets on a device."""
     # What a collation leaves as it is, such as names, goes along.
     return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, pair(batch))
 

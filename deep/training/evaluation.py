@@ -9,9 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.hyper.parallel import examples, summed
-from deep.training.batches import Batches, Loader
+from deep.responses.contexts import evaluating
+from deep.training.batches import Batches
+from deep.training.loader import Loader
 from deep.tuner import gradients
-from deep.tuner.contexts import evaluating
 from deep.tuner.state import own_buffers, set_own_buffers
 from deep.tuner.tuner import Tuner
 from reference.command import UserError

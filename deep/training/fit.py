@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from deep.hyper.parallel import rank
 from deep.training import checkpoint
-from deep.training.batches import source
 from deep.training.evaluation import Metric
+from deep.training.loader import source
 from deep.training.run import Row, Run, Scheduler
 from deep.training.schedule import Schedule
 from deep.training.terminal import show

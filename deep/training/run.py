@@ -22,14 +22,15 @@ from tqdm import tqdm
 
 from deep.hyper import generators
 from deep.hyper.parallel import anywhere, examples, gathered, processes, rank, summed
+from deep.responses.contexts import evaluating
 from deep.training import checkpoint
-from deep.training.batches import Batches, Loader, grouped, overlap
+from deep.training.batches import Batches, grouped, overlap
 from deep.training.checkpoint import scheduler_fingerprint
 from deep.training.evaluation import Metric, require_no_batch_of_one, scores
+from deep.training.loader import Loader
 from deep.training.schedule import Schedule, SigmaDecay
 from deep.training.terminal import interrupts_held, progress_bar, summary
 from deep.tuner import diagnosis
-from deep.tuner.contexts import evaluating
 from deep.tuner.gradients import Evaluation
 from deep.tuner.state import require_same_run
 from deep.tuner.tuner import Tuner

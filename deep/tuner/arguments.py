@@ -72,7 +72,7 @@ def require_no_float16(autocast: Callable[[], AbstractContextManager[Any]], devi
         raise UserError(f"{problem}; choose torch.bfloat16")
 
 
-def require_count(name: str, count: object, what: str, least: int = 0) -> None:
+def require_count(name: str, count: object, unit: str, least: int = 0) -> None:
     """Refuse fractions, and numbers below the least."""
     if not isinstance(count, Integral) or count < least:
-        raise UserError(f"{name}={count!r} is not a whole number of {what} from {least}")
+        raise UserError(f"{name}={count!r} is not a whole number of {unit} from {least}")

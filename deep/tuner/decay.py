@@ -34,11 +34,11 @@ class WeightDecay:
     def __init__(self, net: Hypernetwork, optimizer: Optimizer) -> None:
         self.net, self.optimizer = net, optimizer
         if any(NAME not in group for group in optimizer.param_groups):
-            what = f"w0={type(optimizer).__name__} has no weight decay"
-            raise UserError(f"{what}; choose another optimizer, such as SGD or AdamW, or do not declare {NAME!r}")
+            problem = f"w0={type(optimizer).__name__} has no weight decay"
+            raise UserError(f"{problem}; choose another optimizer, such as SGD or AdamW, or do not declare {NAME!r}")
         if type(optimizer).__module__.split(".")[0] != "torch":
-            what = f"the metric in which w0={type(optimizer).__name__} decays weights is not known"
-            raise UserError(f"{what}; choose an optimizer of torch.optim, or do not declare {NAME!r}")
+            problem = f"the metric in which w0={type(optimizer).__name__} decays weights is not known"
+            raise UserError(f"{problem}; choose an optimizer of torch.optim, or do not declare {NAME!r}")
         every = optimizer.param_groups
         self.groups = [group for group in every if group[NAME]] or every
 
@@ -53,10 +53,10 @@ class WeightDecay:
         """(γ/2) wᵀDw of the pass under way, its mean over examples; a function of Θ alone."""
         net, now = self.net, self.net.hyper.now
         assert now.c is not None
-        found = {id(w): response for _, w, response in net}
+        responses = {id(w): response for _, w, response in net}
         total = now.c.new_zeros(1)
         for w, metric in self._metrics():
-            if (response := found.get(id(w))) is None:
+            if (response := responses.get(id(w))) is None:
                 continue
             if now.kind == "differential":
                 total = total + differential(2 * response.inner(w.detach(), now.c, metric))
@@ -86,6 +86,6 @@ def decay_of(net: Hypernetwork, optimizer: Optimizer, unperturbed: bool) -> Weig
     if NAME not in net.hyper:
         return None
     if not unperturbed:
-        what = f"{NAME!r} is the optimizer's own decay, which this method's w0 is not alone in answering"
-        raise UserError(f"{what}; choose Centered STN or Δ-STN, or a penalty by squared_norm")
+        problem = f"{NAME!r} is the optimizer's own decay, which this method's w0 is not alone in answering"
+        raise UserError(f"{problem}; choose Centered STN or Δ-STN, or a penalty by squared_norm")
     return WeightDecay(net, optimizer)

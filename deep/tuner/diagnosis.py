@@ -1,7 +1,8 @@
 """Where a loss that is not finite came from."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from deep.hyper.hyperparameters import Pass
 from deep.hyper.parallel import anywhere, examples, gathered
+from deep.responses.contexts import evaluating, frozen_statistics
 from deep.responses.linearised import dual_level
-from deep.tuner.contexts import frozen_statistics
 from deep.tuner.gradients import Evaluation, Objective
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import InputWarning, UserError
@@ -26,14 +27,29 @@ class NotFinite(UserError):
 TRY = "lower a learning rate, clip, or narrow a bound"
 
 
-def require_finite(net: Hypernetwork, objective: Objective, seen: Evaluation, x: Any, step: int, at: Pass) -> None:
+def require_finite(
+    net: Hypernetwork,
+    objective: Objective,
+    seen: Evaluation,
+    x: Any,
+    step: int,
+    of: Callable[[], Pass],
+    evaluates: bool,
+) -> None:
     """Go on only where the loss of a pass is finite in every process.
+
+    Args:
+        of: the pass that the loss was of.
+        evaluates: it was in evaluation mode.
 
     Raises:
         NotFinite: it is not.
     """
     if anywhere(not torch.isfinite(seen.loss), net.hyper.lam.device):
-        raise NotFinite(explain(net, objective, x, step, None if len(at.lam) == 1 and at.c is None else at))
+        now = of()
+        centre = len(now.lam) == 1 and now.c is None
+        with evaluating(net.model) if evaluates else nullcontext():
+            raise NotFinite(explain(net, objective, x, step, None if centre else now))
 
 
 def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbed: Pass | None = None) -> str:
@@ -45,30 +61,30 @@ def explain(net: Hypernetwork, objective: Objective, x: Any, step: int, perturbe
         perturbed: the pass at ε ≠ 0 that the loss was of, looked at after the current weights.
     """
     where = "in the loss function itself"
-    for look in _looks(net, objective, x, perturbed):
-        if found := [one for one in gathered(look) if one.what]:
-            where = min(found).what
+    for finding in _findings(net, objective, x, perturbed):
+        if faults := [each for each in gathered(finding) if each.fault]:
+            where = min(faults).fault
             break
     return f"the loss is not finite after {step} inner steps: {where}; {TRY}"
 
 
-class Look(NamedTuple):
+class Finding(NamedTuple):
     """What is not finite, empty where everything is; and how many layers of the pass were."""
 
     before: int
-    what: str
+    fault: str
 
 
-def _looks(net: Hypernetwork, objective: Objective, x: Any, perturbed: Pass | None) -> Iterator[Look]:
+def _findings(net: Hypernetwork, objective: Objective, x: Any, perturbed: Pass | None) -> Iterator[Finding]:
     """One after another, each taken only when all before it have found nothing in any process."""
-    yield Look(0, weights(net))
-    yield Look(0, "" if all(map(_finite, tree_leaves(x))) else "the inputs are not finite")
+    yield Finding(0, weights(net))
+    yield Finding(0, "" if all(map(_finite, tree_leaves(x))) else "the inputs are not finite")
     centre = net.hyper.centre(examples(x))
-    yield Look(0, _value(net, centre, "s(λ)"))
+    yield Finding(0, _value(net, centre, "s(λ)"))
     yield _output(net, objective, x, centre)
     if perturbed is not None:
         there = "at perturbed weights "
-        yield Look(0, _value(net, perturbed, f"{there}s(λ + ε)"))
+        yield Finding(0, _value(net, perturbed, f"{there}s(λ + ε)"))
         yield _output(net, objective, x, perturbed, there)
 
 
@@ -84,8 +100,8 @@ def warn_stuck(optimisers: Mapping[str, Optimizer]) -> None:
     """
     outer = [list(optimiser.state.values()) for name, optimiser in optimisers.items() if name in ("lam", "sigma")]
     if not all(map(_finite, tree_leaves(outer))):
-        what = "hyperparameters move no more, for their gradients' squares have overflowed: Θ has probably diverged"
-        warnings.warn(f"{what}; {TRY}", InputWarning, stacklevel=3)
+        problem = "hyperparameters move no more, for their gradients' squares have overflowed: Θ has probably diverged"
+        warnings.warn(f"{problem}; {TRY}", InputWarning, stacklevel=3)
 
 
 def _finite(value: Any) -> bool:
@@ -112,22 +128,22 @@ def _hyperparameter(net: Hypernetwork) -> str:
     return ""
 
 
-def _value(net: Hypernetwork, at: Pass, which: str) -> str:
-    for one, lam in zip(net.hyper.declared, at.lam.T, strict=True):
-        if not _finite(one(lam)):
-            return f"{which} of hyperparameter {one.name!r} is not finite"
+def _value(net: Hypernetwork, now: Pass, which: str) -> str:
+    for declared, lam in zip(net.hyper.declared, now.lam.T, strict=True):
+        if not _finite(declared(lam)):
+            return f"{which} of hyperparameter {declared.name!r} is not finite"
     return ""
 
 
-def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: str = "") -> Look:
+def _output(net: Hypernetwork, objective: Objective, x: Any, now: Pass, there: str = "") -> Finding:
     """The first layer whose output is not finite in a pass."""
-    looks: list[Look] = []
+    findings: list[Finding] = []
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             finite = all(map(_finite, tree_leaves(output)))
-            what = "" if finite else f"{there}layer {name!r} puts out numbers that are not finite"
-            looks.append(Look(len(looks), what))
+            fault = "" if finite else f"{there}layer {name!r} puts out numbers that are not finite"
+            findings.append(Finding(len(findings), fault))
 
         return module.register_forward_hook(hook)
 
@@ -136,7 +152,7 @@ def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: st
         with (
             torch.no_grad(),
             frozen_statistics(net.model),
-            net.through(at),
+            net.through(now),
             dual_level(),
             objective.autocast(),
         ):
@@ -144,4 +160,4 @@ def _output(net: Hypernetwork, objective: Objective, x: Any, at: Pass, there: st
     finally:
         for handle in handles:
             handle.remove()
-    return next((look for look in looks if look.what), Look(0, ""))
+    return next((finding for finding in findings if finding.fault), Finding(0, ""))

@@ -32,9 +32,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from deep.hyper.hyperparameters import Pass
 from deep.responses.composite import inside
+from deep.responses.contexts import evaluating, frozen, frozen_statistics
 from deep.responses.linearised import dual_level
 from deep.responses.weights import first_order
-from deep.tuner.contexts import evaluating, frozen, frozen_statistics
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
 from reference.updates import Method
@@ -69,7 +69,7 @@ class Evaluation(NamedTuple):
     gradients: list[Tensor]
 
 
-class Look(NamedTuple):
+class UpdatePass(NamedTuple):
     """One pass of an update: what the network is, and whose gradients are taken.
 
     Args:
@@ -83,16 +83,16 @@ class Look(NamedTuple):
     sign: float = 1.0
 
 
-def updates(method: Method | None, noise: bool = False) -> tuple[tuple[Look, ...], ...]:
+def updates(method: Method | None, noise: bool = False) -> tuple[tuple[UpdatePass, ...], ...]:
     """The updates of an inner step, in order (Alg. 1, Alg. 2)."""
     if method is None:
-        return ((Look("noise" if noise else "plain", ("w0",)),),)
+        return ((UpdatePass("noise" if noise else "plain", ("w0",)),),)
     if not method.unperturbed:
-        return ((Look("weights", ("w0", "Theta")),),)
-    theta = Look("linearised" if method.linearised else "weights", ("Theta",))
+        return ((UpdatePass("weights", ("w0", "Theta")),),)
+    theta = UpdatePass("linearised" if method.linearised else "weights", ("Theta",))
     if method.control_variate:
-        return ((Look("differential", ("w0", "Theta"), sign=-1.0), theta),)
-    return ((Look("plain", ("w0",)),), (theta,))
+        return ((UpdatePass("differential", ("w0", "Theta"), sign=-1.0), theta),)
+    return ((UpdatePass("plain", ("w0",)),), (theta,))
 
 
 def perturbed(method: Method, net: Hypernetwork, z: Float[Tensor, "_ h"], n: int, kind: str = "weights") -> Pass:
@@ -106,44 +106,51 @@ def perturbed(method: Method, net: Hypernetwork, z: Float[Tensor, "_ h"], n: int
     return Pass(lam, c, n, kind)
 
 
-def pass_of(look: Look, method: Method | None, net: Hypernetwork, z: Float[Tensor, "_ h"] | None, n: int) -> Pass:
+def pass_of(plan: UpdatePass, method: Method | None, net: Hypernetwork, z: Float[Tensor, "_ h"] | None, n: int) -> Pass:
     """The pass of an inner step, constant in λ and σ."""
     hyper = net.hyper
-    if z is None or look.kind == "plain":
+    if z is None or plan.kind == "plain":
         return hyper.centre(n)
     if method is None:
         return Pass((hyper.lam + hyper.sigma * z).detach(), None, n)
-    at = perturbed(method, net, z, n, look.kind)
-    lam = hyper.centre().lam if look.kind == "differential" else at.lam.detach()
-    assert at.c is not None
-    return Pass(lam, at.c.detach(), n, look.kind)
+    now = perturbed(method, net, z, n, plan.kind)
+    lam = hyper.centre().lam if plan.kind == "differential" else now.lam.detach()
+    assert now.c is not None
+    return Pass(lam, now.c.detach(), n, plan.kind)
 
 
 def gradients(
-    look: Look, method: Method | None, net: Hypernetwork, objective: Objective, z: Tensor | None, x: Any, t: Any, n: int
+    plan: UpdatePass,
+    method: Method | None,
+    net: Hypernetwork,
+    objective: Objective,
+    z: Tensor | None,
+    x: Any,
+    t: Any,
+    n: int,
 ) -> Evaluation:
-    """One pass's gradients, in the order of `look.of`; nothing else is computed.
+    """One pass's gradients, in the order of `plan.of`; nothing else is computed.
 
     A pass for Θ alone leaves running statistics as they are. A differential pass has Eqn. 3.9's gradient in w0, and in
     Θ that of Σ_i ⟨g0_i, Θε_i⟩, g0_i being example i's part of the first. No g0_i is formed: the sum is the differential
     of L_T(λ, ·) at w0. It has mean zero, and at the same w0, z and draws its difference to Θ's own gradient vanishes
     with ε.
     """
-    parameters = [parameter for name in look.of for parameter in getattr(net, name)]
+    parameters = [parameter for name in plan.of for parameter in getattr(net, name)]
     with ExitStack() as still:
-        if look.of == ("Theta",):
+        if plan.of == ("Theta",):
             still.enter_context(frozen(net.w0))
             still.enter_context(frozen_statistics(net.model))
-        at = pass_of(look, method, net, z, n)
-        loss, outputs = evaluate(net, objective, x, t, at)
-        if objective.penalty is not None and "Theta" in look.of:
-            with net.hyper.at(at):
+        now = pass_of(plan, method, net, z, n)
+        loss, outputs = evaluate(net, objective, x, t, now)
+        if objective.penalty is not None and "Theta" in plan.of:
+            with net.hyper.at(now):
                 loss = loss + objective.penalty()
         try:
             return Evaluation(loss.detach(), outputs, _gradients(net, loss, parameters))
         except RuntimeError as error:
             # Some tangents cannot be differentiated in turn.
-            if look.kind == "linearised" and re.match("(the )?derivative for .* is not implemented", str(error)):
+            if plan.kind == "linearised" and re.match("(the )?derivative for .* is not implemented", str(error)):
                 raise _without_forward_mode(error) from error
             raise
 
@@ -162,14 +169,14 @@ def outer_gradients(
     hyper = net.hyper
     with frozen([*net.w0, *net.Theta]), evaluating(net.model):
         loss, outputs = evaluate(net, objective, x, t, perturbed(method, net, z, n))
-        found = _gradients(net, loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma])
-        return Evaluation(loss.detach(), outputs, found)
+        terms = _gradients(net, loss - tau * hyper.entropy, [hyper.lam, hyper.raw_sigma])
+        return Evaluation(loss.detach(), outputs, terms)
 
 
-def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) -> tuple[Tensor, Any]:
+def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, now: Pass) -> tuple[Tensor, Any]:
     """The loss and the outputs at a pass; linearised, the outputs are f(w0) + J_yw Δw (Eqn. 3.13)."""
-    linearised = at.kind == "linearised"
-    with net.through(at) as forward, objective.autocast(), dual_level() if linearised else nullcontext():
+    linearised = now.kind == "linearised"
+    with net.through(now) as forward, objective.autocast(), dual_level() if linearised else nullcontext():
         try:
             outputs = objective.predict(x)
         except ValueError as error:
@@ -192,25 +199,27 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, at: Pass) 
         if linearised and any(
             loss is y and y is not d for y, d in zip(*map(tree_leaves, (outputs, dual)), strict=True)
         ):
-            what = "the model computes its loss out of operations through which it would be linearised"
-            raise UserError(f"{what}; let it call a loss of torch.nn.functional, or return logits for the train_loss")
+            problem = "the model computes its loss out of operations through which it would be linearised"
+            raise UserError(
+                f"{problem}; let it call a loss of torch.nn.functional, or return logits for the train_loss"
+            )
     return loss, tree_map(lambda y: y.detach() if isinstance(y, Tensor) else y, outputs)
 
 
 def _require_tangent(outputs: Any) -> None:
     if all(_tangent(y) is None for y in tree_leaves(outputs)):
-        what = "no output follows the response: either no weight that responds is on the way to it"
-        raise UserError(f"{what}, or the outputs are not tensors in tuples, lists and dicts")
+        problem = "no output follows the response: either no weight that responds is on the way to it"
+        raise UserError(f"{problem}, or the outputs are not tensors in tuples, lists and dicts")
 
 
 def _require_loss(loss: Any) -> None:
     if not isinstance(loss, Tensor) or loss.ndim:
-        what = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-        raise UserError(f"the loss is {what}, not one number; return a tensor, the mean over examples (penalties too)")
+        kind = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        raise UserError(f"the loss is {kind}, not one number; return a tensor, the mean over examples (penalties too)")
     # Within the level still: a tangent is what has reached the loss past the outputs, and would be lost.
     if _tangent(loss) is not None:
-        what = "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
-        raise UserError(f"{what}; let the model return what the loss needs, in a tuple, list or dict of tensors")
+        problem = "the loss sees the network otherwise than through its outputs (kept activations, a call of its own)"
+        raise UserError(f"{problem}; let the model return what the loss needs, in a tuple, list or dict of tensors")
 
 
 def _tangent(y: Any) -> Tensor | None:
@@ -218,14 +227,14 @@ def _tangent(y: Any) -> Tensor | None:
 
 
 def _without_forward_mode(error: RuntimeError) -> UserError:
-    what = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
-    return UserError(f"{what}; replace the function, or choose a method without linearisation")
+    problem = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
+    return UserError(f"{problem}; replace the function, or choose a method without linearisation")
 
 
 def alone() -> UserError:
     """Why a batch of one is refused."""
-    what = "a BatchNorm in training has no statistics of a single example"
-    return UserError(f"{what}; choose a batch size that leaves no batch of one, or leave the last example out")
+    problem = "a BatchNorm in training has no statistics of a single example"
+    return UserError(f"{problem}; choose a batch size that leaves no batch of one, or leave the last example out")
 
 
 class _Closed(TorchFunctionMode):
@@ -237,8 +246,8 @@ class _Closed(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(id(leaf) in self.w0 for leaf in tree_leaves((args, kwargs))):
-            what = "a layer was called again while gradients were taken, when the draws of its pass were gone"
-            raise UserError(f"{what}; use the model without activation checkpointing (torch.utils.checkpoint)")
+            problem = "a layer was called again while gradients were taken, when the draws of its pass were gone"
+            raise UserError(f"{problem}; use the model without activation checkpointing (torch.utils.checkpoint)")
         return func(*args, **(kwargs or {}))
 
 
@@ -250,5 +259,5 @@ def _gradients(net: Hypernetwork, loss: Tensor, parameters: list[Any]) -> list[T
     share = net.draws.share
     weight = loss.new_tensor(share.weight()) if share.counts else None
     with net.passes(), _Closed(net.w0) if net.followed else nullcontext():
-        found = inside(torch.autograd.grad)(loss, parameters, weight, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+        terms = inside(torch.autograd.grad)(loss, parameters, weight, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, terms, strict=True)]

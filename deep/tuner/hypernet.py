@@ -11,7 +11,7 @@ Nothing of the model is replaced. Inside `through` operations on its parameters 
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
@@ -19,23 +19,19 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 import deep.rates.dropout
 import deep.responses.norms
 import deep.responses.rules  # noqa: F401  (they register their rules)
 from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters, Pass
-from deep.hyper.parallel import gathered, processes
+from deep.hyper.parallel import processes
 from deep.rates.find import holders
 from deep.rates.marks import Mark, marked
-from deep.responses.forward import RATE_RULES, Forward
+from deep.responses.forward import Forward
 from deep.responses.layouts import Layouts
-from deep.responses.linearised import dual_level
-from deep.responses.look import look
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
-from deep.tuner.contexts import frozen_statistics
 from reference.command import InputWarning, UserError
 
 _attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Any]]" = weakref.WeakKeyDictionary()
@@ -68,7 +64,7 @@ class Hypernetwork:
         self.silent = dict.fromkeys(self.matching(patterns, "without_response"), "left out (without_response)")
         self.responses = nn.ModuleDict()
         if respond:
-            for name, response in self._made():
+            for name, response in self._new_responses():
                 self.responses[key(name)] = response
             if not self.responses:
                 raise UserError("no parameter can respond: there is nothing for the hyperparameters to move")
@@ -77,7 +73,7 @@ class Hypernetwork:
         self.idle_rates: dict[str, float] = {}
         self.withdrawn: dict[str, float] = {}
         self.layouts = Layouts()
-        self.looked = self._looking = False
+        self.looked = self.looking = False
         self.attached, self.running, self.warned, self.followed = True, False, False, True
         _attached[model] = hyper.owner = weakref.ref(self)
         self._hook = model.register_forward_pre_hook(_warn_untuned)
@@ -95,16 +91,16 @@ class Hypernetwork:
             raise UserError("the model has a tuner already; detach the earlier tuner first")
         owner = self.hyper.owner()
         if owner is not None and owner.attached:
-            what = "these Hyperparameters are another tuner's, which is attached"
-            raise UserError(f"{what}; detach it, or declare them anew: their λ and σ move with it")
+            problem = "these Hyperparameters are another tuner's, which is attached"
+            raise UserError(f"{problem}; detach it, or declare them anew: their λ and σ move with it")
 
     def _require_bounds(self) -> None:
         for declared in self.hyper.declared:
             if declared.name in self.rates and (declared.low < 0 or declared.high > 1):
-                what = f"dropout {declared.name!r}: its rate is declared in ({declared.low}, {declared.high})"
-                raise UserError(f"{what}; give bounds within 0 and 1, such as high=0.95")
+                problem = f"dropout {declared.name!r}: its rate is declared in ({declared.low}, {declared.high})"
+                raise UserError(f"{problem}; give bounds within 0 and 1, such as high=0.95")
 
-    def _made(self) -> Iterator[tuple[str, RowResponse]]:
+    def _new_responses(self) -> Iterator[tuple[str, RowResponse]]:
         """Responses of the parameters that are not left out, module by module, each parameter once."""
         met: set[int] = set()
         for path, module in self.model.named_modules():
@@ -190,12 +186,12 @@ class Hypernetwork:
             UserError: an operation on a weight that responds cannot be followed.
         """
         with ExitStack() as inside, self.passes(), self.hyper.at(now):
-            together = processes() > 1 and now.n is not None and not self._looking
+            together = processes() > 1 and now.n is not None and not self.looking
             self.followed = now.c is not None or bool(self.rates) or together
             if not self.followed:
                 yield None
                 return
-            inside.enter_context(_eager())
+            inside.enter_context(eager())
             responses = {id(w): (name, response) for name, w, response in self} if now.c is not None else {}
             forward = Forward(now.kind, responses, now.c, now.n or 1, self.layouts, self._rate, self.draws, together)
             forward.rates = inside.enter_context(self._marked())
@@ -205,9 +201,9 @@ class Hypernetwork:
             except NoRule as error:
                 if not self.looked:
                     raise
-                what = f"parameter {error.root!r} cannot be followed ({error.reason})"
+                problem = f"parameter {error.root!r} cannot be followed ({error.reason})"
                 raise UserError(
-                    f"{what}; leave it out (without_response=[{error.root!r}]), or choose eps_per='batch'"
+                    f"{problem}; leave it out (without_response=[{error.root!r}]), or choose eps_per='batch'"
                 ) from error
 
     def _marked(self) -> Any:
@@ -219,48 +215,6 @@ class Hypernetwork:
         value = self.hyper[name]
         return value[0] if value.ndim and len(self.hyper.now.lam) == 1 else value
 
-    def look(self, run: Callable[[Any], object], x: Any, n: int, kinds: Iterable[str]) -> None:
-        """See by running where the batch is, which drop rates are read, and what can be followed.
-
-        Args:
-            run: from inputs to outputs.
-            kinds: of passes that will be made with an ε for each example.
-
-        Raises:
-            UserError: a drop rate is declared that nothing reads, or a parameter is used without a gradient alone.
-        """
-        read: set[str] = set()
-        every, likely = holders(self.model, everything=True), holders(self.model).keys()
-        named = {id(w): name for name, w, _ in self}
-        own = [*self.model.parameters(), *self.model.buffers()]
-
-        def first(rows: int) -> None:
-            part = tree_map(
-                lambda leaf: leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf, x
-            )
-            with self.passes(), self.hyper.at(self.hyper.centre(rows)), torch.enable_grad(), _eager():
-                run(part)
-
-        values = {name: float(getattr(holder.module, holder.attribute)) for name, holder in every.items()}
-        marks = [Mark(name, holder, values[name], name in self.rates) for name, holder in every.items()]
-        with self.draws.repeated(), frozen_statistics(self.model), marked(marks, read.add) as rates:
-            self.layouts = look(first, n, named, own, rates, likely)
-        self._require_read(read)
-        self.idle_rates = {
-            name: value for name, value in values.items() if name in read and value and name not in self.rates
-        }
-        kinds = tuple(kinds)
-        if kinds:
-            self.silent |= {name: why for name, why in self.layouts.unclear.items() if name in named.values()}
-        self._looking = True  # each process by itself
-        with self.draws.repeated(), frozen_statistics(self.model), torch.no_grad():
-            for kind in kinds if n > 1 else ():
-                self._try(kind, run, x, n)
-        self._looking = False
-        for silent in gathered(self.silent):
-            self.silent |= silent
-        self.looked = True
-
     def withdraw(self, names: Iterable[str]) -> None:
         """Forget presumed hyperparameters that nothing reads, before any step."""
         if not (gone := [name for name in self.hyper.names if name in set(names)]):
@@ -271,37 +225,6 @@ class Hypernetwork:
         for response in self.responses.values():
             assert isinstance(response, RowResponse)
             response.U.data = response.U.data[:, places].clone()
-
-    def _require_read(self, read: set[str]) -> None:
-        """Every rate that stays declared is one that an operation reads."""
-        unread = [name for name in self.rates if name not in read]
-        presumed = {declared.name for declared in self.hyper.declared if declared.presumed}
-        if declared := [name for name in unread if name not in presumed]:
-            what = f"the drop rate {declared[0]!r} is declared, and no operation of the first pass has read it"
-            raise UserError(f"{what}; do not declare it, or let the module give it to a dropout itself")
-        self.withdraw(unread)
-        shared = [key[0] for key, use in self.layouts.uses.items() if key[1] in RATE_RULES and not any(use.tensors)]
-        self.hyper.share([name for name in shared if name in presumed])
-        only = [name for name in self.names if name in self.layouts.seen and name not in self.layouts.with_gradient]
-        if only:
-            what = (
-                f"parameter {only[0]!r} is used without a graph, as under a reentrant checkpoint, and would never train"
-            )
-            raise UserError(f"{what}; train without activation checkpointing, or freeze it")
-
-    def _try(self, kind: str, run: Callable[[Any], object], x: Any, n: int) -> None:
-        """One pass of this kind; a parameter that it cannot follow keeps Θ = 0."""
-        lam = self.hyper.lam.detach().expand(n, -1)
-        while True:
-            try:
-                level = dual_level() if kind == "linearised" else nullcontext()
-                with self.through(Pass(lam, torch.zeros_like(lam), n, kind)), level:
-                    run(x)
-                return
-            except NoRule as error:
-                if error.root in self.silent:
-                    raise
-                self.silent[error.root] = error.reason
 
     def squared_norm(self, *patterns: str) -> Float[Tensor, "n"]:
         """‖w‖² of all weights, or of those of some names or patterns, in the pass under way, for each example.
@@ -354,8 +277,8 @@ class Hypernetwork:
         """
         now = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
         if now != {id(parameter) for parameter in self.w0}:
-            what = "parameters of the model were frozen, unfrozen or replaced after the Tuner was made"
-            raise UserError(f"{what}; detach it, and make a new Tuner on the model as it is now")
+            problem = "parameters of the model were frozen, unfrozen or replaced after the Tuner was made"
+            raise UserError(f"{problem}; detach it, and make a new Tuner on the model as it is now")
 
     def require_attached(self) -> None:
         """Nothing is left to step once the responses are gone.
@@ -367,7 +290,7 @@ class Hypernetwork:
             raise UserError("the model is detached; make a new Tuner on it to tune further")
 
 
-def _eager() -> AbstractContextManager[None]:
+def eager() -> AbstractContextManager[None]:
     """Inside it nothing compiled runs, for rules follow operations; without a compiler none is loaded."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 

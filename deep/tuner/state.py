@@ -104,8 +104,8 @@ def require_no_closure(optimisers: Mapping[str, Optimizer]) -> None:
     for name, optimiser in optimisers.items():
         closure = signature(optimiser.step).parameters.get("closure")
         if closure is not None and closure.default is Parameter.empty:
-            what = f"{name}={type(optimiser).__name__}: its step needs a closure, and a Tuner gives it gradients"
-            raise UserError(f"{what}; choose an optimizer that steps without one, such as SGD or Adam")
+            problem = f"{name}={type(optimiser).__name__}: its step needs a closure, and a Tuner gives it gradients"
+            raise UserError(f"{problem}; choose an optimizer that steps without one, such as SGD or Adam")
 
 
 def own_buffers(model: nn.Module) -> dict[str, Tensor]:

@@ -22,13 +22,14 @@ from torch.utils._pytree import tree_leaves
 from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import Share, added, examples, follow_first, rank, require_process_group
+from deep.responses.contexts import evaluating
 from deep.tuner import gradients, state
 from deep.tuner.arguments import require_arguments, require_no_float16
-from deep.tuner.contexts import evaluating
 from deep.tuner.coverage import Coverage
 from deep.tuner.decay import decay_of
 from deep.tuner.diagnosis import require_finite, warn_stuck
-from deep.tuner.gradients import Evaluation, Look, Objective
+from deep.tuner.first_look import first_look
+from deep.tuner.gradients import Evaluation, Objective, UpdatePass
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import InputWarning, UserError
 from reference.updates import DELTA_STN, Method
@@ -186,29 +187,31 @@ class Tuner:
             return
         self._begin([(x, None)])
         n = examples(x)
-        kinds = {look.kind for update in self.updates for look in update} - {"plain", "noise"}
+        kinds = {planned.kind for update in self.updates for planned in update} - {"plain", "noise"}
         several = self.eps_per == "example" and self.method is not None
         with self.training.autocast():
-            self.net.look(self.training.predict, x, n, sorted(kinds) if several else ())
+            first_look(self.net, self.training.predict, x, n, sorted(kinds) if several else ())
 
-    def _update(self, update: Sequence[Look], batches: Sequence[tuple[Any, Any]], parts: Sequence[Share]) -> Evaluation:
+    def _update(
+        self, update: Sequence[UpdatePass], batches: Sequence[tuple[Any, Any]], parts: Sequence[Share]
+    ) -> Evaluation:
         """One update: its passes' gradients at one w0 and with the same draws, and then the steps."""
-        noisy = any(look.kind != "plain" for look in update)
+        noisy = any(planned.kind != "plain" for planned in update)
         totals: dict[str, list[Tensor]] = {}
 
         def passes(x: Any, t: Any) -> Evaluation:
             n = examples(x)
             z = self._normal(n) if noisy else None
             evaluations = []
-            for index, look in enumerate(update):
+            for index, planned in enumerate(update):
                 with self.draws.repeated() if index < len(update) - 1 else nullcontext():
-                    seen = gradients.gradients(look, self.method, self.net, self.training, z, x, t, n)
-                where = gradients.pass_of(look, self.method, self.net, z, n)
-                require_finite(self.net, self.training, seen, x, self.inner_steps, where)
+                    seen = gradients.gradients(planned, self.method, self.net, self.training, z, x, t, n)
+                of = partial(gradients.pass_of, planned, self.method, self.net, z, n)
+                require_finite(self.net, self.training, seen, x, self.inner_steps, of, evaluates=False)
                 evaluations.append(seen)
                 terms = iter(seen.gradients)
-                for name in look.of:
-                    sign = look.sign if name == "Theta" else 1.0
+                for name in planned.of:
+                    sign = planned.sign if name == "Theta" else 1.0
                     term = [next(terms) for _ in getattr(self.net, name)]
                     _accumulate(totals, name, [-g for g in term] if sign < 0 else term)
             return evaluations[0]
@@ -262,9 +265,8 @@ class Tuner:
             n = examples(x)
             z = self._normal(n)
             seen = gradients.outer_gradients(method, self.net, self.validation, z, x, t, n, self.tau)
-            with evaluating(self.model):
-                where = gradients.perturbed(method, self.net, z, n)
-                require_finite(self.net, self.validation, seen, x, self.inner_steps, where)
+            of = partial(gradients.perturbed, method, self.net, z, n)
+            require_finite(self.net, self.validation, seen, x, self.inner_steps, of, evaluates=True)
             return seen
 
         with self.hyper.unread() as unread:
@@ -359,8 +361,10 @@ class Tuner:
     def _require_batch(self, versions: list[tuple[Tensor, int]]) -> None:
         several = sum(len(update) for update in self.updates) > 1
         if several and any(leaf._version != version for leaf, version in versions):
-            what = "the model, the augmentation or the loss changes the batch in place, which more than one pass sees"
-            raise UserError(f"{what}; let it make a new tensor (a dropout of the inputs: inplace=False)")
+            problem = (
+                "the model, the augmentation or the loss changes the batch in place, which more than one pass sees"
+            )
+            raise UserError(f"{problem}; let it make a new tensor (a dropout of the inputs: inplace=False)")
 
     def _warn_unread(self, unread: Iterable[str]) -> None:
         if (names := sorted(unread)) and rank() == 0:
@@ -372,8 +376,8 @@ class Tuner:
         read = sorted(set(self.hyper.names) - set(unread))
         if read and rank() == 0:
             names = ", ".join(map(repr, read))
-            what = f"the validation loss is the training loss, and reads {names}, which is lowered itself then"
-            warnings.warn(f"{what}; give the Tuner a valid_loss without penalties", InputWarning, stacklevel=4)
+            problem = f"the validation loss is the training loss, and reads {names}, which is lowered itself then"
+            warnings.warn(f"{problem}; give the Tuner a valid_loss without penalties", InputWarning, stacklevel=4)
 
 
 def _accumulate(totals: dict[str, list[Tensor]], name: str, terms: list[Tensor]) -> None:
@@ -394,6 +398,6 @@ def _optimisers(net: Hypernetwork, *factories: OptimizerFactory | None) -> dict[
     """Those of w0, Θ, λ and σ, as far as there are factories."""
     moved = {"w0": net.w0, "Theta": net.Theta, "lam": [net.hyper.lam], "sigma": [net.hyper.raw_sigma]}
     pairs = zip(moved.items(), factories, strict=False)
-    made = {name: factory(parameters) for (name, parameters), factory in pairs if factory is not None}
-    state.require_no_closure(made)
-    return made
+    optimisers = {name: factory(parameters) for (name, parameters), factory in pairs if factory is not None}
+    state.require_no_closure(optimisers)
+    return optimisers

@@ -19,7 +19,7 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.responses.row_response import RowResponse
-from deep.tuner.gradients import Evaluation, Look, Objective, gradients
+from deep.tuner.gradients import Evaluation, Objective, UpdatePass, gradients
 from deep.tuner.hypernet import Hypernetwork
 from reference.hypernet import Response
 from reference.structured import LayeredResponse, StructuredResponse
@@ -93,7 +93,7 @@ def objective(net: Hypernetwork, loss: Callable[[Any, Any], Tensor] | None = Non
 
 def w0_gradient(net: Hypernetwork, goal: Objective, x: Any, t: Any, n: int, z: Tensor | None = None) -> Evaluation:
     """Eqn. 3.9; with z, table 4's noise."""
-    return gradients(Look("plain" if z is None else "noise", ("w0",)), None, net, goal, z, x, t, n)
+    return gradients(UpdatePass("plain" if z is None else "noise", ("w0",)), None, net, goal, z, x, t, n)
 
 
 def response_gradient(
@@ -101,19 +101,19 @@ def response_gradient(
 ) -> Evaluation:
     """Eqn. 3.10."""
     kind = "linearised" if method.linearised else "weights"
-    return gradients(Look(kind, ("Theta",)), method, net, goal, z, x, t, n)
+    return gradients(UpdatePass(kind, ("Theta",)), method, net, goal, z, x, t, n)
 
 
 def joint_gradient(method: Method, net: Hypernetwork, goal: Objective, z: Tensor, x: Any, t: Any, n: int) -> Evaluation:
     """Eqn. 2.5."""
-    return gradients(Look("weights", ("w0", "Theta")), method, net, goal, z, x, t, n)
+    return gradients(UpdatePass("weights", ("w0", "Theta")), method, net, goal, z, x, t, n)
 
 
 def differential_gradient(
     method: Method, net: Hypernetwork, goal: Objective, z: Tensor, x: Any, t: Any, n: int
 ) -> Evaluation:
     """Eqn. 3.9's gradient in w0, and the control variate's in Θ."""
-    return gradients(Look("differential", ("w0", "Theta")), method, net, goal, z, x, t, n)
+    return gradients(UpdatePass("differential", ("w0", "Theta")), method, net, goal, z, x, t, n)
 
 
 def half_square(y: Tensor, t: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from deep.paper.data.text import Streams, Text
 from deep.paper.experiments import EXPERIMENTS
 from deep.paper.language import LanguageModel, Outputs, hyperparameters, train_loss, valid_loss
 from deep.rates.find import dropout_rates
-from deep.sequence_dropout import VariationalDropout
+from deep.rates.sequence import VariationalDropout
 from deep.training.batches import Batches
 from deep.training.evaluation import scores
 from deep.tuner.gradients import evaluate

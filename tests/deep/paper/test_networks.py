@@ -16,7 +16,7 @@ from deep.hyper.draws import Draws
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.paper.networks import Standardise, alexnet, mlp, resnet18, simple_cnn, vgg16
 from deep.rates.find import dropout_rates
-from deep.tuner.contexts import frozen, frozen_statistics
+from deep.responses.contexts import frozen, frozen_statistics
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner

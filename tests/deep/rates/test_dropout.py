@@ -18,7 +18,7 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.rates.dropout import mask
 from deep.rates.find import dropout_rates
-from deep.sequence_dropout import VariationalDropout, WeightDropout
+from deep.rates.sequence import VariationalDropout, WeightDropout
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
 from reference.updates import CENTERED_STN

@@ -12,8 +12,9 @@ from torch.func import functional_call, jvp
 from deep import Tuner
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters, Pass
+from deep.rates.sequence import DropConnectLSTM, WeightDropout
 from deep.responses.linearised import dual_level
-from deep.sequence_dropout import DropConnectLSTM, WeightDropout
+from deep.tuner.first_look import first_look
 from deep.tuner.gradients import evaluate
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import InputWarning, UserError
@@ -212,7 +213,7 @@ def test_any_recurrent_layer_is_pytorchs_own_at_each_examples_weights(name: str)
     torch.manual_seed(0)
     plain = Read(RECURRENT[name]()).double()
     net, x, c = attach(copy.deepcopy(plain)), torch.randn(4, 4, 2).double(), torch.randn(4, 2).double()
-    net.look(net.model, x, 4, ("weights", "linearised"))
+    first_look(net, net.model, x, 4, ("weights", "linearised"))
     assert not net.silent
     with net.through(Pass(c, c, 4)):
         perturbed = net.model(x)

@@ -14,8 +14,9 @@ from torch.func import functional_call, jvp
 from torch.nn.utils import parametrizations
 
 from deep.hyper.hyperparameters import Pass
+from deep.responses.contexts import frozen
 from deep.responses.forward import RULES, register
-from deep.tuner.contexts import frozen
+from deep.tuner.first_look import first_look
 from deep.tuner.gradients import evaluate
 from deep.tuner.hypernet import Hypernetwork
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
@@ -391,7 +392,7 @@ def looked(
 ) -> tuple[Hypernetwork, nn.Module, Tensor]:
     """A net that has seen its model run, a plain copy, and a c for each example."""
     plain, net = copy.deepcopy(model).double(), attach(copy.deepcopy(model))
-    net.look(net.model, x, len(x), kinds)
+    first_look(net, net.model, x, len(x), kinds)
     assert {name for name, _, _ in net} == set(dict(plain.named_parameters())), net.silent
     return net, plain, torch.randn(len(x), 2, dtype=torch.float64)
 
@@ -505,7 +506,7 @@ def test_what_cannot_be_followed_keeps_theta_0_and_is_named() -> None:
     """Rows that mix the examples belong to none."""
     model = Uses(lambda m, x: F.linear(x.cumsum(0), m.w) + torch.linalg.pinv(m.v).sum() * x.sum(0), w=(3, 3), v=(2, 2))
     net, x = attach(model), torch.randn(4, 3, dtype=torch.float64)
-    net.look(net.model, x, 4, ("weights",))
+    first_look(net, net.model, x, 4, ("weights",))
     with net.through(Pass(net.hyper.lam.detach()[None], torch.ones(4, 2).double(), 4)):
         net.model(x)
     assert set(net.silent) <= {"v"}

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
-from deep.training.batches import Loader
 from deep.training.fit import fit
+from deep.training.loader import Loader
 from deep.training.run import Run
 from deep.training.schedule import Schedule
 from deep.tuner import gradients

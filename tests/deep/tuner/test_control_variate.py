@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from deep import Hyperparameters, Tuner, dropout_rates
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Pass
-from deep.sequence_dropout import DropConnectLSTM, WeightDropout
+from deep.rates.sequence import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError

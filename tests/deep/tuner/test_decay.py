@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from deep import Hyperparameter, Hyperparameters, Tuner
-from deep.tuner.gradients import Look, gradients
+from deep.tuner.gradients import UpdatePass, gradients
 from reference.command import UserError
 from reference.optimum import bounded_optimum
 from reference.ridge import Ridge
@@ -69,7 +69,7 @@ def learn(made: Tuner, steps: int) -> None:
     kind = "linearised" if made.method.linearised else "weights"
     descent = SGD(made.net.Theta, lr=0.3 * SIGMA**-2)
     for _ in range(steps):
-        seen = gradients(Look(kind, ("Theta",)), made.method, made.net, made.training, z, x, target, 2 * N)
+        seen = gradients(UpdatePass(kind, ("Theta",)), made.method, made.net, made.training, z, x, target, 2 * N)
         for parameter, gradient in zip(made.net.Theta, seen.gradients, strict=True):
             parameter.grad = gradient
         descent.step()

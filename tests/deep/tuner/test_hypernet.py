@@ -11,8 +11,9 @@ from torch.nn.utils import prune
 
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.rates.find import dropout_rates
-from deep.tuner.contexts import evaluating, frozen, frozen_statistics
+from deep.responses.contexts import evaluating, frozen, frozen_statistics
 from deep.tuner.coverage import Coverage
+from deep.tuner.first_look import first_look
 from deep.tuner.hypernet import Hypernetwork
 from reference.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two
@@ -248,7 +249,7 @@ def test_a_parameter_outside_any_operation_that_is_seen_is_named() -> None:
     """As one that nothing uses, and one that a hook has multiplied before anybody looked (pruning)."""
     for model, name in ((Unused(), "idle"), (pruned(), "0.weight_orig")):
         net, x = attach(model), torch.randn(3, 2, dtype=torch.float64)
-        net.look(net.model, x, 3, ("weights",))
+        first_look(net, net.model, x, 3, ("weights",))
         assert (name in Coverage.of(net).reasons) == (name == "idle")
 
 
