@@ -42,6 +42,7 @@ class Layouts:
         unclear: parameters whose rows cannot be attributed to examples, with the reason.
         likely: names of attributes that look like drop rates; of others only a dropout's reading counts.
         seen, with_gradient: parameters that an operation has used, and of these in a graph.
+        numbers: drop rates that a dropout has read as plain numbers, by the dropout's name.
     """
 
     uses: dict[Key, Use] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Layouts:
     likely: frozenset[str] = frozenset()
     seen: set[str] = field(default_factory=set)
     with_gradient: set[str] = field(default_factory=set)
+    numbers: dict[str, float] = field(default_factory=dict)
 
     def use(self, root: str, operation: Any, tensors: list[Tensor], n: int) -> Use:
         """The use of a weight or a rate; by the length of the first axis where the model was not seen in such a one."""

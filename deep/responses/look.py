@@ -93,6 +93,8 @@ class _Look(TorchFunctionMode):
         if hides(func, args) and (roots or rates or func is F.multi_head_attention_forward):
             with self:
                 return WRITTEN_OUT[func](*args, **kwargs)
+        if not rates and (number := _plain_rate(func, args, kwargs)):
+            self.layouts.numbers[f"{_name(func)}(..., {number:g})"] = number
         result = _alone(func, args, kwargs, rates)
         if roots or rates:
             self._log(func, roots, rates, leaves, result)
@@ -140,6 +142,18 @@ def _regrouped_sums(x: Tensor, n: int) -> dict[int, Tensor]:
     """By axis along which x may have several rows an example: each row's sum."""
     axes = [axis for axis, length in enumerate(x.shape) if length > n and length % n == 0]
     return {axis: x.detach().double().movedim(axis, 0).flatten(1).sum(1) for axis in axes if x.ndim > 1}
+
+
+def _plain_rate(func: Any, args: Any, kwargs: Any) -> float:
+    """The rate of a dropout in training that no attribute of a module holds; 0 where there is none."""
+    if func is F.scaled_dot_product_attention:
+        return kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
+    if "dropout" not in _name(func):
+        return 0.0
+    arguments = dict(zip(("input", "p", "training"), args, strict=False)) | kwargs
+    rate = arguments.get("p", 0.5)
+    training = arguments.get("training", "alpha" not in _name(func))
+    return rate if training and isinstance(rate, float) else 0.0
 
 
 def _alone(func: Any, args: Any, kwargs: Any, rates: list[Rate]) -> Any:

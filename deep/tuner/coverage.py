@@ -13,7 +13,7 @@ class Coverage:
         parameters: the share of trainable numbers that respond.
         layers: the share of modules with trainable parameters of which all respond.
         reasons: by name of a trainable parameter that does not respond.
-        rates: drop rates that the model has and that are not tuned, by name.
+        rates: drop rates that a dropout reads and that are not tuned: by name, or by the call where they are numbers.
     """
 
     parameters: float
@@ -43,4 +43,7 @@ class Coverage:
             name, reason = next(iter(self.reasons.items()))
             more = f" and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
             line += f"; not {name} ({reason}){more}"
+        if idle := [f"{name} at {rate:g}" for name, rate in self.rates.items() if rate]:
+            more = f" and {len(idle) - 1} more" if len(idle) > 1 else ""
+            line += f"; dropout not tuned: {idle[0]}{more}"
         return line

@@ -69,7 +69,7 @@ def _see(net: Hypernetwork, predict: Predict, x: Any, n: int) -> None:
         net.layouts = look(first, n, named, tensors, rates, holders(net.model))
     _settle_rates(net, read)
     idle = {name: float(holder.value) for name, holder in every.items() if name in read and name not in net.rates}
-    net.idle_rates = {name: value for name, value in idle.items() if value}
+    net.idle_rates = idle | net.layouts.numbers
 
 
 def _settle_rates(net: Hypernetwork, read: set[str]) -> None:
