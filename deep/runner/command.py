@@ -63,6 +63,8 @@ def parser() -> Parser:
     change("--intervals", nargs="+", type=_intervals, metavar="A:B", help="A inner steps, then B outer ones")
     change("--theta-rate", type=positive, metavar="R", help="Θ's learning rate in units of w0's")
     change("--theta-momentum", type=fraction, metavar="M", help="Θ's own momentum, from 0 to below 1")
+    change("--theta-adam", type=positive, metavar="LR", help="Θ's optimiser is Adam at this rate")
+    change("--theta-per-loss", type=positive, metavar="MOST", help="Θ's rate over the training loss, at most MOST-fold")
     change("--warm-up", type=whole_number(0, MOST), metavar="E", help="epochs before the first outer step")
     change("--epochs", type=whole_number(1, MOST), metavar="E")
     change("--rows", type=whole_number(1, MOST), metavar="N", help="of the training part, validation included")
@@ -121,6 +123,12 @@ def _conflicts(options: Namespace) -> Iterator[tuple[object, str]]:
     yield fixed and not of_fixed, "--method fixed needs --values NAME=VALUE..., or --schedule PATH"
     for name in names:
         yield names.count(name) > 1, f"--values has {name!r} more than once; give each name one value"
+    theta = [name for name in CHANGES if name.startswith("theta") and getattr(options, name) is not None]
+    yield fixed and theta, "--method fixed has no Θ; leave out " + ", ".join(f"--{n.replace('_', '-')}" for n in theta)
+    yield (
+        options.theta_adam and (options.theta_rate or options.theta_momentum is not None),
+        ("--theta-adam is Θ's whole step; leave out --theta-rate and --theta-momentum"),
+    )
     for method in set(options.method) & set(SEARCHES):
         changed, ended = any(_changes(options, method)), method == GRID or options.trials or options.seconds
         yield changed, f"--method {method} takes no changes: it runs the experiment as it stands"

@@ -9,31 +9,34 @@ tau                          weight of the entropy
 sigma, sigma_end             the scale σ at the start, and after the last epoch (then in equal ratios, and not learned)
 T_train, T_valid             inner steps, and the outer steps after them
 theta_rate, theta_momentum   Θ's learning rate in units of w0's, and Θ's momentum
+theta_adam                   Θ's optimiser is Adam at this rate
+theta_per_loss               Θ's learning rate is divided by the training loss, at most multiplied by this
 warm_up, epochs, rows        as in `Size`
 noise, schedule, values      of `fixed`: λ perturbed by N(0, noise²); a run or a CSV to replay; name -> s(λ)
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Adam
 
 from deep.paper.experiments import Experiment
 from deep.paper.problems import Problem, Size
 from deep.training.fit import record
 from deep.training.run import Row, Run
-from deep.training.schedule import Schedule, SigmaDecay
+from deep.training.schedule import PerLoss, Schedule, SigmaDecay
 from deep.tuner.tuner import Tuner
 from reference.command import UserError
 from reference.updates import BEYOND, METHODS, Method
 from toy import records
 
 FIXED = "fixed"
-CHANGES = ("start", "tau", "sigma", "sigma_end", "T_train", "T_valid", "theta_rate", "theta_momentum", "warm_up",
-           "epochs", "rows", "noise", "schedule", "values")  # fmt: skip
+CHANGES = ("start", "tau", "sigma", "sigma_end", "T_train", "T_valid", "theta_rate", "theta_momentum", "theta_adam",
+           "theta_per_loss", "warm_up", "epochs", "rows", "noise", "schedule", "values")  # fmt: skip
 """In the order of folders' names."""
 BY_SLUG: Mapping[str, Method] = {method.slug: method for method in (*METHODS, *BEYOND)}
 
@@ -105,6 +108,8 @@ class Job:
         schedulers = optimisation.schedulers(tuner, size.epochs)
         if "sigma_end" in changes:
             schedulers.append(SigmaDecay(problem.hyper, changes["sigma_end"], size.epochs))
+        most = changes.get("theta_per_loss")
+        per_loss = [] if most is None else [PerLoss(tuner.optimisers["Theta"], most)]
         return Run(
             tuner,
             problem.train,
@@ -113,6 +118,8 @@ class Job:
             epochs=size.epochs,
             metrics=problem.metrics,
             schedulers=schedulers,
+            step_schedulers=per_loss,
+            on_step=lambda seen: [scheduler.observe(seen) for scheduler in per_loss],
             stop=lambda: optimisation.stop(tuner),
             replay=self._schedule,
             folder=self.folder,
@@ -133,7 +140,9 @@ class Job:
             method=None if self.method == FIXED else BY_SLUG[self.method],
             augment=problem.augment,
             w0=optimisation.weights(),
-            Theta=optimisation.weights(changes.get("theta_rate", 1.0), changes.get("theta_momentum")),
+            Theta=partial(Adam, lr=changes["theta_adam"])
+            if "theta_adam" in changes
+            else optimisation.weights(changes.get("theta_rate", 1.0), changes.get("theta_momentum")),
             lam=optimisation.outer,
             sigma=optimisation.outer if optimisation.learn_sigma and "sigma_end" not in changes else None,
             tau=self.settings["tau"],

@@ -17,9 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.training.checkpoint import digest
+from deep.tuner.gradients import Evaluation
 from reference.command import UserError
 from toy import records
 
@@ -109,6 +113,30 @@ class SigmaDecay:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at the ratios of a run whose σ has moved since."""
         self.ratios = state["ratios"]
+
+
+class PerLoss(LRScheduler):
+    """Rates in proportion to 1/L_T, L_T a running mean of the training loss: among a run's step schedulers.
+
+    The gradients and the curvature that Θ sees shrink with the loss, so that a plain step learns less and less of it.
+    `observe` is to be the run's `on_step`.
+
+    Args:
+        most: of 1/L_T.
+        memory: how much of the mean stays at each step.
+    """
+
+    def __init__(self, optimizer: Optimizer, most: float = 100.0, memory: float = 0.99) -> None:
+        self.most, self.memory, self.loss = most, memory, 1.0
+        super().__init__(optimizer)
+
+    def observe(self, seen: Evaluation) -> None:
+        """Take an inner step's loss into the mean, which starts at 1 and forgets it."""
+        self.loss += (1 - self.memory) * (float(seen.loss) - self.loss)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rates of the next step."""
+        return [lr * min(self.most, 1 / self.loss) for lr in self.base_lrs]
 
 
 def _of_record(record: records.Record) -> Schedule:

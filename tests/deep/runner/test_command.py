@@ -114,15 +114,16 @@ def test_several_starts_scales_intervals_and_seeds_are_a_run_each(tiny: pytest.M
         assert record.history["outer_steps"][-1] == 2 // steps["T_train"] * steps["T_valid"]
 
 
-def test_thetas_own_rate_and_momentum_move_theta_alone_in_the_first_step(tiny: pytest.MonkeyPatch) -> None:
+def test_thetas_own_step_moves_theta_alone_in_the_first_step(tiny: pytest.MonkeyPatch) -> None:
     """A step of Θ moves λ alone, and that only later: rates differ where Θ has learned, w0's first epoch does not."""
     changes = ("", " --theta-rate 10", " --theta-momentum 0", " --theta-rate 10 --theta-momentum 0")
+    changes += (" --theta-adam 0.001", " --theta-per-loss 9")
     for change in changes:
         call(tiny, f"mnist-mlp --preset smoke --epochs 2 --warm-up 1 --intervals 1:1{change}")
     histories = [record.history for record in records.find(Path("out"))]
-    assert len(histories) == 4
+    assert len(histories) == len(changes)
     assert len({history["valid_loss"][1] for history in histories}) == 1
-    assert len({history["drop_1"][2] for history in histories}) == 4
+    assert len({history["drop_1"][2] for history in histories}) == len(changes)
 
 
 def test_an_experiment_takes_as_many_rows_as_it_is_told(tiny: pytest.MonkeyPatch) -> None:
@@ -297,6 +298,8 @@ REFUSALS = {
     "mnist-mlp --preset smoke --device meta": "device 'meta' cannot be used",
     "mnist-mlp --preset smoke --device vulkan": "device 'vulkan' cannot be used (Could not run",
     "mnist-mlp --preset smoke --method fixed": "--method fixed needs --values",
+    "mnist-mlp --method fixed --values drop_1=0.5 --theta-adam 1": "--method fixed has no Θ; leave out --theta-adam",
+    "mnist-mlp --theta-adam 0.1 --theta-momentum 0": "--theta-adam is Θ's whole step",
     "mnist-mlp --preset smoke --values drop_1=0.5": "belong to --method fixed",
     "mnist-mlp --preset smoke --method fixed --values nothing=0.5": "no hyperparameter is named 'nothing'",
     "mnist-mlp --preset smoke --method fixed --values drop_1=2": "2.0 is not between 0.0 and 0.95",

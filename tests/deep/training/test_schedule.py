@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from torch import float64, tensor, zeros
+from torch.optim import SGD
 
-from deep.training.schedule import Schedule
+from deep.training.schedule import PerLoss, Schedule
+from deep.tuner.gradients import Evaluation
 from reference.command import UserError
 from toy import records
 
@@ -94,3 +97,20 @@ def test_a_path_without_one_is_one_line(tmp_path):
         writer.row({"update": 0})
     with pytest.raises(UserError, match="holds no schedule"):
         Schedule.read(tmp_path)
+
+
+@given(losses=st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=300), most=st.floats(1, 100))
+def test_a_rate_per_loss_is_divided_by_the_mean_of_past_losses_with_weights_that_fall_by_a_hundredth(losses, most):
+    """The mean starts at 1; it is written out as a sum here. A saved state goes on."""
+    scheduler = PerLoss(SGD([zeros(1)], lr=0.5), most)
+    for loss in losses:
+        seen = Evaluation(tensor(loss, dtype=float64), None, [])
+        scheduler.observe(seen)
+        again = PerLoss(SGD([zeros(1)], lr=0.5), most)
+        again.load_state_dict(scheduler.state_dict())
+        scheduler = again
+    scheduler.optimizer._opt_called = True
+    scheduler.step()
+    weights = 0.01 * 0.99 ** np.arange(len(losses))[::-1]
+    mean = 0.99 ** len(losses) + weights @ losses
+    np.testing.assert_allclose(scheduler.optimizer.param_groups[0]["lr"], 0.5 * min(most, 1 / mean), rtol=1e-9)
