@@ -180,7 +180,7 @@ class Hyperparameters:
         return Pass(lam, None if self.centred else lam, n)
 
     @contextmanager
-    def at(self, now: Pass) -> Iterator[None]:
+    def during(self, now: Pass) -> Iterator[None]:
         """Values are those of a pass inside the `with` block."""
         before, self._pass = self._pass, now
         try:

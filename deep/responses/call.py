@@ -51,7 +51,7 @@ class Call:
     Args:
         kind: the pass's.
         together: other processes are on their rows of the batch too.
-        own: the model's own tensors.
+        members: the model's own tensors.
         func: the operation.
         root: the name of the parameter behind the weight.
         use: where the batch is in its tensors.
@@ -60,7 +60,7 @@ class Call:
 
     kind: str
     together: bool
-    own: Mapping[int, Tensor]
+    members: Mapping[int, Tensor]
     func: Any
     root: str
     use: Use
@@ -201,7 +201,7 @@ class Call:
         """The operation on each example's tensors and weights alone."""
         leaves, spec = tree_flatten((self.args, self.kwargs))
         places = iter(self.use.tensors)
-        others = [isinstance(leaf, Tensor) and id(leaf) not in self.own for leaf in leaves]
+        others = [isinstance(leaf, Tensor) and id(leaf) not in self.members for leaf in leaves]
         place_of = [next(places) if other else None for other in others]
         inputs: list[Tensor] = []
         axes: list[int | None] = []

@@ -222,10 +222,10 @@ class Forward(TorchFunctionMode):
                 raise UserError(f"{problem}; let the model return what the loss needs, in a tuple, list or dict")
 
     def _by_rule(self, root: str, func: Any, args: Any, kwargs: Any) -> Any:
-        own = self.layouts.own
-        others = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and id(x) not in own]
+        members = self.layouts.members
+        others = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and id(x) not in members]
         use = self.layouts.use(root, func, others, self.n)
-        call = Call(self.kind, self.together, self.layouts.own, func, root, use, args, kwargs)
+        call = Call(self.kind, self.together, self.layouts.members, func, root, use, args, kwargs)
         rule = RULES.get(func)
         result = NotImplemented if rule is None else rule(call, *args, **kwargs)
         return call.example_by_example() if result is NotImplemented else result

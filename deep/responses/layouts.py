@@ -38,7 +38,7 @@ class Layouts:
 
     Args:
         uses: by key.
-        own: the model's parameters and buffers by identity, which no other tensor can have while they are kept here.
+        members: the model's parameters and buffers by identity, which no other tensor has while they are here.
         unclear: parameters whose rows cannot be attributed to examples, with the reason.
         likely: names of attributes that look like drop rates; of others only a dropout's reading counts.
         seen, with_gradient: parameters that an operation has used, and of these in a graph.
@@ -46,7 +46,7 @@ class Layouts:
     """
 
     uses: dict[Key, Use] = field(default_factory=dict)
-    own: dict[int, Tensor] = field(default_factory=dict)
+    members: dict[int, Tensor] = field(default_factory=dict)
     unclear: dict[str, str] = field(default_factory=dict)
     likely: frozenset[str] = frozenset()
     seen: set[str] = field(default_factory=set)

@@ -26,7 +26,7 @@ def look(
     run: Callable[[int], object],
     n: int,
     named: Mapping[int, str],
-    own: Iterable[Tensor],
+    members: Iterable[Tensor],
     rates: Mapping[float, Rate],
     likely: Iterable[str],
 ) -> Layouts:
@@ -38,11 +38,11 @@ def look(
     Args:
         run: a pass over the batch's first so many examples.
         named: identity of a responding parameter -> its name.
-        own: all tensors that belong to the model.
+        members: all tensors that belong to the model.
         rates: marked, by their numbers.
         likely: names of what looks like a drop rate.
     """
-    layouts = Layouts(own={id(tensor): tensor for tensor in own}, likely=frozenset(likely))
+    layouts = Layouts(members={id(tensor): tensor for tensor in members}, likely=frozenset(likely))
 
     def log(rows: int) -> _Look:
         with _Look(rows, named, rates, layouts) as seen:
@@ -76,7 +76,7 @@ class _Look(TorchFunctionMode):
         super().__init__()
         self.n, self.rates = n, rates
         self.roots = dict(named)
-        self.own, self.layouts = layouts.own, layouts
+        self.members, self.layouts = layouts.members, layouts
         self.calls: dict[Key, list[_Call]] = defaultdict(list)
         self._alive: list[Tensor] = []
 
@@ -101,7 +101,7 @@ class _Look(TorchFunctionMode):
         return result
 
     def _log(self, func: Any, roots: list[str], rates: list[Rate], leaves: list[Any], result: Any) -> None:
-        tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.own]
+        tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.members]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
         call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)

@@ -43,8 +43,8 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(part, folder / FILE)
     except (OSError, RuntimeError) as error:
-        what = f"{folder / FILE} cannot be written ({_line(error)})"
-        raise UserError(f"{what}; free space or choose another folder") from None
+        problem = f"{folder / FILE} cannot be written ({_line(error)})"
+        raise UserError(f"{problem}; free space or choose another folder") from None
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -173,7 +173,7 @@ class Run:
 
     def _end_of_epoch(self, bar: "tqdm[Any]", on_row: Callable[[Row], object], epoch: int) -> None:
         if self.replay is not None:
-            self.tuner.hyper.set(self.replay.at(epoch))
+            self.tuner.hyper.set(self.replay.values_at(epoch))
         row = self._row(epoch)
         self.rows.append(row)
         if epoch:

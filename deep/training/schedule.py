@@ -34,14 +34,14 @@ class Schedule:
 
     Example:
         >>> schedule = Schedule(np.array([0.0, 1.0]), {"rate": np.array([0.05, 0.2])})
-        >>> schedule.at(0), schedule.at(7)
+        >>> schedule.values_at(0), schedule.values_at(7)
         ({'rate': 0.05}, {'rate': 0.2})
     """
 
     epochs: np.ndarray
     values: Mapping[str, np.ndarray]
 
-    def at(self, epoch: int) -> dict[str, float]:
+    def values_at(self, epoch: int) -> dict[str, float]:
         """The values reached by the end of an epoch; the last ones after the schedule's end."""
         row = max(0, int(np.searchsorted(self.epochs, epoch, side="right")) - 1)
         return {name: float(column[row]) for name, column in self.values.items()}
@@ -82,8 +82,10 @@ class Schedule:
                 raise ValueError("no values, or epochs that do not ascend, as those of a search's trials")
             return schedule
         except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
-            what = f"{path} holds no schedule ({type(error).__name__}: {error})"
-            raise UserError(f"{what}; give a run's folder, or a CSV with `epoch` and a column for each name") from None
+            problem = f"{path} holds no schedule ({type(error).__name__}: {error})"
+            raise UserError(
+                f"{problem}; give a run's folder, or a CSV with `epoch` and a column for each name"
+            ) from None
 
 
 class SigmaDecay:

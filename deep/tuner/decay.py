@@ -44,7 +44,7 @@ class WeightDecay:
 
     def set(self) -> None:
         """Let the optimizer's next step decay at s(λ)."""
-        with torch.no_grad(), self.net.hyper.at(self.net.hyper.centre()):
+        with torch.no_grad(), self.net.hyper.during(self.net.hyper.centre()):
             gamma = float(self.net.hyper[NAME])
         for group in self.groups:
             group[NAME] = gamma

@@ -61,7 +61,7 @@ def _see(net: Hypernetwork, predict: Predict, x: Any, n: int) -> None:
         def cut(leaf: Any) -> Any:
             return leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf
 
-        with net.passes(), net.hyper.at(net.hyper.centre(rows)), torch.enable_grad(), eager():
+        with net.passes(), net.hyper.during(net.hyper.centre(rows)), torch.enable_grad(), eager():
             predict(tree_map(cut, x))
 
     marks = [Mark(name, holder, holder.value, name in net.rates) for name, holder in every.items()]

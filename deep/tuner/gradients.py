@@ -144,7 +144,7 @@ def gradients(
         now = pass_of(plan, method, net, z, n)
         loss, outputs = evaluate(net, objective, x, t, now)
         if objective.penalty is not None and "Theta" in plan.of:
-            with net.hyper.at(now):
+            with net.hyper.during(now):
                 loss = loss + objective.penalty()
         try:
             return Evaluation(loss.detach(), outputs, _gradients(net, loss, parameters))

@@ -185,7 +185,7 @@ class Hypernetwork:
         Raises:
             UserError: an operation on a weight that responds cannot be followed.
         """
-        with ExitStack() as inside, self.passes(), self.hyper.at(now):
+        with ExitStack() as inside, self.passes(), self.hyper.during(now):
             together = processes() > 1 and now.n is not None and not self.looking
             self.followed = now.c is not None or bool(self.rates) or together
             if not self.followed:

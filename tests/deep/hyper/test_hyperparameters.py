@@ -58,15 +58,15 @@ def test_counts_are_the_whole_number_below(eps: list[float]) -> None:
     hyper = Hyperparameters([Hyperparameter("count", start=4.5, high=9.0, discrete=True)])
     lam = hyper.lam.detach().double() + torch.tensor(eps, dtype=torch.float64)[:, None]
     wanted = [math.floor(9 / (1 + math.exp(-float(one)))) for one in lam[:, 0]]
-    with hyper.at(Pass(lam, None, len(eps))):
+    with hyper.during(Pass(lam, None, len(eps))):
         assert hyper["count"].tolist() == wanted
 
 
 def test_values_are_one_for_each_example_or_one_a_batch() -> None:
     hyper = Hyperparameters([Hyperparameter("a", start=1.0), Hyperparameter("b", start=2.0, per="batch")])
-    with hyper.at(Pass(torch.zeros(3, 2), None, 3)):
+    with hyper.during(Pass(torch.zeros(3, 2), None, 3)):
         assert (hyper["a"].shape, hyper["b"].shape) == ((3,), ())
-    with hyper.at(Pass(torch.zeros(1, 2), None, 3)):
+    with hyper.during(Pass(torch.zeros(1, 2), None, 3)):
         assert (hyper["a"].shape, hyper["b"].shape) == ((3,), ())
     assert hyper["a"].shape == hyper["b"].shape == ()
     close(torch.stack([hyper["a"], hyper["b"]]), [1.0, 2.0], 1e-6)

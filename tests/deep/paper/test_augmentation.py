@@ -189,7 +189,7 @@ def test_holes_and_pixels_are_whole_numbers_for_each_example() -> None:
     x = images(0, n=60, channels=1, size=28)
     hyper = Hyperparameters(CUTOUT)
     lam = torch.randn(60, 2, generator=torch.Generator().manual_seed(1))
-    with hyper.at(Pass(lam, None, 60)):
+    with hyper.during(Pass(lam, None, 60)):
         changed = Augmentation(hyper, mean(x))(x, Constant(0.5))
     # All holes of an example lie on one another in the middle, where a square of up to 24 has room.
     holes = np.floor(4 / (1 + np.exp(-lam[:, 0].double().numpy())))
@@ -258,10 +258,10 @@ def test_each_example_has_its_own_strengths(seed: int) -> None:
     x, hyper = images(seed), Hyperparameters(AUGMENTATIONS)
     lam = torch.randn(3, 10, generator=torch.Generator().manual_seed(seed))
     augment = Augmentation(hyper, mean(x))
-    with hyper.at(Pass(lam, None, 3)):
+    with hyper.during(Pass(lam, None, 3)):
         together = augment(x, Constant(0.8))
     for i in range(3):
-        with hyper.at(Pass(lam[i : i + 1], None, 1)):
+        with hyper.during(Pass(lam[i : i + 1], None, 1)):
             assert_allclose(augment(x[i : i + 1], Constant(0.8))[0], together[i], atol=ROUNDING)
 
 
@@ -304,5 +304,5 @@ def test_no_random_number_comes_from_elsewhere() -> None:
 def test_a_strength_may_be_one_for_the_batch() -> None:
     x = images(9)
     hyper = Hyperparameters([Hyperparameter("brightness", start=0.5, high=1.0, per="batch")])
-    with hyper.at(hyper.centre(3)):
+    with hyper.during(hyper.centre(3)):
         assert_allclose(Augmentation(hyper, mean(x))(x, Constant(0.0)), x * 0.5, atol=1e-7)

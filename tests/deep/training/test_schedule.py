@@ -38,7 +38,7 @@ def test_at_is_the_last_value_reached(gaps, epoch):
     epochs = np.cumsum(gaps).astype(float)
     schedule = Schedule(epochs, {"rate": 10 * epochs})
     reached = [one for one in epochs if one <= epoch]
-    assert schedule.at(epoch) == {"rate": 10 * (reached[-1] if reached else epochs[0])}
+    assert schedule.values_at(epoch) == {"rate": 10 * (reached[-1] if reached else epochs[0])}
 
 
 @given(columns=columns, epochs=st.integers(1, 6), data=st.data())
@@ -109,7 +109,7 @@ def test_a_rate_per_loss_is_divided_by_the_mean_of_past_losses_with_weights_that
         again = PerLoss(SGD([zeros(1)], lr=0.5), most)
         again.load_state_dict(scheduler.state_dict())
         scheduler = again
-    scheduler.optimizer._opt_called = True
+    scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]  (PyTorch warns of an optimizer without a step)
     scheduler.step()
     weights = 0.01 * 0.99 ** np.arange(len(losses))[::-1]
     mean = 0.99 ** len(losses) + weights @ losses
