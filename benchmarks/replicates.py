@@ -10,9 +10,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from reference.hypernet import FullResponse
-from reference.ridge import Ridge
-from reference.updates import DELTA_STN, State, inner_step
+from reference.problems.ridge import Ridge
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN, State, inner_step
 
 M, BATCH, N, ALPHA = 10, 10, 353, 0.01
 ROUNDS, REPEATS = 200, 50

@@ -1,7 +1,7 @@
 """`python -m deep`: see deep/runner/command.py."""
 
 from deep import NO_TORCH
-from reference.command import UserError, run
+from reference.console.command import UserError, run
 
 
 def main() -> int:

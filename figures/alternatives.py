@@ -2,7 +2,7 @@
 
 name       symbol    shape    meaning
 seconds    -         (K,)     of one core, since the alternative began
-price      -         (K,)     gradient-equivalents (reference/estimators)
+price      -         (K,)     gradient-equivalents (reference/beyond/estimators)
 regret     -         (K,)     L_V(r(λ))/L_V(r(λ*)) - 1 at the λ that a user would take then; infinite once diverged
 
 A grid of scikit-learn's is a search of its own for each size: a row of the history each, from the smallest.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from figures.trained import PRESETS, best
-from reference.updates import BEYOND, DELTA_STN, STN
+from reference.rule.updates import BEYOND, DELTA_STN, STN
 from toy.records import Record
 
 METHODS = (STN, DELTA_STN, *BEYOND)

@@ -14,8 +14,8 @@ from figures import archive, style
 from figures.archive import gather, is_committed
 from figures.contents import ALL, BEYOND, MEASURED, RECORDED, TOY, files
 from figures.variants import PAPER
-from reference.arguments import path, whole_number, writable
-from reference.command import Parser, UserError
+from reference.console.argument_types import path, whole_number, writable
+from reference.console.command import Parser, UserError
 from toy import structure
 from toy.cli import MOST_JOBS
 from toy.datasets import load

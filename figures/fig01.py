@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.selection import of_dataset, replicas
-from reference.ridge import Ridge
+from reference.problems.ridge import Ridge
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS, one_feature
 from toy.records import Record

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.selection import exact_by_seed, of_dataset, replicas
-from reference.saturating import SaturatingSlopes
+from reference.problems.saturating import SaturatingSlopes
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS, saturating
 from toy.records import Record

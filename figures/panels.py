@@ -16,8 +16,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from figures import style
 from figures.selection import aligned, diverged, exact_by_seed, replicas
 from figures.variants import called
-from reference.problem import Problem
-from reference.transforms import Transform
+from reference.bilevel.problem import Problem
+from reference.bilevel.transforms import Transform
 from toy.records import Record
 
 Lines = Mapping[str, Mapping[str, Any]]

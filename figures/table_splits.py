@@ -13,7 +13,7 @@ import numpy as np
 from figures import splits
 from figures.pages import markdown
 from figures.splits import MAKE, NEEDS, data, shown
-from reference.updates import CENTERED_STN, DELTA_STN, METHODS, STN
+from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, STN
 from toy.records import Record
 
 __all__ = ["MAKE", "NEEDS", "files", "shown"]

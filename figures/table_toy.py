@@ -14,7 +14,7 @@ import numpy as np
 from figures.pages import comma_separated, markdown
 from figures.selection import diverged, panels, replicas
 from figures.verdicts import CLAIMS, number, regret, verdict
-from reference.updates import METHODS
+from reference.rule.updates import METHODS
 from toy.datasets import OFFLINE
 from toy.records import Record
 

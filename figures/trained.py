@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from reference.updates import METHODS
+from reference.rule.updates import METHODS
 from toy.records import Record
 
 RANDOM, BAYESIAN, GRID = "random search", "Bayesian optimisation", "grid search"

@@ -8,7 +8,7 @@ CV_SMALL   the same at σ = 0.3
 
 from dataclasses import asdict, dataclass
 
-from reference.updates import DELTA_STN_CV_NORMALISED, METHODS, Method
+from reference.rule.updates import DELTA_STN_CV_NORMALISED, METHODS, Method
 from toy.experiments import EXPERIMENTS
 from toy.records import Record
 

@@ -1,17 +1,17 @@
-"""`python -m reference`: see reference/cli.py; `python -m reference yardstick`: see reference/yardstick/command.py."""
+"""`python -m reference`: see reference/console/check.py; its `yardstick`: see reference/beyond/yardstick/cli.py."""
 
 import sys
 
-from reference.command import run
+from reference.console.command import run
 
 
 def main() -> int:
     """Import the command and run it: here, where Ctrl-C is answered, since importing takes a second."""
     if sys.argv[1:2] == ["yardstick"]:
-        from reference.yardstick.command import main as yardstick
+        from reference.beyond.yardstick.cli import main as yardstick
 
         return yardstick(sys.argv[2:])
-    from reference.cli import main
+    from reference.console.check import main
 
     return main()
 

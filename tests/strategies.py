@@ -17,16 +17,16 @@ from jaxtyping import config
 from numpy import ndarray
 from sklearn.linear_model import LogisticRegression
 
-from reference.dropout import InputDropout
-from reference.hypernet import FullResponse, Response
-from reference.linear_network import LinearNetwork
-from reference.logistic import Logistic
-from reference.many import Many, ManyPenalties, ManyRates
-from reference.problem import Problem
-from reference.quadratic import Quadratic, QuadraticProblem
-from reference.ridge import Ridge
-from reference.structured import LayeredResponse, StructuredResponse
-from reference.transforms import Exp, Linear, Transform
+from reference.beyond.problems.grouped import Many, ManyPenalties, ManyRates
+from reference.beyond.problems.logistic import Logistic
+from reference.bilevel.problem import Problem
+from reference.bilevel.transforms import Exp, Linear, Transform
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.quadratic import Quadratic, QuadraticProblem
+from reference.problems.ridge import Ridge
+from reference.rule.hypernet import FullResponse, Response
+from reference.rule.structured import LayeredResponse, StructuredResponse
 
 EXACT = 1e-10
 """Two routes through exact algebra: the spectra below keep condition numbers under 1e5, which costs 5 of 16 digits."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from figures import archive
 from figures.laboratory import by_regime, cheapest, curve, estimators, shown
-from reference.estimators.price import LOSS, PRODUCT
+from reference.beyond.estimators.price import LOSS, PRODUCT
 from toy.laboratory import EXPERIMENT
 from toy.records import Record
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from figures import archive
-from reference.logistic import Logistic
-from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, STN, Method
+from reference.beyond.problems.logistic import Logistic
+from reference.rule.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, STN, Method
 from toy.jobs import unfinished
 from toy.logistic import labels
 from toy.logistic.jobs import SIGMA, TUNED, Job, jobs

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 from figures import archive, cli, splits
-from reference.claims import CLAIMS
+from reference.console.check import CLAIMS
 from toy import laboratory
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ def test_the_table_of_misprints_names_the_claims_that_measure_one() -> None:
 
 def test_a_name_that_stands_for_nothing_is_noticed() -> None:
     with pytest.raises((AttributeError, ImportError)):
-        attribute("reference.updates.no_such_function")
+        attribute("reference.rule.updates.no_such_function")
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -1,6 +1,6 @@
 """`python -m toy`: see toy/cli.py."""
 
-from reference.command import run
+from reference.console.command import run
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.datasets import fetch_openml, load_diabetes
 
-from reference.command import UserError
+from reference.console.command import UserError
 from toy.tables import Table, check_numbers, listing, numbers, read_table, usable_features, warn_of_dependence
 
 OFFLINE: tuple[str, ...] = ("diabetes", "concrete", "abalone")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from reference.hypernet import FullResponse
-from reference.optimum import Optimum
-from reference.updates import Method, State, learned_hypergradient
+from reference.bilevel.optimum import Optimum
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import Method, State, learned_hypergradient
 from toy.experiments import Experiment, ToyProblem
 
 

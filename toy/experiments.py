@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.command import UserError
-from reference.dropout import InputDropout
-from reference.linear_network import LinearNetwork
-from reference.ridge import Ridge
-from reference.saturating import SaturatingSlopes
-from reference.transforms import Exp, Linear, Logistic, Transform
+from reference.bilevel.transforms import Exp, Linear, Logistic, Transform
+from reference.console.command import UserError
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.ridge import Ridge
+from reference.problems.saturating import SaturatingSlopes
 from toy.split import Split
 from toy.train import Schedule
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from numpy import ndarray
 
-from reference.command import UserError
-from reference.updates import Method
+from reference.console.command import UserError
+from reference.rule.updates import Method
 from toy import records
 from toy.datasets import Dataset
 from toy.experiments import Experiment

@@ -1,4 +1,4 @@
-"""Every estimator of `reference.estimators` on every regime: how far from the exact hypergradient, and for what price.
+"""Every estimator on every regime: how far from the exact hypergradient, and for what price.
 
 name             symbol                meaning
 gradient         g, ĝ                  exact and estimated hypergradient
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reference.estimators.estimator import Estimator
+from reference.beyond.estimators.estimator import Estimator
 from toy import records
 from toy.jobs import unfinished
 from toy.lineup import RANK, SIGMA, SMALL_SIGMA, estimators

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from reference.command import UserError, command_line
+from reference.console.command import UserError, command_line
 
 SETTINGS, HISTORY = "settings.json", "history.csv"
 

@@ -20,10 +20,10 @@ from numpy import ndarray
 from scipy.special import logit
 from sklearn.datasets import load_wine
 
-from reference.linear_network import LinearNetwork
-from reference.logistic import Logistic
-from reference.many import ManyPenalties
-from reference.regression import Regression
+from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.logistic import Logistic
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.regression import Regression
 from toy.datasets import load
 from toy.experiments import H1_PENALTIES, ridge
 from toy.split import Split, split

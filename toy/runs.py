@@ -21,10 +21,10 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from reference.command import UserError
-from reference.dropout import InputDropout
-from reference.hypernet import FullResponse
-from reference.updates import State
+from reference.console.command import UserError
+from reference.problems.dropout import InputDropout
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import State
 from toy import records
 from toy.draws import normals, row_batches, streams, uniforms
 from toy.exact import exact_columns, exact_facts

@@ -13,7 +13,7 @@ from numpy import ndarray
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from reference.command import UserError
+from reference.console.command import UserError
 from toy.datasets import Dataset
 from toy.tables import LARGEST
 

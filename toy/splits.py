@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reference.optimum import Optimum
-from reference.updates import METHODS
+from reference.bilevel.optimum import Optimum
+from reference.rule.updates import METHODS
 from toy import jobs, records
 from toy.datasets import OFFLINE, Dataset, load
 from toy.experiments import EXPERIMENTS, Experiment, ToyProblem

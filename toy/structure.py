@@ -22,10 +22,10 @@ from numpy import ndarray
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from reference.hypernet import FullResponse
-from reference.many import Many, ManyPenalties, ManyRates
-from reference.rank_one import OneUnit, excess, least_loss, nearest
-from reference.updates import DELTA_STN, perturbed_gradient
+from reference.beyond.problems.grouped import Many, ManyPenalties, ManyRates
+from reference.beyond.theory.rank_one import OneUnit, excess, least_loss, nearest
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN, perturbed_gradient
 from toy import records
 from toy.datasets import Dataset, load
 from toy.features import random_features

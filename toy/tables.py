@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 
 FEWEST_ROWS = 10
 # Losses square what they are given: sums of squares overflow beyond LARGEST and vanish below its inverse.

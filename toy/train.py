@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reference.hypernet import FullResponse
-from reference.objective import TrainingObjective
-from reference.optimisers import RmsProp
-from reference.problem import Problem
-from reference.updates import Method, State, inner_step, outer_gradients
+from reference.bilevel.objective import TrainingObjective
+from reference.bilevel.problem import Problem
+from reference.rule.hypernet import FullResponse
+from reference.rule.optimisers import RmsProp
+from reference.rule.updates import Method, State, inner_step, outer_gradients
 
 
 @dataclass(frozen=True)

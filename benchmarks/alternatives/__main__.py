@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.alternatives.measure import KEPT, ROUNDS, judged, run
 from benchmarks.alternatives.tasks import TASKS, Task
-from reference.arguments import path, whole_number, writable
-from reference.command import Parser, UserError
-from reference.command import run as run_command
+from reference.console.argument_types import path, whole_number, writable
+from reference.console.command import Parser, UserError
+from reference.console.command import run as run_command
 from toy.records import Writer, provenance
 
 EXPERIMENT = "alternatives"

@@ -14,8 +14,8 @@ from benchmarks.alternatives import prices
 from benchmarks.alternatives.oracle import Oracle, size
 from benchmarks.alternatives.problems import Tuned
 from benchmarks.alternatives.tasks import Keep, Task
-from reference.hypernet import FullResponse
-from reference.updates import DELTA_STN, DELTA_STN_CV, STN, Method, State
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN, DELTA_STN_CV, STN, Method, State
 from toy.draws import normals, row_batches, streams
 from toy.train import train
 

@@ -11,14 +11,14 @@ from numpy import ndarray
 
 from benchmarks.alternatives import prices
 from benchmarks.alternatives.problems import CountedLogistic, Tuned
-from reference.estimators.price import LOSS, PRODUCT
+from reference.beyond.estimators.price import LOSS, PRODUCT
 
 
 class Oracle:
     """One problem's outer loss; `price` is what it has cost so far.
 
     Example, r(λ) = 1/(1 + e^λ) and L_V = r²/2 at λ = 0:
-        >>> from reference.ridge import Ridge
+        >>> from reference.problems.ridge import Ridge
         >>> eye = np.eye(1)
         >>> oracle = Oracle(Ridge(eye, np.ones(1), eye, np.zeros(1), divisor=1.0))
         >>> oracle.loss(np.zeros(1)), oracle.loss_and_gradient(np.zeros(1))

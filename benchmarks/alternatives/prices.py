@@ -1,4 +1,4 @@
-"""The price of a piece of work in gradient-equivalents, as reference/estimators defines them.
+"""The price of a piece of work in gradient-equivalents, as reference/beyond/estimators defines them.
 
 name      symbol    shape    meaning
 n, m, h   n, m, h   ()       training rows, weights, hyperparameters
@@ -6,8 +6,8 @@ n, m, h   n, m, h   ()       training rows, weights, hyperparameters
 What a search does beside solving, its own models among it, is time and not price.
 """
 
-from reference.estimators.hypernetwork import Hypernetwork
-from reference.updates import Method
+from reference.beyond.estimators.hypernetwork import Hypernetwork
+from reference.rule.updates import Method
 
 
 def algebra(operations: float, n: int, m: int) -> float:

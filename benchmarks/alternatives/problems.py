@@ -13,9 +13,9 @@ from numpy import ndarray
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from reference.logistic import Logistic
-from reference.many import ManyPenalties
-from reference.ridge import Ridge
+from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.logistic import Logistic
+from reference.problems.ridge import Ridge
 from toy.datasets import Dataset, load
 from toy.experiments import ridge
 from toy.logistic.labels import load as classified

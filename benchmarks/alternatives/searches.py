@@ -21,7 +21,7 @@ from benchmarks.alternatives import prices
 from benchmarks.alternatives.oracle import Oracle, size
 from benchmarks.alternatives.problems import CountedLogistic, Linear, Tuned
 from benchmarks.alternatives.tasks import Keep, Task
-from reference.estimators.price import LOSS
+from reference.beyond.estimators.price import LOSS
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {"TPE": TPESampler, "GP": GPSampler}
 NO_SMOOTHING = -30.0

@@ -21,7 +21,7 @@ from benchmarks.alternatives.problems import (
     penalty_for_each_feature,
     penalty_for_each_product,
 )
-from reference.problem import Problem
+from reference.bilevel.problem import Problem
 from toy.train import Schedule
 
 Keep = Callable[[float, ndarray], None]

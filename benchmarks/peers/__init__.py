@@ -1,1 +1,1 @@
-"""Libraries that compute hypergradients, held to reference/yardstick; by hand, each in an environment of its own."""
+"""Libraries that compute hypergradients, held to the yardstick; run by hand, each in an environment of its own."""

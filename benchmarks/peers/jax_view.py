@@ -1,4 +1,4 @@
-"""The problems of reference/yardstick as JAX sees them, in the precision of λ."""
+"""The yardstick's problems as JAX sees them, in the precision of λ."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
 import numpy as np
 from numpy import ndarray
 
-from reference.yardstick.losses import Loss, losses
+from reference.beyond.yardstick.losses import Loss, losses
 
 jax.config.update("jax_enable_x64", True)
 

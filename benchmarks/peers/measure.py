@@ -11,8 +11,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from reference.command import Parser, UserError, run
-from reference.yardstick import measure
+from reference.beyond.yardstick import measure
+from reference.console.command import Parser, UserError, run
 
 RESULTS = Path(__file__).with_name("results.json")
 PACKAGES = {

@@ -1,4 +1,4 @@
-"""The problems of reference/yardstick as PyTorch sees them: L_T(λ, w) and L_V(λ, w) on tensors, and exact weights.
+"""The yardstick's problems as PyTorch sees them: L_T(λ, w) and L_V(λ, w) on tensors, and exact weights.
 
 name        symbol    shape
 lam, w      λ, w      (h,), (m,)     tensors in the precision of λ
@@ -14,8 +14,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from reference.problem import Problem
-from reference.yardstick.losses import losses
+from reference.beyond.yardstick.losses import losses
+from reference.bilevel.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class TorchProblem:
     """One problem at one λ.
 
     Example, the hypergradient of ridge regression by one exact solve:
-        >>> from reference.yardstick.cases import case_of
+        >>> from reference.beyond.yardstick.cases import case_of
         >>> case = case_of("ridge")
         >>> view = torch_problem(case.problem, case.lam)
         >>> bool(torch.isclose(view.valid(view.lam, view.best), torch.tensor(case.problem.outer_loss(case.lam))))

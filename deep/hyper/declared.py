@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference.command import UserError
-from reference.transforms import Exp, Linear, Logistic, Transform
+from reference.bilevel.transforms import Exp, Linear, Logistic, Transform
+from reference.console.command import UserError
 
 Per = Literal["example", "batch"]
 

@@ -22,8 +22,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep.hyper.declared import Hyperparameter
-from reference.command import UserError
-from reference.perturbation import softplus_inverse
+from reference.console.command import UserError
+from reference.rule.perturbation import softplus_inverse
 
 # s(s⁻¹(k)) may come out a rounding error below the whole number k, whose floor must still be k.
 ROUNDING, RELATIVE_ROUNDING = 1e-4, 2e-6

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 def processes() -> int:

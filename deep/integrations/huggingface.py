@@ -17,7 +17,7 @@ from deep.training.batches import Batch, pair
 from deep.training.fit import report_coverage
 from deep.training.loader import Loader
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 
 FILE = "tuner.pt"
 

@@ -18,7 +18,7 @@ from deep.training.evaluation import Metric
 from deep.training.fit import report_coverage
 from deep.training.loader import Loader
 from deep.tuner.tuner import Loss, Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 class TuningModule(L.LightningModule):

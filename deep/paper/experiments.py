@@ -28,7 +28,7 @@ from deep.paper.problems import (
 )
 from deep.training.run import Scheduler
 from deep.tuner.tuner import OptimizerFactory, Tuner
-from reference.updates import BEYOND, DELTA_STN
+from reference.rule.updates import BEYOND, DELTA_STN
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]
 """(size, start of the drop rates, seed, data_home, device) -> problem."""

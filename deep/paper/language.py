@@ -27,7 +27,7 @@ from deep.hyper.parallel import processes, rank
 from deep.paper.data.text import Text
 from deep.rates.find import dropout_rates
 from deep.rates.sequence import DropConnectLSTM, VariationalDropout, WeightDropout
-from reference.command import UserError
+from reference.console.command import UserError
 
 START = 0.05
 """H.3: every rate and both coefficients."""

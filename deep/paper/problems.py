@@ -29,7 +29,7 @@ from deep.paper.networks import RATE, Network, alexnet, mlp, resnet18, simple_cn
 from deep.rates.find import dropout_rates
 from deep.training.batches import Batches
 from deep.training.evaluation import Metric
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from deep.rates.marks import Rate
 from deep.responses.forward import RATE_RULES, Forward
 from deep.responses.weights import Rows, Weight
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 def mask(rate: Tensor, uniforms: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from deep.hyper.generators import repeated
 from deep.rates.marks import Holder, Mark, marked
 from deep.responses.contexts import frozen_statistics
 from deep.responses.look import look
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 def holders(model: nn.Module, everything: bool = False) -> dict[str, Holder]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 class Holder(NamedTuple):

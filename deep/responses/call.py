@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from deep.responses.layouts import Place, Use
 from deep.responses.weights import NoRule, Weight, differential
-from reference.command import UserError
+from reference.console.command import UserError
 
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

@@ -29,7 +29,7 @@ from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.layouts import Layouts, Place
 from deep.responses.row_response import RowResponse
 from deep.responses.weights import NoRule, Rows, Weight, first_order, moved
-from reference.command import UserError
+from reference.console.command import UserError
 
 Rule = Callable[..., Any]
 

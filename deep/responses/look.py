@@ -19,7 +19,7 @@ from deep.rates.marks import Rate, known
 from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.forward import ABOUT, LIKE, RATE_RULES
 from deep.responses.layouts import Key, Layouts, Place, Use, key_of
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 def look(

@@ -20,8 +20,8 @@ from deep.runner.searches import Search
 from deep.runner.spaces import GRID, SEARCHES
 from deep.runner.sweeps import no_log, run_all
 from deep.runner.tensorboard import tensorboard
-from reference.arguments import finite, fraction, path, positive, whole_number, writable
-from reference.command import Parser, UserError
+from reference.console.argument_types import finite, fraction, path, positive, whole_number, writable
+from reference.console.command import Parser, UserError
 
 METHODS = (*BY_SLUG, *SEARCHES, FIXED)
 

@@ -19,7 +19,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import GPSampler, RandomSampler
 
 from deep.hyper.declared import Hyperparameter
-from reference.command import UserError
+from reference.console.command import UserError
 
 RANDOM, GRID, BAYES = "random-search", "grid-search", "bayesian-optimisation"
 SEARCHES = (RANDOM, GRID, BAYES)

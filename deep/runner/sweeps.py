@@ -17,7 +17,7 @@ from deep.runner.jobs import Job
 from deep.runner.searches import Search
 from deep.training.run import Row
 from deep.tuner.diagnosis import NotFinite
-from reference.command import UserError
+from reference.console.command import UserError
 
 OnRow = Callable[[Row], None]
 

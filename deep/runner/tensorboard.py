@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deep.runner.sweeps import OnRow
 from deep.training.run import Row
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from deep.hyper.parallel import examples, processes, rank
 from deep.training.checkpoint import digest
-from reference.command import UserError
+from reference.console.command import UserError
 
 Batch = tuple[Any, Any]
 """Inputs and targets."""

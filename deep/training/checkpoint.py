@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils._pytree import tree_map
 
-from reference.command import UserError
+from reference.console.command import UserError
 
 FILE = "checkpoint.pt"
 VERSION = 6

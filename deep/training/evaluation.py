@@ -15,7 +15,7 @@ from deep.training.loader import Loader
 from deep.tuner import gradients
 from deep.tuner.state import own_buffers, set_own_buffers
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 
 Metric = Callable[[Any, Any], Tensor]
 

@@ -18,7 +18,7 @@ from deep.training.terminal import show
 from deep.tuner.arguments import require_count
 from deep.tuner.gradients import Evaluation
 from deep.tuner.tuner import Tuner
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 from toy import records
 
 LEAST = 0.9

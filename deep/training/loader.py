@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deep.hyper.generators import generators, set_generators
 from deep.training.batches import Batch, Batches, moved
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 class Loader:

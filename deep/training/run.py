@@ -34,7 +34,7 @@ from deep.tuner import diagnosis
 from deep.tuner.gradients import Evaluation
 from deep.tuner.state import require_same_run
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 
 Row = dict[str, Any]
 Scheduler = LRScheduler | ReduceLROnPlateau | SigmaDecay

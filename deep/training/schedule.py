@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.training.checkpoint import digest
 from deep.tuner.gradients import Evaluation
-from reference.command import UserError
+from reference.console.command import UserError
 from toy import records
 
 

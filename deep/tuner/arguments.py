@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from deep.hyper.hyperparameters import Hyperparameters
-from reference.command import UserError
-from reference.updates import METHODS, Method
+from reference.console.command import UserError
+from reference.rule.updates import METHODS, Method
 
 
 def require_arguments(
@@ -37,7 +37,7 @@ def require_arguments(
         ),
         (
             method is None or isinstance(method, Method),
-            f"method={method!r} is no method; give one of reference.updates, such as DELTA_STN ({names}), "
+            f"method={method!r} is no method; give one of reference.rule.updates, such as DELTA_STN ({names}), "
             "or None for a plain run",
         ),
         (math.isfinite(tau), f"tau={tau!r} is not a finite number"),

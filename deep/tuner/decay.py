@@ -5,7 +5,7 @@
     metric    D              like w    I for SGD and for decay that is added to the gradient; √v̂ + e for AdamW
 
 The optimizer's step decays w0 by itself. What it rests at answers γ as ridge in the metric D does
-(`reference/theory/decoupled_decay.py`), so Θ's loss gets (γ/2) (w0 + Δw)ᵀD(w0 + Δw), D and w0 held fixed.
+(`reference/beyond/theory/decoupled_decay.py`), so Θ's loss gets (γ/2) (w0 + Δw)ᵀD(w0 + Δw), D and w0 held fixed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from torch.optim import Adam, Optimizer
 
 from deep.responses.weights import differential
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
+from reference.console.command import UserError
 
 NAME = "weight_decay"
 

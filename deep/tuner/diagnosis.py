@@ -17,7 +17,7 @@ from deep.responses.contexts import evaluating, frozen_statistics
 from deep.responses.linearised import dual_level
 from deep.tuner.gradients import Evaluation, Objective
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 
 
 class NotFinite(UserError):

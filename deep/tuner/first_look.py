@@ -18,7 +18,7 @@ from deep.responses.linearised import dual_level
 from deep.responses.look import look
 from deep.responses.weights import NoRule
 from deep.tuner.hypernet import Hypernetwork, eager
-from reference.command import UserError
+from reference.console.command import UserError
 
 Predict = Callable[[Any], object]
 

@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2 on a PyTorch model: `reference/updates.py`, line beside line.
+"""Algorithms 1 and 2 on a PyTorch model: `reference/rule/updates.py`, line beside line.
 
     name          symbol       shape
     z             ε/σ          (n, h), (1, h)     standard normal, drawn by the caller
@@ -36,8 +36,8 @@ from deep.responses.contexts import evaluating, frozen, frozen_statistics
 from deep.responses.linearised import dual_level
 from deep.responses.weights import first_order
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
-from reference.updates import Method
+from reference.console.command import UserError
+from reference.rule.updates import Method
 
 
 @dataclass(frozen=True)

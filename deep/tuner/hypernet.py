@@ -32,7 +32,7 @@ from deep.responses.forward import Forward
 from deep.responses.layouts import Layouts
 from deep.responses.row_response import RowResponse, row_axis, starts
 from deep.responses.weights import NoRule, differential
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 
 _attached: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[Any]]" = weakref.WeakKeyDictionary()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deep.hyper.parallel import gathered, rank
-from reference.command import UserError
+from reference.console.command import UserError
 
 if TYPE_CHECKING:
     from deep.tuner.tuner import Tuner

@@ -31,8 +31,8 @@ from deep.tuner.diagnosis import require_finite, warn_stuck
 from deep.tuner.first_look import first_look
 from deep.tuner.gradients import Evaluation, Objective, UpdatePass
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import InputWarning, UserError
-from reference.updates import DELTA_STN, Method
+from reference.console.command import InputWarning, UserError
+from reference.rule.updates import DELTA_STN, Method
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 Loss = Callable[[Any, Any], Tensor]

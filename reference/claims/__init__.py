@@ -1,75 +1,16 @@
-"""Every numbered claim of the paper, each with a residual: one module for each section and appendix."""
+"""Every numbered claim of the paper, each with a residual, in the paper's order."""
 
-from reference.claims import (
-    algorithms,
-    appendix_c,
-    appendix_c_lemma4,
-    appendix_d,
-    appendix_d_stein,
-    appendix_d_terms,
-    appendix_ef,
-    appendix_g,
-    appendix_g_minimum,
-    appendix_h,
-    appendix_h_network,
-    beyond_control_variate,
-    beyond_decay,
-    beyond_estimators,
-    beyond_lag,
-    beyond_many,
-    beyond_masks,
-    beyond_mean,
-    beyond_response_rate,
-    beyond_rest,
-    beyond_softmax,
-    beyond_step_bound,
-    beyond_yardstick,
-    section2_1,
-    section2_2,
-    section3_1,
-    section3_1_conditioning,
-    section3_1_dynamics,
-    section3_1_kronecker,
-    section3_2,
-    section3_3,
-    section3_4,
+from reference.claims import algorithms
+from reference.claims.appendices import c, c_lemma4, d, d_stein, d_terms, e_f, g, g_minimum, h, h_network
+from reference.claims.registry import entered_by
+from reference.claims.section2 import bilevel, hypernetworks
+from reference.claims.section3 import centred, conditioning, dynamics, kronecker, linearised, structured, unperturbed
+
+SECTIONS = (
+    *(bilevel, hypernetworks),
+    *(centred, kronecker, conditioning, dynamics, unperturbed, linearised, structured, algorithms),
 )
-from reference.claims.registry import ENTERED
+APPENDICES = (c, c_lemma4, d, d_stein, d_terms, e_f, g, g_minimum, h, h_network)
+PARTS = (*SECTIONS, *APPENDICES)
 
-PARTS = (
-    section2_1,
-    section2_2,
-    section3_1,
-    section3_1_kronecker,
-    section3_1_conditioning,
-    section3_1_dynamics,
-    section3_2,
-    section3_3,
-    section3_4,
-    algorithms,
-    appendix_c,
-    appendix_c_lemma4,
-    appendix_d,
-    appendix_d_stein,
-    appendix_d_terms,
-    appendix_ef,
-    appendix_g,
-    appendix_g_minimum,
-    appendix_h,
-    appendix_h_network,
-    beyond_control_variate,
-    beyond_rest,
-    beyond_masks,
-    beyond_estimators,
-    beyond_yardstick,
-    beyond_many,
-    beyond_softmax,
-    beyond_lag,
-    beyond_step_bound,
-    beyond_response_rate,
-    beyond_mean,
-    beyond_decay,
-)
-"""In the paper's order; then what is beyond it."""
-
-CLAIMS = tuple(claim for part in PARTS for claim in ENTERED if claim.residual.__module__ == part.__name__)
+CLAIMS = entered_by(PARTS)

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.random import Generator
 
 from reference.claims import instances
-from reference.claims.numerics import NODES, central_difference, relative_error
 from reference.claims.registry import DIFFERENCE, EXACT, Measured, claim
-from reference.hypernet import FullResponse, centred_weights, uncentred_weights
-from reference.perturbation import expectation
-from reference.updates import DELTA_STN, STN, State, inner_step, outer_gradients
+from reference.claims.routes import NODES, central_difference, relative_error
+from reference.rule.hypernet import FullResponse, centred_weights, uncentred_weights
+from reference.rule.perturbation import expectation
+from reference.rule.updates import DELTA_STN, STN, State, inner_step, outer_gradients
 
 
 def parameters(state: State) -> np.ndarray:

@@ -10,18 +10,18 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.dropout import InputDropout
-from reference.hypernet import FullResponse
-from reference.linear_network import LinearNetwork
-from reference.many import ManyPenalties
-from reference.objective import Scalars
-from reference.problem import Problem
-from reference.quadratic import Quadratic, QuadraticProblem
-from reference.regression import Regression
-from reference.ridge import Ridge
-from reference.saturating import SaturatingSlopes
-from reference.transforms import Exp, Transform
-from reference.updates import State
+from reference.beyond.problems.grouped import ManyPenalties
+from reference.bilevel.objective import Scalars
+from reference.bilevel.problem import Problem
+from reference.bilevel.transforms import Exp, Transform
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.quadratic import Quadratic, QuadraticProblem
+from reference.problems.regression import Regression
+from reference.problems.ridge import Ridge
+from reference.problems.saturating import SaturatingSlopes
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import State
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ correction  what the paper misprints; the corrected form must hold, and the prin
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -126,3 +127,8 @@ def claim(number: str, words: str, tolerance: float, correction: str | None = No
         return residual
 
     return enter
+
+
+def entered_by(parts: Sequence[ModuleType]) -> tuple[Claim, ...]:
+    """The claims that stand in the modules, module by module."""
+    return tuple(claim for part in parts for claim in ENTERED if claim.residual.__module__ == part.__name__)

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from torch.func import grad, hessian, jacrev
 
 from benchmarks.peers.torch_problem import torch_problem
-from reference.yardstick import measure
-from reference.yardstick.cases import BUILDERS, case_of
+from reference.beyond.yardstick import measure
+from reference.beyond.yardstick.cases import BUILDERS, case_of
 
 DOUBLE = [name for name in BUILDERS if name != "float32"]
 

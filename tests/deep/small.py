@@ -19,7 +19,7 @@ from deep.rates.find import dropout_rates
 from deep.training.batches import Batches
 from deep.training.run import Row, Run
 from deep.tuner.tuner import Tuner
-from reference.updates import DELTA_STN, Method
+from reference.rule.updates import DELTA_STN, Method
 
 OPTIMISERS: dict[str, Callable[[list[nn.Parameter]], Optimizer]] = {
     "sgd": partial(SGD, lr=0.05, momentum=0.9),

@@ -21,9 +21,9 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.responses.row_response import RowResponse
 from deep.tuner.gradients import Evaluation, Objective, UpdatePass, gradients
 from deep.tuner.hypernet import Hypernetwork
-from reference.hypernet import Response
-from reference.structured import LayeredResponse, StructuredResponse
-from reference.updates import Method
+from reference.rule.hypernet import Response
+from reference.rule.structured import LayeredResponse, StructuredResponse
+from reference.rule.updates import Method
 
 PARITY = 1e-9
 """Two routes through float64, NumPy's or torch's: relative to the largest entry, by issue and by STYLE."""

@@ -16,13 +16,13 @@ from torch.optim import SGD
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.tuner.tuner import Tuner
-from reference.dropout import InputDropout
-from reference.linear_network import LinearNetwork
-from reference.logistic import Logistic
-from reference.objective import TrainingObjective
-from reference.regression import Regression
-from reference.ridge import Ridge
-from reference.updates import Method, State, inner_step, outer_gradients, perturbed_gradient, response_input
+from reference.beyond.problems.logistic import Logistic
+from reference.bilevel.objective import TrainingObjective
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.regression import Regression
+from reference.problems.ridge import Ridge
+from reference.rule.updates import Method, State, inner_step, outer_gradients, perturbed_gradient, response_input
 from tests.deep.strategies import close, flat, half_square, randomise, reference_arrays, reference_response
 from tests.strategies import Case
 
@@ -165,7 +165,7 @@ def rows_of(train: TrainingObjective, n: int) -> list[TrainingObjective]:
 
 
 def averaged_step(method: Method, state: State, eps: ndarray, train: Any, train_perturbed: Any) -> State:
-    """`reference.updates.inner_step` with the mean of gradients at each row's own ε."""
+    """`reference.rule.updates.inner_step` with the mean of gradients at each row's own ε."""
     n, stepped = len(eps), state.w0
     if method.unperturbed:
         stepped = state.w0 - ALPHA * train.grad_w(state.lam, state.w0)

@@ -27,8 +27,8 @@ from deep.training.batches import Batches
 from deep.training.fit import fit, record
 from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
-from reference.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
+from reference.console.command import UserError
+from reference.rule.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
 from tests.deep.small import data, killed_at, run, tuner
 from tests.deep.strategies import draws, two
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.updates import METHODS
+from reference.rule.updates import METHODS
 from toy.experiments import EXPERIMENTS
 from toy.records import Record
 

@@ -7,7 +7,7 @@ import pytest
 import figures.cli
 from figures import figb3, style
 from figures.contents import ALL, DEEP, MEASURED, RECORDED, TOY
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.figures.made_deep import write
 from toy import structure
 

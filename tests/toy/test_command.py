@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from reference.command import InputWarning, run
-from reference.updates import METHODS
+from reference.console.command import InputWarning, run
+from reference.rule.updates import METHODS
 from toy import records
 from toy.cli import main
 from toy.datasets import load

@@ -13,7 +13,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.utils import Bunch
 
 import toy.datasets
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 from toy.datasets import OFFLINE, SHIPPED, SOURCES, available, load, read_csv
 
 

@@ -13,9 +13,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from reference.command import UserError
-from reference.hypernet import FullResponse
-from reference.updates import DELTA_STN, METHODS, STN, Method, State
+from reference.console.command import UserError
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN, METHODS, STN, Method, State
 from toy.cli import exact_main
 from toy.datasets import Dataset, load, read_csv
 from toy.exact import exact_columns

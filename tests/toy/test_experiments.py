@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reference.command import UserError
-from reference.dropout import InputDropout
-from reference.linear_network import LinearNetwork
-from reference.transforms import Exp, Linear, Logistic
+from reference.bilevel.transforms import Exp, Linear, Logistic
+from reference.console.command import UserError
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
 from toy.datasets import Dataset, load
 from toy.experiments import (
     EXPERIMENTS,

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from reference.command import UserError
-from reference.estimators.estimator import Estimator
-from reference.estimators.hypernetwork import Hypernetwork
-from reference.estimators.implicit import ConjugateGradient
-from reference.estimators.price import Inner
-from reference.hypernet import FullResponse
-from reference.logistic import Logistic
-from reference.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
+from reference.beyond.estimators.estimator import Estimator
+from reference.beyond.estimators.hypernetwork import Hypernetwork
+from reference.beyond.estimators.implicit import ConjugateGradient
+from reference.beyond.estimators.price import Inner
+from reference.beyond.problems.logistic import Logistic
+from reference.console.command import UserError
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
 from toy import laboratory, records
 from toy.cli import main
 from toy.lineup import estimators

@@ -13,11 +13,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
-from reference.command import UserError
-from reference.hypernet import FullResponse
-from reference.logistic import Logistic
-from reference.optimum import Optimum
-from reference.updates import CENTERED_STN, DELTA_STN, STN, State
+from reference.beyond.problems.logistic import Logistic
+from reference.bilevel.optimum import Optimum
+from reference.console.command import UserError
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import CENTERED_STN, DELTA_STN, STN, State
 from tests.strategies import scikit_learns_weights
 from toy import records
 from toy.cli import logistic_main

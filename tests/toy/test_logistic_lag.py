@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reference.optimisers import RmsProp
+from reference.rule.optimisers import RmsProp
 from toy.logistic import labels
 from toy.logistic.jobs import DECAY, SCHEDULE
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from reference.command import UserError
+from reference.console.command import UserError
 from toy import records
 from toy.records import HISTORY, SETTINGS, Writer, discard_parts, find, is_finished, read
 

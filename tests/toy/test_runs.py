@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 import toy.runs
-from reference.command import UserError
-from reference.updates import BEYOND, DELTA_STN, METHODS, REPARAM_STN, STN
+from reference.console.command import UserError
+from reference.rule.updates import BEYOND, DELTA_STN, METHODS, REPARAM_STN, STN
 from toy import records
 from toy.datasets import Dataset, load
 from toy.draws import normals, row_batches, streams, uniforms

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from reference.command import UserError
+from reference.console.command import UserError
 from toy.datasets import Dataset, load
 from toy.split import Split, split, stack
 

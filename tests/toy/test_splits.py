@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from figures.archive import COMMITTED
-from reference.hypernet import FullResponse
-from reference.updates import DELTA_STN, METHODS, learned_hypergradient
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import DELTA_STN, METHODS, learned_hypergradient
 from toy import records, splits
 from toy.datasets import Dataset, load
 from toy.experiments import EXPERIMENTS

@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import logit
 
-from reference.many import ManyPenalties, ManyRates
-from reference.rank_one import OneUnit, excess
+from reference.beyond.problems.grouped import ManyPenalties, ManyRates
+from reference.beyond.theory.rank_one import OneUnit, excess
 from toy import records, structure
 from toy.datasets import load
 from toy.features import random_features

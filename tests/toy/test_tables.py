@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 from toy.tables import LARGEST, check_numbers, numbers, read_table, usable_features, warn_of_dependence
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from reference.hypernet import FullResponse
-from reference.ridge import Ridge
-from reference.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, STN, State
+from reference.problems.ridge import Ridge
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, STN, State
 from tests.strategies import EXACT
 from toy.train import Schedule, train
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from reference.hypernet import FullResponse
-from reference.logistic import Logistic
-from reference.optimum import Optimum
-from reference.updates import Method, State, learned_hypergradient
+from reference.beyond.problems.logistic import Logistic
+from reference.bilevel.optimum import Optimum
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import Method, State, learned_hypergradient
 from toy.exact import cosine
 from toy.logistic.labels import load, problem
 

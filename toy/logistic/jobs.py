@@ -16,7 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import logit
 
-from reference.updates import Method
+from reference.rule.updates import Method
 from toy.experiments import batch_size
 from toy.jobs import digest
 from toy.logistic.labels import Labelled

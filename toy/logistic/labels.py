@@ -1,4 +1,4 @@
-"""Classification data that scikit-learn ships with, and softmax regression (`reference.logistic`) on a split of them.
+"""Classification data that scikit-learn ships with, and softmax regression on a split of them.
 
 name      symbol    shape     meaning
 X         X         (n, p)    inputs, as measured
@@ -19,8 +19,8 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from reference.command import UserError
-from reference.logistic import Logistic
+from reference.beyond.problems.logistic import Logistic
+from reference.console.command import UserError
 
 
 # eq=False: arrays have no single truth value to compare by.

@@ -3,9 +3,9 @@
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from reference.command import UserError
-from reference.hypernet import FullResponse
-from reference.updates import State
+from reference.console.command import UserError
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import State
 from toy import records
 from toy.draws import normals, row_batches, streams
 from toy.logistic.exact import columns, facts, optimum

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import ndarray
 
-from reference.command import UserError
+from reference.console.command import UserError
 
 Part = tuple[ndarray, ndarray]
 Reader = Callable[[Path], tuple[Part, Part]]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deep.paper.data.image_files import CIFAR, IDX, Part, Reader
-from reference.command import UserError
+from reference.console.command import UserError
 
 OPENML = "openml"
 PLACES = (Path("/usr/share/datasets"), Path("data"), Path("node_modules"))

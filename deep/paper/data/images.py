@@ -20,7 +20,7 @@ from torch.utils.data import TensorDataset
 
 from deep.paper.data.image_files import Part
 from deep.paper.data.image_sources import OPENML, SOURCES, Source, download, find
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 class Images(NamedTuple):

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deep.training.checkpoint import digest
-from reference.command import UserError
+from reference.console.command import UserError
 
 PARTS = ("train", "valid", "test")
 PENN_TREEBANK = {"train": 929589, "valid": 73760, "test": 82430, "vocabulary": 10000}

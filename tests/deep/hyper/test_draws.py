@@ -15,7 +15,7 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.hyper.parallel import Share
 from deep.responses.layouts import Place, Use, key_of
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
+from reference.console.command import UserError
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=5).map(tuple)
 

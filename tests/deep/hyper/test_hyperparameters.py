@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters, Pass
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.strategies import close, half_square
 
 inside = st.floats(0.01, 0.99)

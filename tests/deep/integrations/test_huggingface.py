@@ -11,8 +11,8 @@ from torch.utils.data import default_collate
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
-from reference.command import InputWarning, UserError
-from reference.updates import CENTERED_STN, STN
+from reference.console.command import InputWarning, UserError
+from reference.rule.updates import CENTERED_STN, STN
 from tests.deep.integrations.small import Tokens, bert, foreign
 
 pytest.importorskip("transformers", reason="needs '.[integrations]'")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
-from reference.command import InputWarning, UserError
+from reference.console.command import InputWarning, UserError
 from tests.deep.integrations.small import Tokens, bert, foreign
 
 L = pytest.importorskip("lightning", reason="needs '.[integrations]'")

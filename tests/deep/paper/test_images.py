@@ -28,7 +28,7 @@ from deep.paper.data import image_sources
 from deep.paper.data.image_files import BATCHES, Part, pickles, read_idx
 from deep.paper.data.image_sources import PLACES, SOURCES
 from deep.paper.data.images import ImageSet, datasets, load, split
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.strategies import seeds
 
 ROWS = (10, 4)

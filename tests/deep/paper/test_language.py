@@ -22,8 +22,8 @@ from deep.rates.sequence import VariationalDropout
 from deep.training.batches import Batches
 from deep.training.evaluation import scores
 from deep.tuner.gradients import evaluate
-from reference.command import UserError
-from reference.updates import DELTA_STN, METHODS
+from reference.console.command import UserError
+from reference.rule.updates import DELTA_STN, METHODS
 from tests.deep.strategies import close, randomise, response_gradient
 
 WORDS, STREAMS, WIDTH = 11, 4, 6

@@ -20,7 +20,7 @@ from deep.responses.contexts import frozen, frozen_statistics
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner
-from reference.updates import METHODS, Method
+from reference.rule.updates import METHODS, Method
 
 NETWORKS = {"mlp": mlp, "simple-cnn": simple_cnn, "alexnet": alexnet, "vgg16": vgg16, "resnet18": resnet18}
 

@@ -13,7 +13,7 @@ from deep.paper.data.text import NOVEL, PENN_TREEBANK, Streams, folder, novel, w
 from deep.paper.experiments import EXPERIMENTS
 from deep.runner.jobs import Job
 from deep.training.batches import Batches
-from reference.command import UserError
+from reference.console.command import UserError
 
 
 @given(N=st.integers(2, 60), n=st.integers(1, 5), T=st.integers(1, 9))

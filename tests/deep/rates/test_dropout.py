@@ -20,8 +20,8 @@ from deep.rates.dropout import mask
 from deep.rates.find import dropout_rates
 from deep.rates.sequence import VariationalDropout, WeightDropout
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
-from reference.updates import CENTERED_STN
+from reference.console.command import UserError
+from reference.rule.updates import CENTERED_STN
 from tests.deep.strategies import close, draws, half_square, torch_seeds
 
 RATES = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)

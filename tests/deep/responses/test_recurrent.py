@@ -17,8 +17,8 @@ from deep.responses.linearised import dual_level
 from deep.tuner.first_look import first_look
 from deep.tuner.gradients import evaluate
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import InputWarning, UserError
-from reference.updates import CENTERED_STN
+from reference.console.command import InputWarning, UserError
+from reference.rule.updates import CENTERED_STN
 from tests.deep.strategies import (
     attach,
     batches,

@@ -18,8 +18,8 @@ from deep.runner import command
 from deep.runner.jobs import Job
 from deep.tuner.tuner import Tuner
 from figures.archive import COMMITTED
-from reference.command import UserError
-from reference.updates import DELTA_STN_CV_NORMALISED, METHODS
+from reference.console.command import UserError
+from reference.rule.updates import DELTA_STN_CV_NORMALISED, METHODS
 from tests.deep.small import killed_at
 from toy import records
 
@@ -258,7 +258,7 @@ import resource, sys, tempfile
 from sklearn.datasets import load_digits
 from torch.utils.tensorboard import SummaryWriter
 from deep.runner.command import main
-from reference.command import run
+from reference.console.command import run
 tempfile.gettempdir()  # looked for by writing
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may have a byte
 sys.argv = ["deep/__main__.py", "mnist-mlp", "--preset", "smoke", "--log", "tensorboard"]

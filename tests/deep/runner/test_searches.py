@@ -26,7 +26,7 @@ from deep.runner.searches import Search
 from deep.runner.spaces import GRID, RANDOM, SEARCHES
 from deep.runner.trials import Trials
 from deep.training.run import Row, Run
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.runner.planted import experiment
 from tests.deep.runner.test_spaces import proposal
 from tests.deep.small import Killed, history, killed_at, timeless

@@ -15,7 +15,7 @@ from scipy.stats import kstest
 from deep.hyper.declared import Hyperparameter
 from deep.paper.experiments import EXPERIMENTS
 from deep.runner.spaces import BAYES, GRID, RANDOM, SEARCHES, Space, grid, propose, space
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.runner.planted import HOLES, RATE, bowl
 
 SPACE = space("planted", [RATE, HOLES])

@@ -12,7 +12,7 @@ from deep.runner.jobs import FIXED, Job
 from deep.runner.searches import Search
 from deep.runner.sweeps import run_all
 from deep.tuner.diagnosis import NotFinite
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.runner.planted import experiment
 
 

@@ -15,7 +15,7 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.training.fit import fit
 from deep.tuner.tuner import Tuner
-from reference.updates import DELTA_STN, DELTA_STN_CV, METHODS
+from reference.rule.updates import DELTA_STN, DELTA_STN_CV, METHODS
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

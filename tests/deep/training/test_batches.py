@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, StackDataset,
 
 from deep.paper.data.text import Streams
 from deep.training.batches import Batches, examples, overlap
-from reference.command import UserError
+from reference.console.command import UserError
 
 sizes = st.integers(1, 40)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from deep.hyper.generators import generators, set_generators
 from deep.training import checkpoint
 from deep.tuner.state import require_same_run
-from reference.command import UserError
+from reference.console.command import UserError
 
 STATE = {"place": (1, 2, [0.5, 3.0]), "rows": [{"epoch": 0, "loss": float("inf")}], "weights": torch.arange(3000.0)}
 

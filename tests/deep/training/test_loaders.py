@@ -23,7 +23,7 @@ from deep.training.run import Run
 from deep.training.schedule import Schedule
 from deep.tuner import gradients
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.small import data, history, killed_at, tuner
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")

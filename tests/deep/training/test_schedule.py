@@ -13,7 +13,7 @@ from torch.optim import SGD
 
 from deep.training.schedule import PerLoss, Schedule
 from deep.tuner.gradients import Evaluation
-from reference.command import UserError
+from reference.console.command import UserError
 from toy import records
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)

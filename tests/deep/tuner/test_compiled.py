@@ -9,8 +9,8 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
-from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, STN
+from reference.console.command import UserError
+from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, STN
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

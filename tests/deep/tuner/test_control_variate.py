@@ -23,8 +23,8 @@ from deep.hyper.hyperparameters import Pass
 from deep.rates.sequence import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
-from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, DELTA_STN_CV_NORMALISED, Method
+from reference.console.command import UserError
+from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, DELTA_STN_CV_NORMALISED, Method
 from tests.deep.strategies import (
     at,
     attach,

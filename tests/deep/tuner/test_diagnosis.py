@@ -16,8 +16,8 @@ from deep.training.batches import Batches
 from deep.training.run import Run
 from deep.tuner.diagnosis import NotFinite
 from deep.tuner.tuner import Tuner
-from reference.command import UserError
-from reference.updates import DELTA_STN_CV, METHODS, Method
+from reference.console.command import UserError
+from reference.rule.updates import DELTA_STN_CV, METHODS, Method
 from tests.deep.strategies import half_square
 
 

@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2 on a PyTorch model against `reference.updates`, and against other routes where it has no model."""
+"""Algorithms 1 and 2 on a PyTorch model against `reference.rule.updates`, and by other routes where it has none."""
 
 import copy
 import subprocess
@@ -20,13 +20,13 @@ from torch.utils.checkpoint import checkpoint
 
 from deep.responses.row_response import RowResponse
 from deep.tuner.gradients import Objective, outer_gradients
-from reference.command import UserError
-from reference.dropout import InputDropout
-from reference.linear_network import LinearNetwork
-from reference.logistic import Logistic
-from reference.ridge import Ridge
-from reference.transforms import Linear
-from reference.updates import BEYOND, CENTERED_STN, DELTA_STN, METHODS, Method
+from reference.beyond.problems.logistic import Logistic
+from reference.bilevel.transforms import Linear
+from reference.console.command import UserError
+from reference.problems.dropout import InputDropout
+from reference.problems.linear_network import LinearNetwork
+from reference.problems.ridge import Ridge
+from reference.rule.updates import BEYOND, CENTERED_STN, DELTA_STN, METHODS, Method
 from tests.deep.strategies import (
     at,
     attach,

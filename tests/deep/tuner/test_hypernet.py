@@ -15,7 +15,7 @@ from deep.responses.contexts import evaluating, frozen, frozen_statistics
 from deep.tuner.coverage import Coverage
 from deep.tuner.first_look import first_look
 from deep.tuner.hypernet import Hypernetwork
-from reference.command import UserError
+from reference.console.command import UserError
 from tests.deep.strategies import attach, close, draws, explicit, two
 
 

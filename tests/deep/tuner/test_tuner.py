@@ -17,8 +17,8 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
-from reference.command import InputWarning, UserError
-from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
+from reference.console.command import InputWarning, UserError
+from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
 from tests.deep.strategies import close, half_square
 
 EVERY = (*METHODS, DELTA_STN_CV_NORMALISED)
@@ -395,7 +395,7 @@ def detached() -> Tuner:
         ),
         (
             lambda: unchecked_tuner(method="delta-stn"),
-            "method='delta-stn' is no method; give one of reference.updates, such as DELTA_STN",
+            "method='delta-stn' is no method; give one of reference.rule.updates, such as DELTA_STN",
         ),
         (lambda: tuner(w0=LBFGS), "w0=LBFGS: its step needs a closure"),
         (lambda: tuner(sigma=LBFGS), "sigma=LBFGS: its step needs a closure"),

@@ -13,8 +13,8 @@ from torch import nn
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
-from reference.command import InputWarning
-from reference.updates import METHODS
+from reference.console.command import InputWarning
+from reference.rule.updates import METHODS
 
 X, T = torch.randn(6, 4), torch.arange(6) % 3
 

@@ -1,8 +1,13 @@
-"""Faults that the claims on `reference.theory` and on the noise of the steps must notice."""
+"""Faults that the claims on `reference.beyond.theory` and on the noise of the steps must notice."""
 
 from tests.reference.claims.planting import Fault, noticed_by
 
-LAG, BOUND, RATE, DECAY = "theory.lag", "theory.step_bound", "theory.response_rate", "theory.decoupled_decay"
+LAG, BOUND, RATE, DECAY = (
+    "beyond.theory.lag",
+    "beyond.theory.step_bound",
+    "beyond.theory.response_rate",
+    "beyond.theory.decoupled_decay",
+)
 W0_STEP = "w0 = w0 - alpha1 * train.grad_w(state.lam, w0)"
 
 FAULTS: tuple[Fault, ...] = (
@@ -25,16 +30,18 @@ FAULTS: tuple[Fault, ...] = (
         "((m_hat + self.gamma * w) / self.metric(moments))",
     ),
     *noticed_by("fixed_metric", DECAY, "np.maximum(moments.largest, square)", "square"),
-    *noticed_by("fixed_metric", "ridge", "return self.metric * np.ones(", "return np.ones("),
+    *noticed_by("fixed_metric", "problems.ridge", "return self.metric * np.ones(", "return np.ones("),
     *noticed_by("full_batch", DECAY, "return e / (1 - share)", "return e * (1 + share)"),
     *noticed_by("full_batch", DECAY, "full_batch_metric(w, gamma, e) ** 2 / e", "full_batch_metric(w, gamma, e)"),
     *noticed_by("full_batch", DECAY, "np.sum(-np.abs(w) - np.log1p(", "np.sum(-np.log1p("),
-    *noticed_by("moved_mean", "updates", W0_STEP, W0_STEP.replace("w0 -", "w0 +")),
-    *noticed_by("minibatches", "control_variate", "return within + squares - np.sum(", "return within - np.sum("),
-    *noticed_by("nonlinear_steps", "updates", "state.response.apply(eps)) - g0", "state.response.apply(eps))"),
+    *noticed_by("moved_mean", "rule.updates", W0_STEP, W0_STEP.replace("w0 -", "w0 +")),
+    *noticed_by(
+        "minibatches", "beyond.control_variate.variance", "return within + squares - np.sum(", "return within - np.sum("
+    ),
+    *noticed_by("nonlinear_steps", "rule.updates", "state.response.apply(eps)) - g0", "state.response.apply(eps))"),
     *noticed_by(
         "algorithm_1_outer_noise",
-        "updates",
+        "rule.updates",
         "state.response.adjoint(problem.valid_grad_w(lam, w))",
         "state.response.adjoint(problem.valid_grad_w(lam, state.w0))",
     ),

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from reference.claims import CLAIMS
+from reference.beyond.yardstick.predictions.known import known
 from reference.claims.registry import Claim, Verdict
-from reference.yardstick.known import known
+from reference.console.check import CLAIMS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reference.claims import CLAIMS
+from reference.console.check import CLAIMS
 from tests.reference.claims.faults import FAULTS
 from tests.reference.claims.planting import Fault, planted
 

@@ -1,0 +1,1 @@
+"""What goes beyond the paper; nothing of the paper imports it."""

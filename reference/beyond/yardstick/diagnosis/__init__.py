@@ -1,0 +1,1 @@
+"""From an answer that is wrong to its likeliest cause."""

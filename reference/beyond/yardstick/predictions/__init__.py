@@ -1,0 +1,1 @@
+"""What an implementation with a mistake, and no other, would return on a problem."""

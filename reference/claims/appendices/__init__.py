@@ -1,0 +1,1 @@
+"""Appendices C to H, a module for each, or for each of its results."""

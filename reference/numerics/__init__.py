@@ -1,0 +1,1 @@
+"""Linear systems to eight digits, or a refusal: what the exact answers rest on."""

@@ -1,9 +1,0 @@
-"""A yardstick for hypergradients: anybody's code held to exact answers, with the likeliest cause of what is wrong.
-
-measure(function)    a Report: passes, cause, results, text()
-cases()              the problems, with the λ that each is asked about
-"""
-
-from reference.yardstick.cases import cases as cases
-from reference.yardstick.report import Report as Report
-from reference.yardstick.report import measure as measure
