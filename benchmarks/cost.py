@@ -27,7 +27,8 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.paper.networks import mlp, resnet18, simple_cnn
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, METHODS
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.rule.updates import DELTA_STN, METHODS
 
 MEASURED = (*METHODS, DELTA_STN_CV)
 LIMITS = {"mnist-mlp": 2.75, "fmnist-cnn": 2.75, "cifar-resnet18": 3.0, "bert": 3.2}

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from figures.trained import PRESETS, best
-from reference.rule.updates import BEYOND, DELTA_STN, STN
+from reference.beyond.control_variate.updates import BEYOND, extended
+from reference.rule.updates import DELTA_STN, STN
 from toy.records import Record
 
 METHODS = (STN, DELTA_STN, *BEYOND)
 LABELS = {method.slug: method.short for method in METHODS}
 PLAIN, OUTER = 3, 4
-INNER = {method.slug: 6 if method == STN else 10 if method.control_variate else 8 for method in METHODS}
+INNER = {method.slug: 6 if method == STN else 10 if extended(method).control_variate else 8 for method in METHODS}
 """F in a step, by method."""
 CHANGES = ("sigma", "sigma_end", "theta_rate", "theta_momentum", "warm_up", "rows", "epochs")
 

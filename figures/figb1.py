@@ -23,9 +23,9 @@ from figures import style
 from figures.curves import WIDTH, draw_points
 from figures.selection import current_of, diverged
 from figures.variants import CV, Variant
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
 from reference.problems.fixed_points import response_minimiser
 from reference.problems.ridge import Ridge
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS, REGIME, ridge
 from toy.records import Record

@@ -8,7 +8,8 @@ CV_SMALL   the same at σ = 0.3
 
 from dataclasses import asdict, dataclass
 
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, METHODS, Method
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, extended
+from reference.rule.updates import METHODS, Method
 from toy.experiments import EXPERIMENTS
 from toy.records import Record
 
@@ -28,7 +29,7 @@ VARIANTS = {
     CV: Variant(DELTA_STN_CV_NORMALISED),
     CV_SMALL: Variant(DELTA_STN_CV_NORMALISED, 0.3),
 }
-_IN_SETTINGS = {name: asdict(variant.method) for name, variant in VARIANTS.items()}
+_IN_SETTINGS = {name: asdict(extended(variant.method)) for name, variant in VARIANTS.items()}
 
 
 def called(record: Record) -> str | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from figures import archive
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.beyond.problems.logistic import Logistic
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, STN, Method
+from reference.rule.updates import DELTA_STN, STN, Method
 from toy.jobs import unfinished
 from toy.logistic import labels
 from toy.logistic.jobs import SIGMA, TUNED, Job, jobs

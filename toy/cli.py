@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from reference.beyond.control_variate.updates import BEYOND
 from reference.console.argument_types import finite, path, positive, whole_number, writable
 from reference.console.command import Parser, UserError
-from reference.rule.updates import BEYOND, METHODS, Method
+from reference.rule.updates import METHODS, Method
 from toy import laboratory, splits
 from toy.datasets import Dataset, available, load, read_csv
 from toy.exact import exact_facts

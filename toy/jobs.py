@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from numpy import ndarray
 
+from reference.beyond.control_variate.updates import extended
 from reference.console.command import UserError
 from reference.rule.updates import Method
 from toy import records
@@ -68,7 +69,7 @@ class Job:
         return {
             "experiment": self.experiment.name,
             "data": {"name": self.dataset.name, "rows": rows, "features": features, "digest": digest(self.dataset)},
-            "method": asdict(self.method),
+            "method": asdict(extended(self.method)),
             "seed": seed,
             "start": self.start,
             "sigma": self.sigma,

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
 from reference.beyond.estimators.closed_form import CentralDifferences, EvolutionStrategies, Exact
 from reference.beyond.estimators.estimator import Estimator
 from reference.beyond.estimators.hypernetwork import CarriedOver, Hypernetwork
 from reference.beyond.estimators.implicit import Cholesky, ConjugateGradient, Neumann, OneStep
 from reference.beyond.estimators.price import Inner
 from reference.beyond.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
-from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED, STN
+from reference.rule.updates import CENTERED_STN, DELTA_STN, STN
 from toy.regimes import Instance, Regime
 
 Entry = tuple[Estimator, tuple[float, ...]]

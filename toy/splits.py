@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from reference.beyond.control_variate.updates import extended
 from reference.bilevel.optimum import Optimum
 from reference.rule.updates import METHODS
 from toy import jobs, records
@@ -56,7 +57,7 @@ class Job:
             "experiment": EXPERIMENT,
             "problem": self.experiment.name,
             "data": {"name": self.dataset.name, "rows": len(self.dataset.X), "digest": jobs.digest(self.dataset)},
-            "methods": [asdict(method) for method in METHODS],
+            "methods": [asdict(extended(method)) for method in METHODS],
             "seeds": len(SEEDS),
             "start": self.experiment.start(len(self.dataset.X)),
             "sigma": self.experiment.sigma,

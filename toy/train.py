@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reference.beyond.control_variate.updates import inner_step
 from reference.bilevel.objective import TrainingObjective
 from reference.bilevel.problem import Problem
 from reference.rule.hypernet import FullResponse
 from reference.rule.optimisers import RmsProp
-from reference.rule.updates import Method, State, inner_step, outer_gradients
+from reference.rule.updates import Method, State, outer_gradients
 
 
 @dataclass(frozen=True)

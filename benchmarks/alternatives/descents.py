@@ -14,8 +14,9 @@ from benchmarks.alternatives import prices
 from benchmarks.alternatives.oracle import Oracle, size
 from benchmarks.alternatives.problems import Tuned
 from benchmarks.alternatives.tasks import Keep, Task
+from reference.beyond.control_variate.updates import DELTA_STN_CV, extended
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, STN, Method, State
+from reference.rule.updates import DELTA_STN, STN, Method, State
 from toy.draws import normals, row_batches, streams
 from toy.train import train
 
@@ -48,7 +49,7 @@ def hypernetwork(task: Task, problem: Tuned, seed: int, keep: Keep, method: Meth
     """The loop of toy/train.py, from w0 = 0 and Θ = 0."""
     n, m = size(problem)
     _, row_streams, normal_streams, _ = streams([seed])
-    sigma = task.sigma_cv if method.control_variate else task.sigma
+    sigma = task.sigma_cv if extended(method).control_variate else task.sigma
     start = State(task.lam0, np.full(task.h, sigma), np.zeros(m), FullResponse(np.zeros((m, task.h))))
     batches = minibatches(problem, row_batches(row_streams, n, task.batch))
     noise = (block[0] for block in normals(normal_streams, task.h))

@@ -28,7 +28,8 @@ from deep.paper.problems import (
 )
 from deep.training.run import Scheduler
 from deep.tuner.tuner import OptimizerFactory, Tuner
-from reference.rule.updates import BEYOND, DELTA_STN
+from reference.beyond.control_variate.updates import BEYOND
+from reference.rule.updates import DELTA_STN
 
 Build = Callable[[Size, float | None, int, Path | None, torch.device], Problem]
 """(size, start of the drop rates, seed, data_home, device) -> problem."""

@@ -30,8 +30,9 @@ from deep.training.fit import record
 from deep.training.run import Row, Run
 from deep.training.schedule import PerLoss, Schedule, SigmaDecay
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.updates import BEYOND
 from reference.console.command import UserError
-from reference.rule.updates import BEYOND, METHODS, Method
+from reference.rule.updates import METHODS, Method
 from toy import records
 
 FIXED = "fixed"

@@ -36,6 +36,7 @@ from deep.responses.contexts import evaluating, frozen, frozen_statistics
 from deep.responses.linearised import dual_level
 from deep.responses.weights import first_order
 from deep.tuner.hypernet import Hypernetwork
+from reference.beyond.control_variate.updates import extended
 from reference.console.command import UserError
 from reference.rule.updates import Method
 
@@ -90,7 +91,7 @@ def updates(method: Method | None, noise: bool = False) -> tuple[tuple[UpdatePas
     if not method.unperturbed:
         return ((UpdatePass("weights", ("w0", "Theta")),),)
     theta = UpdatePass("linearised" if method.linearised else "weights", ("Theta",))
-    if method.control_variate:
+    if extended(method).control_variate:
         return ((UpdatePass("differential", ("w0", "Theta"), sign=-1.0), theta),)
     return ((UpdatePass("plain", ("w0",)),), (theta,))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deep.hyper.parallel import gathered, rank
+from reference.beyond.control_variate.updates import extended
 from reference.console.command import UserError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def signature_of(tuner: "Tuner") -> dict[str, Any]:
     modules = tuner.model.named_modules()
     cadence = (tuner.T_train, tuner.T_valid, tuner.warm_up, tuner.tau, tuner.eps_per, tuner.noise, tuner.clip)
     return {
-        "method": None if tuner.method is None else asdict(tuner.method),
+        "method": None if tuner.method is None else asdict(extended(tuner.method)),
         "hyperparameters": [asdict(declared) for declared in tuner.hyper.declared],
         "sigma at the start": tuner.sigma_at_start,
         "parameters": _shapes(tuner.model),

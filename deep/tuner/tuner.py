@@ -31,6 +31,7 @@ from deep.tuner.diagnosis import require_finite, warn_stuck
 from deep.tuner.first_look import first_look
 from deep.tuner.gradients import Evaluation, Objective, UpdatePass
 from deep.tuner.hypernet import Hypernetwork
+from reference.beyond.control_variate.updates import extended
 from reference.console.command import InputWarning, UserError
 from reference.rule.updates import DELTA_STN, Method
 
@@ -346,7 +347,7 @@ class Tuner:
 
     def _step(self, name: str, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
         gradients = added(gradients)
-        if name == "Theta" and self.method is not None and self.method.normalised:
+        if name == "Theta" and self.method is not None and extended(self.method).normalised:
             gradients = self.net.per_variance(gradients)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

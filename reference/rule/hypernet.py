@@ -7,8 +7,8 @@
     g          ∂L/∂Δw               (..., m)
 
 A response answers three questions: Δw = Θc (`apply`), the gradient in its own parameters (`gradient`), and Θᵀg
-(`adjoint`), the response gradient of Eqn. 2.4. Its parameters' gradients, which have its own form, can be divided by
-σ² (`per_variance`) and descended (`minus`).
+(`adjoint`), the response gradient of Eqn. 2.4. Its parameters' gradients, which have its own form, are descended by
+`minus`.
 """
 
 from abc import ABC, abstractmethod
@@ -33,13 +33,6 @@ class Response(ABC):
     @abstractmethod
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         """Θᵀg."""
-
-    @abstractmethod
-    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "Response":
-        """A gradient of this form with what follows λ_j divided by σ_j², its curvature by Observation 1.
-
-        What serves all of them is divided by the mean of σ².
-        """
 
     def minus(self, alpha: float | Float[ndarray, "..."], gradient: "Response") -> "Response":
         """The response after a step of gradient descent of size alpha, field by field (an array broadcasts to each)."""
@@ -70,17 +63,6 @@ class FullResponse(Response):
 
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         return np.vecmat(g, self.Theta)
-
-    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "FullResponse":
-        """Column by column."""
-        # Twice by σ, for σ² may be 0 in float64.
-        return FullResponse(self.Theta / sigma[..., None, :] / sigma[..., None, :])
-
-
-def root_mean_square(sigma: Float[ndarray, "... h"]) -> Float[ndarray, "... 1"]:
-    """(mean of σ_j²)^½, also where σ² is 0 in float64."""
-    largest = sigma.max(axis=-1, keepdims=True)
-    return largest * np.sqrt(np.mean((sigma / largest) ** 2, axis=-1, keepdims=True))
 
 
 def uncentred_weights(

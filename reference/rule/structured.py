@@ -10,13 +10,13 @@ states 3.14's shapes for W transposed (m_i × m_{i+1}) but scales one unit's wei
 The layer's weights in the flat vector w are W, row after row, then b.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.rule.hypernet import Response, root_mean_square
+from reference.rule.hypernet import Response
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,6 @@ class StructuredResponse(Response):
         G_W, g_b = self.split(g)
         return np.vecmat(np.sum(G_W * self.W_response, axis=-1), self.U) + np.vecmat(g_b * self.b_response, self.V)
 
-    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "StructuredResponse":
-        """U and V column by column; W_response and b_response, which serve every λ_j, by the mean of σ².
-
-        Their gradient is (Uε) ⊙ G, of the size of σ² as U's is: left as it is, they would stay where they were drawn.
-        """
-        common, each = root_mean_square(sigma), sigma[..., None, :]
-        return StructuredResponse(
-            W_response=self.W_response / common[..., None] / common[..., None],
-            b_response=self.b_response / common / common,
-            U=self.U / each / each,
-            V=self.V / each / each,
-        )
-
     @property
     def Theta(self) -> Float[ndarray, "... p h"]:
         """The full Θ of Eqn. 3.1 that this structure stands for, column by column."""
@@ -111,10 +98,6 @@ class LayeredResponse(Response):
     def adjoint(self, g: Float[ndarray, "... m"]) -> Float[ndarray, "... h"]:
         """The sum of the layers' Θᵀg."""
         return np.sum([layer.adjoint(g_i) for layer, g_i in zip(self.layers, self.split(g), strict=True)], axis=0)
-
-    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "LayeredResponse":
-        """Layer by layer."""
-        return replace(self, layers=tuple(layer.per_variance(sigma) for layer in self.layers))
 
     def minus(self, alpha: float | Float[ndarray, "..."], gradient: Response) -> "LayeredResponse":
         """Layer by layer."""

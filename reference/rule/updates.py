@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2: one update rule with three switches, for STN, Reparam STN, Centered STN and Δ-STN; two beyond.
+"""Algorithms 1 and 2: one update rule with three switches, for STN, Reparam STN, Centered STN and Δ-STN.
 
     name        symbol        shape
     lam, sigma  λ, σ          (..., h)
@@ -7,10 +7,19 @@
     eps         ε             (..., h)      the perturbation, drawn by the caller
     c           ε or λ + ε    (..., h)      what the response multiplies
 
-The inner step (w0, Θ) sees the training loss of one mini-batch; the outer gradients (λ, σ) see the validation loss.
+Alg. 1, until λ settles; r_θ(λ+ε, λ) = w0 + Θε (3.1):                             below
+    T_train times, with ε ~ N(0, diag(σ²)) and a mini-batch:
+        w0 ← w0 - α_1 ∇_w0 L_T(λ, r_θ(λ, λ))                                      algorithm_1
+        Θ  ← Θ  - α_1 ∇_Θ L_T(λ+ε, r_θ(λ+ε, λ)), linearised at w0                 algorithm_1
+    T_valid times, with ε ~ N(0, diag(σ²)):
+        λ  ← λ  - α_2 ∇_λ L_V(λ+ε, r_θ(λ+ε, λ0)) at λ0 = λ                        outer_gradients
+        σ  ← σ  - α_3 ∇_σ (L_V(λ+ε, r_θ(λ+ε, λ)) - τ H[N(0, diag(σ²))])           outer_gradients
+
+Alg. 2 is the same with r_φ(λ+ε) = φ0 + Φ(λ+ε) (2.6) in place of r_θ, and with one line for φ0 and Φ (`algorithm_2`):
+        φ  ← φ  - α_1 ∇_φ L_T(λ+ε, r_φ(λ+ε))
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -29,35 +38,26 @@ class Method:
         centred: the response multiplies ε = λ - λ0 (Eqn. 3.1), not λ (Eqn. 2.6).
         unperturbed: w0 descends the loss at ε = 0 (Eqn. 3.9), not at ε (Eqn. 2.5).
         linearised: Θ sees the network linearised at w0 (Eqn. 3.13).
-        control_variate: beyond the paper: Θ's gradient less ∇L_T(λ, w0) cᵀ, which has mean zero.
-        normalised: beyond the paper: Θ's step on column j divided by σ_j², that column's curvature by Observation 1;
-            on what serves all columns (the response weights of 3.14) by the mean of σ².
     """
 
     name: str
     centred: bool
     unperturbed: bool
     linearised: bool
-    control_variate: bool = False
-    normalised: bool = False
 
     def __post_init__(self) -> None:
         if (self.unperturbed or self.linearised) and not self.centred:
             raise ValueError("w0 is the current weights only in the centred form: no switch without `centred`")
-        if self.control_variate and not self.unperturbed:
-            raise ValueError("the control variate is the gradient of Eqn. 3.9: it needs `unperturbed`")
-        if self.normalised and not self.centred:
-            raise ValueError("column j's curvature is σ_j² times G_w in the centred form only: it needs `centred`")
 
     @property
     def short(self) -> str:
-        """The name where there is little room, as `Δ-STN CV`."""
-        return self.name.replace("with control variate", "CV")
+        """The name where there is little room."""
+        return self.name
 
     @property
     def slug(self) -> str:
-        """The name on a command line and in paths, as `delta-stn` or `delta-stn-cv`."""
-        return self.short.replace("Δ", "delta").replace(",", "").replace(" ", "-").lower()
+        """The name on a command line and in paths, as `delta-stn`."""
+        return self.short.replace("Δ", "delta").replace(" ", "-").lower()
 
 
 STN = Method("STN", centred=False, unperturbed=False, linearised=False)
@@ -65,12 +65,6 @@ REPARAM_STN = Method("Reparam STN", centred=True, unperturbed=False, linearised=
 CENTERED_STN = Method("Centered STN", centred=True, unperturbed=True, linearised=False)
 DELTA_STN = Method("Δ-STN", centred=True, unperturbed=True, linearised=True)
 METHODS = (STN, REPARAM_STN, CENTERED_STN, DELTA_STN)
-
-DELTA_STN_CV = replace(DELTA_STN, name="Δ-STN with control variate", control_variate=True)
-DELTA_STN_NORMALISED = replace(DELTA_STN, name="Δ-STN, normalised", normalised=True)
-DELTA_STN_CV_NORMALISED = replace(DELTA_STN_CV, name="Δ-STN with control variate, normalised", normalised=True)
-BEYOND = (DELTA_STN_CV, DELTA_STN_NORMALISED, DELTA_STN_CV_NORMALISED)
-"""Not in the paper."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,36 @@ def perturbed_gradient(
     return train.f.vjp(w0, train.train_grad_v(lam, v))
 
 
+def algorithm_1(
+    method: Method,
+    state: State,
+    eps: Float[ndarray, "... h"],
+    train: TrainingObjective,
+    train_perturbed: TrainingObjective,
+    alpha1: float,
+) -> State:
+    """Alg. 1's inner iteration: w0's line, then Θ's at the new w0. It is Δ-STN's, and not linearised Centered STN's."""
+    lam, w0, Theta = state.lam, state.w0, state.response
+    w0 = w0 - alpha1 * train.grad_w(lam, w0)  # Eqn. 3.9
+    g = perturbed_gradient(method, train_perturbed, lam + eps, w0, Theta.apply(eps))
+    Theta = Theta.minus(alpha1, Theta.gradient(eps, g))  # Eqn. 3.10: ∇_Θ = g εᵀ
+    return State(lam, state.sigma, w0, Theta)
+
+
+def algorithm_2(
+    method: Method,
+    state: State,
+    eps: Float[ndarray, "... h"],
+    train_perturbed: TrainingObjective,
+    alpha1: float,
+) -> State:
+    """Alg. 2's inner iteration, Eqn. 2.5 for φ0 and Φ at once; Reparam STN's with c = ε, so that φ0 is w0."""
+    lam, phi0, Phi = state.lam, state.w0, state.response
+    c = response_input(method, lam, eps)
+    g = perturbed_gradient(method, train_perturbed, lam + eps, phi0, Phi.apply(c))
+    return State(lam, state.sigma, phi0 - alpha1 * g, Phi.minus(alpha1, Phi.gradient(c, g)))
+
+
 def inner_step(
     method: Method,
     state: State,
@@ -116,40 +140,16 @@ def inner_step(
     train_perturbed: TrainingObjective,
     alpha1: float,
 ) -> State:
-    """One inner iteration of Alg. 1 (or of Alg. 2, where w0 is perturbed and moves with Θ).
+    """One inner iteration of the method's algorithm.
 
     Args:
         train: the mini-batch for w0's own step (Eqn. 3.9); unused where w0 is perturbed.
         train_perturbed: the same mini-batch, with masks of its own, for the perturbed step (Eqn. 3.10, 2.5).
         alpha1: α_1, the learning rate of both.
     """
-    if method.control_variate:
-        return _control_variate_step(state, method, eps, train, alpha1)
-    w0, c = state.w0, response_input(method, state.lam, eps)
     if method.unperturbed:
-        w0 = w0 - alpha1 * train.grad_w(state.lam, w0)
-    g = perturbed_gradient(method, train_perturbed, state.lam + eps, w0, state.response.apply(c))
-    response = _response_step(method, state, c, g, alpha1)
-    if not method.unperturbed:
-        w0 = w0 - alpha1 * g
-    return State(state.lam, state.sigma, w0, response)
-
-
-def _control_variate_step(
-    state: State, method: Method, eps: Float[ndarray, "... h"], train: TrainingObjective, alpha1: float
-) -> State:
-    # Both gradients at the same w0 and with the same masks, or the difference would not vanish with ε.
-    g0 = train.grad_w(state.lam, state.w0)
-    g = perturbed_gradient(method, train, state.lam + eps, state.w0, state.response.apply(eps)) - g0
-    response = _response_step(method, state, eps, g, alpha1)
-    return State(state.lam, state.sigma, state.w0 - alpha1 * g0, response)
-
-
-def _response_step(
-    method: Method, state: State, c: Float[ndarray, "... h"], g: Float[ndarray, "... m"], alpha1: float
-) -> Response:
-    gradient = state.response.gradient(c, g)
-    return state.response.minus(alpha1, gradient.per_variance(state.sigma) if method.normalised else gradient)
+        return algorithm_1(method, state, eps, train, train_perturbed, alpha1)
+    return algorithm_2(method, state, eps, train_perturbed, alpha1)
 
 
 def outer_gradients(

@@ -17,13 +17,14 @@ from benchmarks.alternatives.searches import logistic_cv, ridge_cv
 from benchmarks.alternatives.tasks import TASKS
 from figures.alternatives import shown
 from figures.figb5 import draw
+from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.beyond.estimators.closed_form import Exact
 from reference.beyond.estimators.hypernetwork import Hypernetwork
 from reference.beyond.estimators.price import LOSS
 from reference.beyond.problems.grouped import ManyPenalties
 from reference.console.command import UserError
 from reference.problems.ridge import Ridge
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, STN
+from reference.rule.updates import DELTA_STN, STN
 from toy import experiments, jobs, records, runs
 from toy.datasets import load
 

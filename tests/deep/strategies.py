@@ -21,6 +21,7 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.responses.row_response import RowResponse
 from deep.tuner.gradients import Evaluation, Objective, UpdatePass, gradients
 from deep.tuner.hypernet import Hypernetwork
+from reference.beyond.control_variate.normalised import per_variance
 from reference.rule.hypernet import Response
 from reference.rule.structured import LayeredResponse, StructuredResponse
 from reference.rule.updates import Method
@@ -146,14 +147,16 @@ class Biasless(Response):
     def adjoint(self, g: ndarray) -> ndarray:
         return self.whole.adjoint(self.padded(g))
 
-    def per_variance(self, sigma: ndarray) -> "Biasless":
-        return Biasless(self.whole.per_variance(sigma))
-
     def minus(self, alpha: float | ndarray, gradient: Response) -> "Biasless":
         assert isinstance(gradient, Biasless)
         moved = self.whole.minus(alpha, gradient.whole)
         assert isinstance(moved, StructuredResponse)
         return Biasless(moved)
+
+
+@per_variance.register(Biasless)
+def biasless(gradient: Biasless, sigma: ndarray) -> Biasless:
+    return Biasless(per_variance(gradient.whole, sigma))
 
 
 def reference_layer(weight: RowResponse, bias: RowResponse | None) -> Response:

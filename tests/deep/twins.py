@@ -16,13 +16,15 @@ from torch.optim import SGD
 from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.normalised import per_variance
+from reference.beyond.control_variate.updates import extended, inner_step
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.objective import TrainingObjective
 from reference.problems.dropout import InputDropout
 from reference.problems.linear_network import LinearNetwork
 from reference.problems.regression import Regression
 from reference.problems.ridge import Ridge
-from reference.rule.updates import Method, State, inner_step, outer_gradients, perturbed_gradient, response_input
+from reference.rule.updates import Method, State, outer_gradients, perturbed_gradient, response_input
 from tests.deep.strategies import close, flat, half_square, randomise, reference_arrays, reference_response
 from tests.strategies import Case
 
@@ -169,14 +171,16 @@ def averaged_step(method: Method, state: State, eps: ndarray, train: Any, train_
     n, stepped = len(eps), state.w0
     if method.unperturbed:
         stepped = state.w0 - ALPHA * train.grad_w(state.lam, state.w0)
-    at_w0 = state.w0 if method.control_variate else stepped
+    at_w0 = state.w0 if extended(method).control_variate else stepped
     response, w0 = state.response, stepped
     for eps_i, train_i in zip(eps, rows_of(train_perturbed, n), strict=True):
         c = response_input(method, state.lam, eps_i)
         g = perturbed_gradient(method, train_i, state.lam + eps_i, at_w0, state.response.apply(c))
-        less = train_i.grad_w(state.lam, at_w0) if method.control_variate else 0.0
+        less = train_i.grad_w(state.lam, at_w0) if extended(method).control_variate else 0.0
         gradient = state.response.gradient(c, g - less)
-        response = response.minus(ALPHA / n, gradient.per_variance(state.sigma) if method.normalised else gradient)
+        response = response.minus(
+            ALPHA / n, per_variance(gradient, state.sigma) if extended(method).normalised else gradient
+        )
         w0 = w0 if method.unperturbed else w0 - ALPHA / n * g
     return replace(state, w0=w0, response=response)
 
@@ -185,7 +189,7 @@ def check_step(made: Twin, method: Method, masked: bool, ones: bool) -> None:
     problem, state = made.problem, made.state
     n = problem.n
     draw = (lambda: problem.masked(np.arange(n), made.uniforms(*problem.X.shape))) if masked else (lambda: problem)
-    train = draw() if method.unperturbed and not method.control_variate else None
+    train = draw() if method.unperturbed and not extended(method).control_variate else None
     eps, train_perturbed = made.eps(n), draw()
     train = train or train_perturbed  # the control variate has one set of masks
     if len(eps) == 1:

@@ -27,8 +27,9 @@ from deep.training.batches import Batches
 from deep.training.fit import fit, record
 from deep.tuner.hypernet import Hypernetwork
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.console.command import UserError
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, Method
+from reference.rule.updates import DELTA_STN, METHODS, Method
 from tests.deep.small import data, killed_at, run, tuner
 from tests.deep.strategies import draws, two
 

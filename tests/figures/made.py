@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.beyond.control_variate.updates import extended
 from reference.rule.updates import METHODS
 from toy.experiments import EXPERIMENTS
 from toy.records import Record
@@ -23,7 +24,7 @@ def settings(
     return {
         "experiment": experiment,
         "data": {"name": data, "rows": rows, "features": 10, "digest": digest},
-        "method": asdict(BY_NAME[method]),
+        "method": asdict(extended(BY_NAME[method])),
         "seed": seed,
         "start": now.start(rows),
         "sigma": now.sigma,

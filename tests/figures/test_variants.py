@@ -6,7 +6,8 @@ from figures.table_toy import NAMES
 from figures.tableb1 import NAMES as BEYOND_NAMES
 from figures.tableb1 import rows, verdicts
 from figures.variants import CV, CV_SMALL, PAPER, VARIANTS, called
-from reference.rule.updates import DELTA_STN_CV, METHODS
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.rule.updates import METHODS
 from tests.figures.made import record
 from toy.datasets import load
 from toy.experiments import EXPERIMENTS

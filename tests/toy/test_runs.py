@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 import toy.runs
+from reference.beyond.control_variate.updates import BEYOND, extended
 from reference.console.command import UserError
-from reference.rule.updates import BEYOND, DELTA_STN, METHODS, REPARAM_STN, STN
+from reference.rule.updates import DELTA_STN, METHODS, REPARAM_STN, STN
 from toy import records
 from toy.datasets import Dataset, load
 from toy.draws import normals, row_batches, streams, uniforms
@@ -226,7 +227,7 @@ def test_settings_say_all_that_the_numbers_depend_on(tmp_path):
     assert record.settings == {
         "experiment": "ridge",
         "data": {"name": "made-up", "rows": 25, "features": 3, "digest": digest(data)},
-        "method": asdict(DELTA_STN),
+        "method": asdict(extended(DELTA_STN)),
         "seed": 3,
         "start": 0.5,
         "sigma": 1.0,

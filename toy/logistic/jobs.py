@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import logit
 
+from reference.beyond.control_variate.updates import extended
 from reference.rule.updates import Method
 from toy.experiments import batch_size
 from toy.jobs import digest
@@ -79,7 +80,7 @@ class Job:
             "experiment": EXPERIMENT,
             "tuned": self.tuned,
             "data": {"name": self.data.name, "rows": rows, "inputs": inputs, "digest": digest(self.data)},
-            "method": asdict(self.method),
+            "method": asdict(extended(self.method)),
             "seed": seed,
             "start": start(self.h).tolist(),
             "sigma": self.sigma,

@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.random import Generator
 
+from reference.beyond.control_variate.updates import inner_step
 from reference.beyond.problems.logistic import Logistic
 from reference.claims import instances
 from reference.claims.registry import BOUND, DIFFERENCE, EXACT, claim
 from reference.claims.routes import central_difference, relative_error
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import CENTERED_STN, DELTA_STN, inner_step
+from reference.rule.updates import CENTERED_STN, DELTA_STN
 
 
 def drawn(rng: Generator) -> tuple[Logistic, np.ndarray]:

@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from reference.beyond.control_variate.updates import extended, inner_step
 from reference.beyond.estimators.estimator import Estimator
 from reference.beyond.estimators.price import Inner, affordable
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import Method, State, inner_step, learned_hypergradient
+from reference.rule.updates import Method, State, learned_hypergradient
 
 PASSES = 4 / 3
 """J_vw Δw and J_vwᵀ g at weights where nothing is known yet: a pass, its tangent, and a reverse of two passes."""
@@ -42,7 +43,7 @@ class Hypernetwork(Estimator):
 
     def gradients(self) -> float:
         """What a step's gradients cost, in gradients of one mini-batch."""
-        moved = self.method.linearised and not self.method.control_variate
+        moved = self.method.linearised and not extended(self.method).control_variate
         return self.method.unperturbed + (PASSES if moved else 1.0)
 
     def prices(self, inner: Inner, h: int) -> tuple[float, float]:

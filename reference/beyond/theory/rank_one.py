@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from reference.beyond.control_variate.normalised import per_variance, root_mean_square
 from reference.bilevel.objective import Scalars
-from reference.rule.hypernet import Response, root_mean_square
+from reference.rule.hypernet import Response
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,17 @@ class OneUnit(Response):
         """(rᵀg) u."""
         return np.vecdot(self.r, g)[..., None] * self.u
 
-    def per_variance(self, sigma: Float[ndarray, "... h"]) -> "OneUnit":
-        """u element by element; r, which serves every λ_j, by the mean of σ²."""
-        common = root_mean_square(sigma)
-        return OneUnit(self.r / common / common, self.u / sigma / sigma)
-
     @property
     def Theta(self) -> Float[ndarray, "... m h"]:
         """The full Θ of Eqn. 3.1 that this stands for."""
         return self.r[..., :, None] * self.u[..., None, :]
+
+
+@per_variance.register(OneUnit)
+def one_unit(gradient: OneUnit, sigma: Float[ndarray, "... h"]) -> OneUnit:
+    """u element by element; r, which serves every λ_j, by the mean of σ²."""
+    common = root_mean_square(sigma)
+    return OneUnit(gradient.r / common / common, gradient.u / sigma / sigma)
 
 
 def nearest(Theta: Float[ndarray, "... m h"]) -> OneUnit:

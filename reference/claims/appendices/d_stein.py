@@ -30,7 +30,7 @@ def eqns_d_10_to_d_13(rng: Generator) -> float:
 
     def learned(eps: np.ndarray) -> np.ndarray:
         gradient = FullResponse(0 * at.Theta).gradient(eps, problem.grad_w(at.lam + eps, at.w0))
-        return gradient.per_variance(at.sigma).Theta
+        return gradient.Theta / at.sigma**2
 
     d_11 = expectation(lambda z: central_difference(g, z) / at.sigma, ones, NODES)
     d_12 = expectation(lambda z: np.outer(g(z), z) / at.sigma, ones, NODES)

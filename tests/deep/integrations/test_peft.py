@@ -9,7 +9,8 @@ from deep.rates.find import dropout_rates
 from deep.training.batches import pair
 from deep.training.fit import fit
 from deep.tuner.tuner import Tuner
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, METHODS
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.rule.updates import DELTA_STN, METHODS
 from tests.deep.integrations.small import Tokens, bert, foreign
 
 pytest.importorskip("transformers", reason="needs '.[integrations]'")

@@ -18,8 +18,9 @@ from deep.runner import command
 from deep.runner.jobs import Job
 from deep.tuner.tuner import Tuner
 from figures.archive import COMMITTED
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.console.command import UserError
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, METHODS
+from reference.rule.updates import METHODS
 from tests.deep.small import killed_at
 from toy import records
 

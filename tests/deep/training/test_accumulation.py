@@ -15,7 +15,8 @@ from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.training.fit import fit
 from deep.tuner.tuner import Tuner
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, METHODS
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.rule.updates import DELTA_STN, METHODS
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

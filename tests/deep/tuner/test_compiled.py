@@ -9,8 +9,9 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.console.command import UserError
-from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, STN
+from reference.rule.updates import CENTERED_STN, DELTA_STN, STN
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

@@ -23,8 +23,10 @@ from deep.hyper.hyperparameters import Pass
 from deep.rates.sequence import DropConnectLSTM, WeightDropout
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.hypernet import Hypernetwork
+from reference.beyond.control_variate.normalised import per_variance
+from reference.beyond.control_variate.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED, extended
 from reference.console.command import UserError
-from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, DELTA_STN_CV_NORMALISED, Method
+from reference.rule.updates import CENTERED_STN, DELTA_STN, Method
 from tests.deep.strategies import (
     at,
     attach,
@@ -38,7 +40,7 @@ from tests.deep.strategies import (
     torch_seeds,
 )
 
-CENTERED_STN_CV = replace(CENTERED_STN, name="Centered STN with control variate", control_variate=True)
+CENTERED_STN_CV = replace(extended(CENTERED_STN), name="Centered STN with control variate", control_variate=True)
 either_linear = pytest.mark.parametrize("method", [DELTA_STN_CV, CENTERED_STN_CV], ids=lambda method: method.slug)
 Kind = Callable[[], tuple[nn.Module, Tensor]]
 
@@ -227,7 +229,7 @@ def norm(tensors: list[Tensor]) -> float:
 @pytest.mark.parametrize("eps_per", ["batch", "example"])
 def test_the_gradient_vanishes_like_sigma_squared(method: Method, eps_per: str) -> None:
     """Without the control variate like σ: the ε, the masks and what augments are the same at all σ."""
-    without = replace(method, control_variate=False)
+    without = replace(extended(method), control_variate=False)
     slopes = []
     for one in (method, without):
         sizes = [norm(theta_gradient(tuner(one, sigma, eps_per=eps_per))) for sigma in (1e-5, 1e-4)]
@@ -257,14 +259,14 @@ def test_normalised_divides_each_column_by_its_own_variance() -> None:
     net, *_ = case(mlp, 0)
     with torch.no_grad():
         net.hyper.raw_sigma.copy_(torch.tensor([-1.0, 2.0]))
-    wanted = reference_arrays(reference_response(net).per_variance(net.hyper.sigma.detach().numpy()))
+    wanted = reference_arrays(per_variance(reference_response(net), net.hyper.sigma.detach().numpy()))
     for actual, desired in zip(net.per_variance(net.Theta), wanted, strict=True):
         close(actual, desired)
 
 
 @pytest.mark.parametrize("cv", [False, True])
 def test_the_optimizer_sees_the_normalised_gradient(cv: bool) -> None:
-    plain, other = (replace(DELTA_STN, control_variate=cv, normalised=one) for one in (False, True))
+    plain, other = (replace(extended(DELTA_STN), control_variate=cv, normalised=one) for one in (False, True))
     one = tuner(plain, sigma=0.2)
     wanted = one.net.per_variance(theta_gradient(one))
     compare(theta_gradient(tuner(other, sigma=0.2)), wanted)

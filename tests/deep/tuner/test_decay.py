@@ -12,10 +12,11 @@ from torch.optim import LBFGS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from deep import Hyperparameter, Hyperparameters, Tuner
 from deep.tuner.gradients import UpdatePass, gradients
+from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.bilevel.optimum import bounded_optimum
 from reference.console.command import UserError
 from reference.problems.ridge import Ridge
-from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, STN, Method
+from reference.rule.updates import CENTERED_STN, DELTA_STN, STN, Method
 from tests.deep.strategies import close, half_square
 
 N, M, GAMMA, SIGMA = 12, 3, 0.3, 1e-3

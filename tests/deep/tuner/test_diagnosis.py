@@ -16,8 +16,9 @@ from deep.training.batches import Batches
 from deep.training.run import Run
 from deep.tuner.diagnosis import NotFinite
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.console.command import UserError
-from reference.rule.updates import DELTA_STN_CV, METHODS, Method
+from reference.rule.updates import METHODS, Method
 from tests.deep.strategies import half_square
 
 

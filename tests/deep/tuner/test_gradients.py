@@ -20,13 +20,14 @@ from torch.utils.checkpoint import checkpoint
 
 from deep.responses.row_response import RowResponse
 from deep.tuner.gradients import Objective, outer_gradients
+from reference.beyond.control_variate.updates import BEYOND
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.transforms import Linear
 from reference.console.command import UserError
 from reference.problems.dropout import InputDropout
 from reference.problems.linear_network import LinearNetwork
 from reference.problems.ridge import Ridge
-from reference.rule.updates import BEYOND, CENTERED_STN, DELTA_STN, METHODS, Method
+from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, Method
 from tests.deep.strategies import (
     at,
     attach,

@@ -17,8 +17,9 @@ from deep.hyper.declared import Hyperparameter
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.rates.find import dropout_rates
 from deep.tuner.tuner import Tuner
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, extended
 from reference.console.command import InputWarning, UserError
-from reference.rule.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV_NORMALISED, METHODS, REPARAM_STN, Method
+from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, REPARAM_STN, Method
 from tests.deep.strategies import close, half_square
 
 EVERY = (*METHODS, DELTA_STN_CV_NORMALISED)
@@ -298,7 +299,7 @@ def test_a_batch_that_is_changed_in_place_is_refused_where_two_passes_see_it(met
     model = nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(3, 3), nn.Dropout(0.2))
     rates = [rate for rate in dropout_rates(model) if rate.name == "2"]
     one = Tuner(model, Hyperparameters(rates), half_square, method=method)
-    twice = method.unperturbed or method.control_variate
+    twice = method.unperturbed or extended(method).control_variate
     with pytest.raises(UserError, match="changes the batch in place") if twice else nullcontext():
         one.inner_step(torch.ones(4, 3), torch.ones(4, 3))
 

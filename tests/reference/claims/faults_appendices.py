@@ -55,7 +55,12 @@ FAULTS: tuple[Fault, ...] = (
         "eqn_c_4", "rule.hypernet", "g[..., :, None] * c[..., None, :]", "g[..., :, None] * c[..., None, :] ** 2"
     ),
     *noticed_by("eqn_c_25", "rule.hypernet", "return np.matvec(self.Theta, c)", "return np.matvec(self.Theta, c**2)"),
-    *noticed_by("eqns_d_10_to_d_13", "rule.hypernet", "/ sigma[..., None, :] / sigma", "/ sigma"),
+    *noticed_by(
+        "eqns_d_10_to_d_13",
+        "rule.hypernet",
+        "g[..., :, None] * c[..., None, :]",
+        "g[..., :, None] * c[..., None, :] ** 2",
+    ),
     *noticed_by(
         "eqns_d_16_to_d_19", "rule.hypernet", "return np.vecmat(g, self.Theta)", "return -np.vecmat(g, self.Theta)"
     ),

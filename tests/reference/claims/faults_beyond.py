@@ -2,30 +2,30 @@
 
 from tests.reference.claims.planting import Fault, noticed_by
 
+CV = "beyond.control_variate.updates"
+
 FAULTS: tuple[Fault, ...] = (
-    *noticed_by("unbiased", "rule.updates", "state.lam + eps, state.w0, state", "state.lam, state.w0, state"),
+    *noticed_by("unbiased", CV, "train, lam + eps, w0,", "train, lam, w0,"),
     *noticed_by(
         "unbiased small_scales at_rest moved",
-        "rule.updates",
-        "state.lam + eps, state.w0, state",
-        "state.lam + eps, state.w0 - alpha1 * g0, state",
+        CV,
+        "train, lam + eps, w0,",
+        "train, lam + eps, w0 - alpha1 * g0,",
     ),
-    *noticed_by("unbiased", "rule.updates", "state, eps, g, alpha1)", "state, state.lam + eps, g, alpha1)"),
+    *noticed_by("unbiased", CV, "gradient(eps, g - g0)", "gradient(lam + eps, g - g0)"),
     *noticed_by(
         "quadratic_covariance small_scales counterexample",
-        "rule.updates",
-        "state.response.apply(eps)) - g0",
-        "state.response.apply(eps))",
+        CV,
+        "gradient(eps, g - g0)",
+        "gradient(eps, g)",
     ),
     *noticed_by(
         "quadratic_covariance at_rest",
-        "rule.updates",
-        "state.response.apply(eps)) - g0",
-        "state.response.apply(eps)) + g0",
+        CV,
+        "gradient(eps, g - g0)",
+        "gradient(eps, g + g0)",
     ),
-    *noticed_by(
-        "contraction", "rule.updates", "if method.normalised else gradient", "if not method.normalised else gradient"
-    ),
+    *noticed_by("contraction", CV, "if method.normalised:", "if not method.normalised:"),
     *noticed_by("one_method", "rule.updates", "train.f(w0) + train.f.jvp(w0, dw)", "train.f(w0) - train.f.jvp(w0, dw)"),
     *noticed_by(
         "quadratic_covariance moved", "beyond.control_variate.variance", "...il,...kj->...ijkl", "...ij,...kl->...ijkl"
@@ -51,7 +51,9 @@ FAULTS: tuple[Fault, ...] = (
         "problem.gauss_newton(lam, w0) @",
         "problem.hess_ww(lam, w0) @",
     ),
-    *noticed_by("normalised contraction", "rule.hypernet", "/ sigma[..., None, :] / sigma", "/ sigma"),
+    *noticed_by(
+        "normalised contraction", "beyond.control_variate.normalised", "/ sigma[..., None, :] / sigma", "/ sigma"
+    ),
     *noticed_by(
         "counterexample",
         "problems.ridge",

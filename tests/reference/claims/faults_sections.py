@@ -70,9 +70,9 @@ FAULTS: tuple[Fault, ...] = (
         "eqn_3_8_sign algorithm_1_outer", "rule.updates", "valid_grad_lam(lam, w) +", "valid_grad_lam(lam, w) -"
     ),
     *noticed_by(
-        "eqn_3_9 algorithm_1_inner", "rule.updates", "* train.grad_w(state.lam,", "* train.grad_w(state.lam + eps,"
+        "eqn_3_9 algorithm_1_inner", "rule.updates", "* train.grad_w(lam, w0)", "* train.grad_w(lam + eps, w0)"
     ),
-    *noticed_by("eqn_3_9", "rule.updates", "not method.unperturbed:\n", "not method.linearised:\n"),
+    *noticed_by("eqn_3_9", "rule.updates", "if method.unperturbed:", "if method.linearised:"),
     *noticed_by(
         "theorem_3 theorem_3_stops eqn_3_11_linear",
         "rule.updates",
@@ -85,9 +85,7 @@ FAULTS: tuple[Fault, ...] = (
         "train.f(w0) + train.f.jvp(w0, dw)",
         "train.f(w0 + dw)",
     ),
-    *noticed_by(
-        "eqns_3_12_and_3_13", "rule.updates", "train_perturbed, state.lam + eps,", "train_perturbed, state.lam,"
-    ),
+    *noticed_by("eqns_3_12_and_3_13", "rule.updates", "train_perturbed, lam + eps, w0,", "train_perturbed, lam, w0,"),
     *noticed_by("eqn_3_12", "rule.updates", "train.f(w0) + train.f.jvp(w0,", "train.f(w0) + 2 * train.f.jvp(w0,"),
     *noticed_by(
         "eqn_3_13", "rule.updates", "train.f.vjp(w0, train.train_grad_v", "train.f.vjp(w0 + dw, train.train_grad_v"
@@ -95,19 +93,19 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by(
         "algorithm_1_inner",
         "rule.updates",
-        "train_perturbed, state.lam + eps, w0,",
-        "train_perturbed, state.lam + eps, state.w0,",
+        "train_perturbed, lam + eps, w0,",
+        "train_perturbed, lam + eps, state.w0,",
     ),
     *noticed_by(
         "algorithm_1_inner",
         "rule.updates",
-        "perturbed_gradient(method, train_perturbed,",
-        "perturbed_gradient(method, train,",
+        "perturbed_gradient(method, train_perturbed, lam + eps, w0,",
+        "perturbed_gradient(method, train, lam + eps, w0,",
     ),
     *noticed_by("algorithm_1_outer", "rule.updates", "state.lam + eps\n    g_lam", "state.lam\n    g_lam"),
     *noticed_by("algorithm_1_outer", "rule.updates", "eps / state.sigma * g_lam -", "eps / state.sigma * g_lam +"),
     *noticed_by("algorithm_1_outer", "rule.updates", "problem.valid_grad_lam(lam, w) + state", "state"),
-    *noticed_by("algorithm_2", "rule.updates", "w0 = w0 - alpha1 * g\n", "w0 = w0 + alpha1 * g\n"),
+    *noticed_by("algorithm_2", "rule.updates", "phi0 - alpha1 * g,", "phi0 + alpha1 * g,"),
     *noticed_by("algorithm_2", "rule.updates", "train.grad_w(lam, w0 + dw)", "train.grad_w(lam, w0)"),
     *noticed_by("eqn_2_7_scale", "problems.fixed_points", "np.sqrt(tau / curvature)", "tau / curvature"),
     *noticed_by("eqn_3_9_against_2_5 eqn_3_10", "problems.fixed_points", "(1 + variance) * a", "a"),

@@ -8,7 +8,8 @@ LAG, BOUND, RATE, DECAY = (
     "beyond.theory.response_rate",
     "beyond.theory.decoupled_decay",
 )
-W0_STEP = "w0 = w0 - alpha1 * train.grad_w(state.lam, w0)"
+CV = "beyond.control_variate.updates"
+W0_STEP = "w0 = w0 - alpha1 * train.grad_w(lam, w0)"
 
 FAULTS: tuple[Fault, ...] = (
     *noticed_by("characteristic_polynomial", LAG, "(1 - alpha1 * a) ** T_train,", "(1 - alpha1 * a) ** (T_train + 1),"),
@@ -38,7 +39,7 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by(
         "minibatches", "beyond.control_variate.variance", "return within + squares - np.sum(", "return within - np.sum("
     ),
-    *noticed_by("nonlinear_steps", "rule.updates", "state.response.apply(eps)) - g0", "state.response.apply(eps))"),
+    *noticed_by("nonlinear_steps", CV, "Theta.gradient(eps, g - g0)", "Theta.gradient(eps, g)"),
     *noticed_by(
         "algorithm_1_outer_noise",
         "rule.updates",

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.random import Generator
 
 from reference.beyond.claims.control_variate.variance import drawn, measured_covariance, plain, reduced
+from reference.beyond.control_variate.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED
 from reference.beyond.control_variate.variance import covariance
 from reference.claims.registry import EXACT, Measured, claim
 from reference.claims.routes import relative_error
 from reference.rule.perturbation import expectation
-from reference.rule.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED
 
 
 @claim(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from reference.beyond.claims.control_variate.variance import measured_covariance, plain, reduced
+from reference.beyond.control_variate.updates import DELTA_STN_CV, inner_step
 from reference.beyond.control_variate.variance import minibatch_variance, slope
 from reference.bilevel.objective import TrainingObjective
 from reference.claims import instances
@@ -17,7 +18,7 @@ from reference.claims.routes import differs, relative_error
 from reference.problems.quadratic import Quadratic, QuadraticProblem
 from reference.rule.hypernet import FullResponse
 from reference.rule.perturbation import expectation
-from reference.rule.updates import DELTA_STN, DELTA_STN_CV, Method, inner_step
+from reference.rule.updates import DELTA_STN, Method
 
 
 def gradient(method: Method, problem: TrainingObjective, point: Setting, eps: np.ndarray, alpha: float) -> np.ndarray:

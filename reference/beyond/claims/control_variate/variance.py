@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.control_variate.variance import covariance, normalised_variance, slope
 from reference.bilevel.objective import TrainingObjective
 from reference.bilevel.problem import Problem
@@ -18,14 +19,7 @@ from reference.problems.quadratic import QuadraticProblem
 from reference.problems.ridge import Ridge
 from reference.rule.hypernet import FullResponse
 from reference.rule.perturbation import expectation, quadrature
-from reference.rule.updates import (
-    DELTA_STN,
-    DELTA_STN_CV,
-    DELTA_STN_CV_NORMALISED,
-    Method,
-    inner_step,
-    perturbed_gradient,
-)
+from reference.rule.updates import DELTA_STN, Method, perturbed_gradient
 
 Gradient = Callable[[np.ndarray], np.ndarray]
 """ε -> Θ's gradient at it."""

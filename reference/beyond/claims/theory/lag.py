@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
+from reference.beyond.control_variate.updates import inner_step
 from reference.beyond.theory.lag import characteristic, decompose, iteration, monotone_step, stable_step
 from reference.claims.instances import positive_definite
 from reference.claims.registry import EXACT, Measured, claim
 from reference.claims.routes import relative_error
 from reference.problems.quadratic import Quadratic, QuadraticProblem
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import DELTA_STN, State, inner_step, outer_gradients
+from reference.rule.updates import DELTA_STN, State, outer_gradients
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.problems.logistic import Logistic
 from reference.beyond.problems.softmax import cross_entropy, cross_entropy_gradient
 from reference.beyond.theory.response_rate import best_response_path, curvature_bound, descent_errors
@@ -10,7 +11,6 @@ from reference.claims.instances import Setting
 from reference.claims.registry import BOUND, DIFFERENCE, Measured, claim
 from reference.claims.routes import central_difference, relative_error
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, inner_step
 
 
 def separable(rng: Generator, classes: int = 3, rows: int = 4) -> Logistic:

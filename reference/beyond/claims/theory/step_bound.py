@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.theory.step_bound import growth, largest_step, safe_step, second_moment_step
 from reference.claims.instances import positive_definite
 from reference.claims.registry import EXACT, Measured, claim
@@ -10,7 +11,7 @@ from reference.claims.routes import relative_error
 from reference.problems.quadratic import Quadratic, QuadraticProblem
 from reference.rule.hypernet import FullResponse
 from reference.rule.perturbation import quadrature
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, State, inner_step
+from reference.rule.updates import State
 
 
 def examples(rng: Generator, n: int, m: int, h: int, shared: bool) -> list[QuadraticProblem]:

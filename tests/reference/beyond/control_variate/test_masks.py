@@ -9,9 +9,10 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from reference.beyond.control_variate.masks import common_constant, mask_variance, residual_moments
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, inner_step
 from reference.problems.dropout import InputDropout
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, State, inner_step
+from reference.rule.updates import State
 from tests.strategies import Case, dropouts, exactly
 
 small = dropouts(leads=st.just(()), n=st.integers(1, 2), m=st.integers(1, 2))

@@ -4,13 +4,15 @@ import numpy as np
 from hypothesis import given
 from numpy.testing import assert_allclose
 
+from reference.beyond.control_variate.normalised import per_variance, root_mean_square
+from reference.beyond.control_variate.updates import DELTA_STN_NORMALISED, inner_step
 from reference.beyond.control_variate.variance import normalised_variance
 from reference.beyond.theory.rank_one import OneUnit
 from reference.problems import fixed_points
 from reference.problems.ridge import Ridge
-from reference.rule.hypernet import FullResponse, root_mean_square
+from reference.rule.hypernet import FullResponse
 from reference.rule.structured import StructuredResponse
-from reference.rule.updates import DELTA_STN_NORMALISED, State, inner_step, outer_gradients
+from reference.rule.updates import State, outer_gradients
 from tests.strategies import Case, generators, ridges
 
 TINY = 1e-200
@@ -39,7 +41,7 @@ def test_a_step_divided_by_the_variance_is_that_of_a_larger_scale(rng: np.random
         steps = []
         for size in (1.0, TINY):
             sigma = size * scales
-            gradient = response.gradient(sigma * z, g).per_variance(sigma)
+            gradient = per_variance(response.gradient(sigma * z, g), sigma)
             steps.append({name: size * value for name, value in vars(gradient).items()})
         for name, value in steps[0].items():
             assert_allclose(steps[1][name], value, rtol=1e-12)

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.control_variate.variance import covariance, minibatch_variance, normalised_variance, slope
 from reference.rule.hypernet import FullResponse
 from reference.rule.perturbation import quadrature
-from reference.rule.updates import DELTA_STN_CV, DELTA_STN_CV_NORMALISED, State, inner_step, perturbed_gradient
+from reference.rule.updates import State, perturbed_gradient
 from tests.strategies import (
     Case,
     differences,

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import root_scalar
 
+from reference.beyond.control_variate.updates import inner_step
 from reference.beyond.problems.logistic import Logistic
 from reference.beyond.problems.multistart import adjoint
 from reference.beyond.problems.newton import newton
 from reference.beyond.problems.softmax import cross_entropy
 from reference.rule.hypernet import FullResponse
 from reference.rule.perturbation import quadrature
-from reference.rule.updates import DELTA_STN, STN, State, inner_step, learned_hypergradient
+from reference.rule.updates import DELTA_STN, STN, State, learned_hypergradient
 from tests.strategies import (
     Case,
     exactly,

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import lsq_linear, minimize
 
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.theory.decoupled_decay import AdamW, Moments, barrier, full_batch_jacobian, full_batch_metric
 from reference.bilevel.transforms import Linear
 from reference.problems.ridge import Ridge
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, State, inner_step
+from reference.rule.updates import State
 from tests.strategies import either, exactly, generators, orthonormal, sizes, spectra
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
+from reference.beyond.control_variate.normalised import per_variance
+from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, inner_step
 from reference.beyond.theory.rank_one import OneUnit, excess, least_loss, nearest
 from reference.problems.quadratic import QuadraticProblem
 from reference.rule.perturbation import quadrature
 from reference.rule.structured import StructuredResponse
-from reference.rule.updates import DELTA_STN_CV_NORMALISED, State, inner_step
+from reference.rule.updates import State
 from tests.strategies import (
     Case,
     chain_rule,
@@ -50,7 +52,7 @@ def test_one_unit_is_eqn_3_14_without_a_bias(rng, lead, m, h):
     assert_allclose(unit.gradient(c, g).r, *exactly(gradient.W_response[..., 0, :]))
     assert_allclose(unit.gradient(c, g).u, *exactly(gradient.U[..., 0, :]))
     sigma = np.exp(normal(rng, *lead, h))
-    ours, theirs = unit.per_variance(sigma), layer.per_variance(sigma)
+    ours, theirs = per_variance(unit, sigma), per_variance(layer, sigma)
     assert_allclose(ours.r, *exactly(theirs.W_response[..., 0, :]))
     assert_allclose(ours.u, *exactly(theirs.U[..., 0, :]))
     for index in np.ndindex(lead):
