@@ -1,11 +1,11 @@
-"""`python -m figures`: see figures/cli.py."""
+"""`python -m figures`: see figures/console/cli.py."""
 
 from reference.console.command import run
 
 
 def main() -> int:
     """Import the command and run it: here, where Ctrl-C is answered, since importing takes a second."""
-    from figures.cli import main
+    from figures.console.cli import main
 
     return main()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from figures import archive
-from figures.laboratory import by_regime, cheapest, curve, estimators, shown
+from figures.beyond.laboratory import by_regime, cheapest, curve, estimators, shown
+from figures.reading import archive
 from reference.beyond.estimators.price import LOSS, PRODUCT
 from toy.laboratory import EXPERIMENT
 from toy.records import Record

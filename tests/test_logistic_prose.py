@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from figures import archive
+from figures.reading import archive
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.beyond.problems.logistic import Logistic
 from reference.rule.updates import DELTA_STN, STN, Method

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from figures import archive, cli, splits
+from figures.console import cli
+from figures.reading import archive, splits
 from reference.console.check import CLAIMS
 from toy import laboratory
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-import figures.archive
-import figures.cli
-from figures.contents import TOY
+import figures.console.cli
+import figures.reading.archive
+from figures.console.contents import TOY
 from tests.strategies import no_type_checks
 from toy.experiments import EXPERIMENTS
 from toy.records import find
@@ -19,7 +19,7 @@ from toy.runs import execute
 def committed(monkeypatch, tmp_path_factory):
     """A folder that stands for figures/records: empty unless a test fills it."""
     folder = tmp_path_factory.mktemp("committed")
-    monkeypatch.setattr(figures.archive, "COMMITTED", folder)
+    monkeypatch.setattr(figures.reading.archive, "COMMITTED", folder)
     return folder
 
 
@@ -47,10 +47,10 @@ def made(tmp_path_factory):
     """A folder of records: all that the toy figures need, but on diabetes alone and of two seeds."""
     folder = tmp_path_factory.mktemp("records")
     with shortened() as patch, no_type_checks():
-        patch.setattr(figures.cli, "SEEDS", range(2))
+        patch.setattr(figures.console.cli, "SEEDS", range(2))
         for module in TOY.values():
             patch.setattr(module, "DATA", ("diabetes",))
-        execute(figures.cli.missing(list(TOY), folder), 1)
+        execute(figures.console.cli.missing(list(TOY), folder), 1)
     return folder
 
 
@@ -72,6 +72,6 @@ def command(monkeypatch):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["figures", "--jobs", "1", *map(str, arguments)])
-        return figures.cli.main()
+        return figures.console.cli.main()
 
     return run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from figures.archive import COMMITTED
+from figures.reading.archive import COMMITTED
 from reference.rule.hypernet import FullResponse
 from reference.rule.updates import DELTA_STN, METHODS, learned_hypergradient
 from toy import records, splits

@@ -17,7 +17,7 @@ from deep.paper.problems import Size
 from deep.runner import command
 from deep.runner.jobs import Job
 from deep.tuner.tuner import Tuner
-from figures.archive import COMMITTED
+from figures.reading.archive import COMMITTED
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.console.command import UserError
 from reference.rule.updates import METHODS

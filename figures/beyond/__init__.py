@@ -1,0 +1,1 @@
+"""Figures and tables beyond the paper, and what they read."""

@@ -1,0 +1,1 @@
+"""The command `python -m figures`: what can be drawn, options, pages."""

@@ -1,0 +1,120 @@
+"""`python -m figures [NAME...]`: draw the paper's figures and tables, and those beyond it.
+
+Toy experiments that have no record yet are run first. Deep ones, many splits, the laboratory and benchmarks take
+longer: their records are committed, a fresh one below --records counts for more, and where there is none the figure is
+left out, or refused if it was asked for.
+"""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from figures.console.contents import ALL, BEYOND, MEASURED, RECORDED, TOY, files
+from figures.drawing import style
+from figures.reading import archive
+from figures.reading.archive import gather, is_committed
+from figures.reading.variants import PAPER
+from reference.console.argument_types import path, whole_number, writable
+from reference.console.command import Parser, UserError
+from toy import structure
+from toy.cli import MOST_JOBS
+from toy.datasets import load
+from toy.experiments import EXPERIMENTS
+from toy.jobs import Job, pending
+from toy.records import Record
+from toy.runs import completed, execute
+
+SEEDS = range(5)
+
+
+def missing(names: Sequence[str], root: Path) -> list[Job]:
+    """The toy runs that the figures need and that have no record: five seeds of four methods, or of a figure's own."""
+    needs = dict.fromkeys(
+        (experiment, data, variant)
+        for name in names
+        if name in TOY
+        for experiment in TOY[name].NEEDS
+        if experiment in EXPERIMENTS
+        for data in TOY[name].DATA
+        for variant in (BEYOND[name].RUNS if name in BEYOND else PAPER.values())
+    )
+    datasets = {name: load(name) for name in {data for _, data, _ in needs}}
+    return [
+        job
+        for experiment, data, run in needs
+        for job in pending(EXPERIMENTS[experiment], datasets[data], [run.method], SEEDS, root, sigma=run.sigma)
+    ]
+
+
+def gathered(names: Sequence[str], root: Path) -> dict[str, list[Record]]:
+    """Name -> the records of its experiments."""
+    needed = dict.fromkeys(experiment for name in names for experiment in ALL[name].NEEDS)
+    records = {experiment: gather(experiment, root) for experiment in needed}
+    return {name: [record for experiment in ALL[name].NEEDS for record in records[experiment]] for name in names}
+
+
+def arguments() -> Namespace:
+    """The options, refused where they name no figure."""
+    parser = Parser(prog="python -m figures", description="Draw the paper's figures; run toy experiments as needed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)} (default: all with records)")
+    parser.add_argument("--out", type=path, default=Path("out/figures"), metavar="DIR", help="default: out/figures")
+    parser.add_argument("--records", type=path, default=Path("out/records"), metavar="DIR", help="default: out/records")
+    parser.add_argument("--format", choices=style.FORMATS, default="png", help="of the pictures (default: png)")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, MOST_JOBS), default=-1, metavar="N", help="processes (default: all cores)"
+    )
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in ALL]:
+        raise UserError(f"unknown figure {unknown[0]!r}; choose from {', '.join(ALL)}")
+    return options
+
+
+def main() -> int:
+    """Run, draw, and say where the pictures are and which could not be drawn."""
+    options = arguments()
+    names = list(dict.fromkeys(options.names)) or list(ALL)
+    shown = {name: RECORDED[name].shown(some) for name, some in gathered(_recorded(names), options.records).items()}
+    lacking = [name for name in shown if not shown[name]]
+    if lacking and options.names:
+        raise UserError(f"{lacking[0]} has no records; make them: {RECORDED[lacking[0]].MAKE}")
+    out = writable(options.out)
+    if jobs := missing(names, options.records):
+        writable(options.records, "--records")
+        execute(jobs, options.jobs)
+    if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
+        writable(options.records, "--records")
+        execute(measurements, options.jobs, structure.run)
+    records = gathered([name for name in names if name not in RECORDED], options.records) | shown
+    drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format, options.jobs)
+    committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
+    fresh = [file for made in drawn.values() for file in made if file not in committed]
+    for where, some in ((options.records, fresh), (f"committed records in {archive.COMMITTED}", committed)):
+        if some:
+            print(f"drawn from {where} into {out}: {', '.join(some)}")
+    for name in lacking:
+        print(f"{name} left out: it has no records; make them: {RECORDED[name].MAKE}")
+    return 0
+
+
+def _recorded(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in RECORDED]
+
+
+def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str, processes: int) -> dict[str, list[str]]:
+    """Draw figures side by side; returns the names of each one's files."""
+    drawn = {}
+    work = partial(_content, kind=kind)
+    with completed(work, list(records.items()), processes, unit="figure", doing="drawing") as contents:
+        for name, content in contents:
+            for file, data in content.items():
+                style.write(out / file, data)
+            drawn[name] = list(content)
+            contents.set_description(f"drawn: {name}")
+    return {name: drawn[name] for name in records}
+
+
+def _content(figure: tuple[str, Sequence[Record]], kind: str) -> tuple[str, dict[str, bytes]]:
+    """A figure's name, and its files."""
+    name, records = figure
+    return name, files(name, records, kind)

@@ -1,0 +1,1 @@
+"""How pictures look: the style, curves, panels, and the kinds of figure that several numbers share."""

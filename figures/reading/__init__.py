@@ -1,0 +1,1 @@
+"""What the records say: which of them count, their scores and verdicts."""
