@@ -137,7 +137,7 @@ def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
 )
 def test_tables_are_those_of_the_committed_records(folder: str, name: str, tmp_path: Path) -> None:
     shown = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()
-    records = cli.RECORDED[name].shown(cli.gathered([name], tmp_path)[name])
+    records = cli.ALL[name].shown(cli.gathered([name], tmp_path)[name])
     page = cli.files(name, records, "png")[f"{name}.md"].decode()
     lines = [line for line in page.splitlines() if line.startswith(("|", "-"))]
     assert len(lines) > 4

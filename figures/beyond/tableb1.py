@@ -1,6 +1,6 @@
 """Table b1, beyond the paper: final regrets with the control variate beside STN and Δ-STN, and verdicts.
 
-The verdicts follow the rule of `figures.reading.verdicts`, with "better" for "as the paper" and "worse" for its contrary.
+The verdicts follow the rule of `figures.reading.verdicts`: "better" is its "as the paper" and "worse" the contrary.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ from figures.reading.verdicts import number
 from toy.datasets import load
 from toy.records import Record
 
-NEEDS, DATA, RUNS = figb1.NEEDS, figb1.DATA, figb1.RUNS
 NOTE = """\
 Means over the seeds of ‖Θ - ∂r/∂λ‖/‖∂r/∂λ‖: of Θ itself, median over the second half of a run; of Θ's mean over that
 half; and of the Θ that minimises Eqn. 3.10 with w0 at its optimum, exact (bias).

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from figures.console.contents import ALL, BEYOND, MEASURED, RECORDED, TOY, files
+from figures.console.contents import ALL, RECORDED, files
 from figures.drawing import style
 from figures.reading import archive
 from figures.reading.archive import gather, is_committed
-from figures.reading.variants import PAPER
 from reference.console.argument_types import path, whole_number, writable
 from reference.console.command import Parser, UserError
 from toy import structure
@@ -33,11 +32,10 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
     needs = dict.fromkeys(
         (experiment, data, variant)
         for name in names
-        if name in TOY
-        for experiment in TOY[name].NEEDS
+        for experiment in ALL[name].needs
         if experiment in EXPERIMENTS
-        for data in TOY[name].DATA
-        for variant in (BEYOND[name].RUNS if name in BEYOND else PAPER.values())
+        for data in ALL[name].data
+        for variant in ALL[name].variants
     )
     datasets = {name: load(name) for name in {data for _, data, _ in needs}}
     return [
@@ -49,9 +47,9 @@ def missing(names: Sequence[str], root: Path) -> list[Job]:
 
 def gathered(names: Sequence[str], root: Path) -> dict[str, list[Record]]:
     """Name -> the records of its experiments."""
-    needed = dict.fromkeys(experiment for name in names for experiment in ALL[name].NEEDS)
+    needed = dict.fromkeys(experiment for name in names for experiment in ALL[name].needs)
     records = {experiment: gather(experiment, root) for experiment in needed}
-    return {name: [record for experiment in ALL[name].NEEDS for record in records[experiment]] for name in names}
+    return {name: [record for experiment in ALL[name].needs for record in records[experiment]] for name in names}
 
 
 def arguments() -> Namespace:
@@ -74,15 +72,16 @@ def main() -> int:
     """Run, draw, and say where the pictures are and which could not be drawn."""
     options = arguments()
     names = list(dict.fromkeys(options.names)) or list(ALL)
-    shown = {name: RECORDED[name].shown(some) for name, some in gathered(_recorded(names), options.records).items()}
+    recorded = [name for name in names if name in RECORDED]
+    shown = {name: ALL[name].shown(records) for name, records in gathered(recorded, options.records).items()}
     lacking = [name for name in shown if not shown[name]]
     if lacking and options.names:
-        raise UserError(f"{lacking[0]} has no records; make them: {RECORDED[lacking[0]].MAKE}")
+        raise UserError(f"{lacking[0]} has no records; make them: {ALL[lacking[0]].make}")
     out = writable(options.out)
     if jobs := missing(names, options.records):
         writable(options.records, "--records")
         execute(jobs, options.jobs)
-    if measurements := [job for name in names if name in MEASURED for job in MEASURED[name].pending(options.records)]:
+    if measurements := [job for name in names for job in ALL[name].pending(options.records)]:
         writable(options.records, "--records")
         execute(measurements, options.jobs, structure.run)
     records = gathered([name for name in names if name not in RECORDED], options.records) | shown
@@ -93,12 +92,8 @@ def main() -> int:
         if some:
             print(f"drawn from {where} into {out}: {', '.join(some)}")
     for name in lacking:
-        print(f"{name} left out: it has no records; make them: {RECORDED[name].MAKE}")
+        print(f"{name} left out: it has no records; make them: {ALL[name].make}")
     return 0
-
-
-def _recorded(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in RECORDED]
 
 
 def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str, processes: int) -> dict[str, list[str]]:

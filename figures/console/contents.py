@@ -1,27 +1,19 @@
-"""What can be drawn, by name: figures and tables of the toy experiments, which run on the spot, and of deep ones."""
+"""What can be drawn, by name: from toy experiments, which run on the spot, and from records that are committed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from figures.beyond import figb1, figb2, figb2b, figb3, figb4, figb5, figb6, tableb1, tableb2, tableb4, tableb5, tableb6
+from figures.beyond import figb1, figb2, figb3, figb4, figb5, figb6, tableb1, tableb2, tableb4, tableb5, tableb6
 from figures.drawing import style
 from figures.paper import (
     fig01,
     fig02,
-    fig03,
     fig04,
     fig05,
     fig06,
-    fig07,
-    fig08,
-    fig09,
-    fig10,
-    fig11,
-    fig12,
-    fig13,
     fig14,
     fig15,
     fig16,
@@ -31,134 +23,72 @@ from figures.paper import (
     table_splits,
     table_toy,
 )
-from figures.reading.variants import Variant
+from figures.paper.series import COMPARISONS, SCHEDULES
+from figures.reading.variants import PAPER, Variant
 from toy import structure
+from toy.datasets import OFFLINE
 from toy.records import Record
 
 
-class Needy(Protocol):
-    """What is drawn from experiments' records."""
+@dataclass(frozen=True)
+class Entry:
+    """A figure or a table.
 
-    @property
-    def NEEDS(self) -> tuple[str, ...]: ...
+    Args:
+        needs: the experiments whose records it is drawn from.
+        draw: the picture, or a table's files by name.
+        data: of toy experiments, which are run on the spot: the data sets, at least.
+        variants: of toy experiments: what each is run with.
+        pending: what else must be measured on the spot, given the folder of records.
+        make: the command that makes the records, where they are committed.
+        shown: which of these it shows.
+    """
 
-
-class Toy(Needy, Protocol):
-    """Each experiment with at least these data sets."""
-
-    @property
-    def DATA(self) -> tuple[str, ...]: ...
-
-
-class Beyond(Toy, Protocol):
-    """Not the paper's four methods at their own σ."""
-
-    @property
-    def RUNS(self) -> tuple[Variant, ...]: ...
-
-
-class Measured(Needy, Protocol):
-    """What is measured on the spot, without training runs of an experiment."""
-
-    def pending(self, root: Path) -> Sequence[structure.Job]: ...
+    needs: tuple[str, ...]
+    draw: Callable[[Sequence[Record]], Figure | dict[str, bytes]]
+    data: tuple[str, ...] = ()
+    variants: Sequence[Variant] = tuple(PAPER.values())
+    pending: Callable[[Path], Sequence[structure.Job]] = lambda root: ()
+    make: str = ""
+    shown: Callable[[Sequence[Record]], list[Record]] = list
 
 
-class Deep(Needy, Protocol):
-    """What only draws: the command that makes the records, and which of them are shown."""
-
-    @property
-    def MAKE(self) -> str: ...
-
-    def shown(self, records: Sequence[Record]) -> list[Record]: ...
-
-
-class Picture(Protocol):
-    """A figure's module."""
-
-    def draw(self, records: Sequence[Record]) -> Figure: ...
-
-
-class Table(Protocol):
-    """A table's module."""
-
-    def files(self, records: Sequence[Record]) -> dict[str, bytes]: ...
-
-
-class ToyPicture(Toy, Picture, Protocol):
-    """Figures of 5.1 and H.1."""
-
-
-class DeepPicture(Deep, Picture, Protocol):
-    """Figures of 5.2, 5.3, H and I."""
-
-
-class MeasuredPicture(Measured, Picture, Protocol):
-    """Figures beyond the paper that no training run is needed for."""
-
-
-class ToyTable(Toy, Table, Protocol):
-    """The table of 5.1."""
-
-
-class DeepTable(Deep, Table, Protocol):
-    """Tables of 5.2, 5.3, H and I."""
-
-
-TOY_PICTURES: Mapping[str, ToyPicture] = {
-    "fig01": fig01,
-    "fig02": fig02,
-    "fig03": fig03,
-    "fig04": fig04,
-    "fig07": fig07,
-    "fig08": fig08,
-    "fig09": fig09,
-    "figb1": figb1,
-    "figb2": figb2,
-    "figb2b": figb2b,
+_ENTRIES: Mapping[str, Entry] = {
+    "fig01": Entry(fig01.NEEDS, fig01.draw, fig01.DATA),
+    "fig02": Entry(fig02.NEEDS, fig02.draw, fig02.DATA),
+    **{name: Entry(figure.needs, figure.draw, OFFLINE) for name, figure in COMPARISONS.items()},
+    "fig04": Entry(fig04.NEEDS, fig04.draw, OFFLINE),
+    "table": Entry(table_toy.NEEDS, table_toy.files, OFFLINE),
+    "figb1": Entry(figb1.NEEDS, figb1.draw, figb1.DATA, figb1.RUNS),
+    **{name: Entry(figure.needs, figure.draw, OFFLINE, figb2.RUNS) for name, figure in figb2.COMPARISONS.items()},
+    "tableb1": Entry(tableb1.NEEDS, tableb1.files, OFFLINE, tableb1.RUNS),
+    "tableb2": Entry(figb1.NEEDS, tableb2.files, figb1.DATA, figb1.RUNS),
+    "figb3": Entry(figb3.NEEDS, figb3.draw, pending=figb3.pending),
+    "fig05": Entry(fig05.NEEDS, fig05.draw, make=fig05.MAKE, shown=fig05.shown),
+    "fig06": Entry(fig06.NEEDS, fig06.draw, make=fig06.MAKE, shown=fig06.shown),
+    **{
+        name: Entry(figure.needs, figure.draw, make=figure.make, shown=figure.shown)
+        for name, figure in SCHEDULES.items()
+    },
+    "fig14": Entry(fig14.NEEDS, fig14.draw, make=fig14.MAKE, shown=fig14.shown),
+    "fig15": Entry(fig15.NEEDS, fig15.draw, make=fig15.MAKE, shown=fig15.shown),
+    "fig16": Entry(fig16.NEEDS, fig16.draw, make=fig16.MAKE, shown=fig16.shown),
+    "table01": Entry(table01.NEEDS, table01.files, make=table01.MAKE, shown=table01.shown),
+    "table03": Entry(table03.NEEDS, table03.files, make=table03.MAKE, shown=table03.shown),
+    "table04": Entry(table04.NEEDS, table04.files, make=table04.MAKE, shown=table04.shown),
+    "splits": Entry(table_splits.NEEDS, table_splits.files, make=table_splits.MAKE, shown=table_splits.shown),
+    "figb4": Entry(figb4.NEEDS, figb4.draw, make=figb4.MAKE, shown=figb4.shown),
+    "figb5": Entry(figb5.NEEDS, figb5.draw, make=figb5.MAKE, shown=figb5.shown),
+    "figb6": Entry(figb6.NEEDS, figb6.draw, make=figb6.MAKE, shown=figb6.shown),
+    "tableb4": Entry(tableb4.NEEDS, tableb4.files, make=tableb4.MAKE, shown=tableb4.shown),
+    "tableb5": Entry(tableb5.NEEDS, tableb5.files, make=tableb5.MAKE, shown=tableb5.shown),
+    "tableb6": Entry(tableb6.NEEDS, tableb6.files, make=tableb6.MAKE, shown=tableb6.shown),
 }
-DEEP_PICTURES: Mapping[str, DeepPicture] = {
-    "fig05": fig05,
-    "fig06": fig06,
-    "fig10": fig10,
-    "fig11": fig11,
-    "fig12": fig12,
-    "fig13": fig13,
-    "fig14": fig14,
-    "fig15": fig15,
-    "fig16": fig16,
-    "figb6": figb6,
-}
-MEASURED: Mapping[str, MeasuredPicture] = {"figb3": figb3}
-TOY_TABLES: Mapping[str, ToyTable] = {"table": table_toy, "tableb1": tableb1, "tableb2": tableb2}
-DEEP_TABLES: Mapping[str, DeepTable] = {
-    "table01": table01,
-    "table03": table03,
-    "table04": table04,
-    "tableb6": tableb6,
-}
-
-BEYOND: Mapping[str, Beyond] = {
-    "figb1": figb1,
-    "figb2": figb2,
-    "figb2b": figb2b,
-    "tableb1": tableb1,
-    "tableb2": tableb2,
-}
-BENCH_PICTURES: Mapping[str, DeepPicture] = {"figb4": figb4, "figb5": figb5}
-BENCH_TABLES: Mapping[str, DeepTable] = {"splits": table_splits, "tableb4": tableb4, "tableb5": tableb5}
-"""Of many splits, the laboratory and benchmarks, whose records are committed as those of deep runs are."""
-
-TOY: Mapping[str, Toy] = {**TOY_PICTURES, **TOY_TABLES}
-DEEP: Mapping[str, Deep] = {**DEEP_PICTURES, **DEEP_TABLES}
-RECORDED: Mapping[str, Deep] = {**DEEP, **BENCH_PICTURES, **BENCH_TABLES}
-PICTURES: Mapping[str, Picture] = {**TOY_PICTURES, **DEEP_PICTURES, **MEASURED, **BENCH_PICTURES}
-TABLES: Mapping[str, Table] = {**TOY_TABLES, **DEEP_TABLES, **BENCH_TABLES}
-_EVERY: Mapping[str, Needy] = {**TOY, **MEASURED, **RECORDED}
-ALL: Mapping[str, Needy] = {name: _EVERY[name] for name in sorted(_EVERY)}
+ALL = dict(sorted(_ENTRIES.items()))
+RECORDED = tuple(name for name, entry in ALL.items() if entry.make)
 
 
 def files(name: str, records: Sequence[Record], kind: str) -> dict[str, bytes]:
     """What a name stands for: files' names and contents."""
-    if name in TABLES:
-        return TABLES[name].files(records)
-    return {f"{name}.{kind}": style.encode(PICTURES[name].draw(records), kind)}
+    content = ALL[name].draw(records)
+    return {f"{name}.{kind}": style.encode(content, kind)} if isinstance(content, Figure) else content

@@ -40,24 +40,40 @@ class Panel:
     title: str
 
 
-def shown(panels: Sequence[Panel], records: Sequence[Record]) -> list[Record]:
-    """The records of all panels."""
-    experiments = dict.fromkeys(panel.experiment for panel in panels)
-    return [record for experiment in experiments for record in chosen(records, experiment, (METHOD,))]
+@dataclass(frozen=True)
+class Schedules:
+    """A figure of such panels.
 
+    Args:
+        caption: its first sentence; the settings follow.
+        make: the command that makes its records.
+    """
 
-def draw(panels: Sequence[Panel], records: Sequence[Record], caption: str) -> Figure:
-    """The panels side by side; those without records are left out."""
-    runs = {panel: chosen(records, panel.experiment, (METHOD,)) for panel in panels}
-    runs = {panel: some for panel, some in runs.items() if some}
-    settings = dict.fromkeys(setting_of(some) for some in runs.values())
-    with mpl.rc_context(style.RC):
-        figure = style.new_figure(3.2)
-        row = figure.subplots(1, len(runs), squeeze=False)[0]
-        for axes, (panel, some) in zip(row, runs.items(), strict=True):
-            draw_panel(axes, some, panel)
-        said = f"As {METHOD} tuned them; thin: seeds, thick: their mean. {'; '.join(settings)}."
-        return style.finish(figure, [], f"{caption} {said}")
+    caption: str
+    make: str
+    panels: Sequence[Panel]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The experiments."""
+        return tuple(dict.fromkeys(panel.experiment for panel in self.panels))
+
+    def shown(self, records: Sequence[Record]) -> list[Record]:
+        """The records of all panels."""
+        return [record for experiment in self.needs for record in chosen(records, experiment, (METHOD,))]
+
+    def draw(self, records: Sequence[Record]) -> Figure:
+        """The panels side by side; those without records are left out."""
+        every = {panel: chosen(records, panel.experiment, (METHOD,)) for panel in self.panels}
+        runs = {panel: replicas for panel, replicas in every.items() if replicas}
+        settings = dict.fromkeys(setting_of(replicas) for replicas in runs.values())
+        with mpl.rc_context(style.RC):
+            figure = style.new_figure(3.2)
+            row = figure.subplots(1, len(runs), squeeze=False)[0]
+            for axes, (panel, replicas) in zip(row, runs.items(), strict=True):
+                draw_panel(axes, replicas, panel)
+            words = f"As {METHOD} tuned them; thin: seeds, thick: their mean. {'; '.join(settings)}."
+            return style.finish(figure, [], f"{self.caption} {words}")
 
 
 def draw_panel(axes: Axes, records: Sequence[Record], panel: Panel) -> None:

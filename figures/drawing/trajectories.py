@@ -36,6 +36,7 @@ class Comparison:
     """What a figure compares.
 
     Args:
+        caption: its first sentences; the settings follow.
         rows: experiment -> what its axes say on the left, for λ, and on the right, for s(λ).
         methods: from the lowest to the topmost in the drawing.
         first: show this many first updates on their own too, unless 0.
@@ -43,11 +44,21 @@ class Comparison:
         names: method -> its name in the legend, where the figure gives it another.
     """
 
+    caption: str
     rows: Mapping[str, tuple[str, str]]
     methods: Sequence[str]
     first: int = 0
     looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The experiments."""
+        return tuple(self.rows)
+
+    def draw(self, records: Sequence[Record]) -> Figure:
+        """The picture."""
+        return draw(self, records)
 
     @property
     def lines(self) -> dict[str, dict[str, Any]]:
@@ -63,7 +74,6 @@ class Comparison:
 def draw(
     comparison: Comparison,
     records: Sequence[Record],
-    caption: str,
     below: Callable[[SubFigure], None] | None = None,
 ) -> Figure:
     """All experiments of the comparison, their data sets in lines of at most COLUMNS; `below` draws one line more."""
@@ -84,7 +94,7 @@ def draw(
                 draw_data_set(column, comparison, experiment, some, j == 0, j == len(line) - 1)
         if below is not None:
             below(figure.add_subfigure(grid[-1, :]))
-        return style.finish(figure, handles(comparison), f"{caption} {choices(comparison, records)}")
+        return style.finish(figure, handles(comparison), f"{comparison.caption} {choices(comparison, records)}")
 
 
 def draw_data_set(

@@ -5,6 +5,7 @@ splits, ‖∂y/∂X‖² of one row. Below, stability: 40 splits, ‖∂y/∂X�
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,10 +21,10 @@ from toy.records import Record
 NEEDS = ("linear-network", *splits.NEEDS)
 DATA = OFFLINE
 COMPARISON = trajectories.Comparison(
+    "Figure 4. Linear network of five hidden layers with Jacobian-norm penalty (H.4).",
     rows={"linear-network": ("Jacobian penalty λ", "penalty exp(λ)")},
     methods=("STN", "Centered STN", "Δ-STN"),
 )
-CAPTION = "Figure 4. Linear network of five hidden layers with Jacobian-norm penalty (H.4)."
 STABILITY = (
     "At the bottom, with the penalty to the letter (‖∂y/∂X‖² of all n rows, not of one): the share of {count} splits "
     "on which a run diverges, against α₁."
@@ -35,9 +36,10 @@ def draw(records: Sequence[Record]) -> Figure:
     accuracy = [record for record in records if record.settings["experiment"] in EXPERIMENTS]
     stability = splits.of_problem(records, "linear-network-undivided")
     if not stability:
-        return trajectories.draw(COMPARISON, accuracy, CAPTION)
+        return trajectories.draw(COMPARISON, accuracy)
     words = STABILITY.format(count=stability[0].settings["seeds"])
-    return trajectories.draw(COMPARISON, accuracy, f"{CAPTION} {words}", partial(draw_stability, stability))
+    comparison = replace(COMPARISON, caption=f"{COMPARISON.caption} {words}")
+    return trajectories.draw(comparison, accuracy, partial(draw_stability, stability))
 
 
 def draw_stability(records: Sequence[Record], figure: SubFigure) -> None:

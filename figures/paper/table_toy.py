@@ -26,8 +26,8 @@ Final regret L_V(r(λ))/L_V(r(λ\\*)) - 1 in per cent, median (range) over the s
 run diverged. Error of Θ: ‖J_vwΘ - dv\\*/dλ‖/‖dv\\*/dλ‖ at the last kept step, median; it grows without bound as the
 penalty vanishes, and dv\\*/dλ with it. Sign: the cosine to the exact hypergradient, which with one hyperparameter is +1
 or -1, its mean over the kept steps, median over the seeds. The verdicts follow the rule in
-figures/reading/verdicts.py. Five splits are few: of two equal methods a given one is lower in three or more, which is all that the rule asks for, in half
-of all cases, in four or more 6 times in 32, in all five once.
+figures/reading/verdicts.py. Five splits are few: of two equal methods a given one is lower in three or more, which is
+all that the rule asks for, in half of all cases, in four or more 6 times in 32, in all five once.
 """
 
 

@@ -6,12 +6,14 @@ import pytest
 
 import figures.console.cli
 from figures.beyond import figb3
-from figures.console.contents import ALL, DEEP, MEASURED, RECORDED, TOY
+from figures.console.contents import ALL, RECORDED
 from figures.drawing import style
 from reference.console.command import UserError
+from tests.figures.conftest import on_diabetes
 from tests.figures.made_deep import write
 from toy import structure
 
+DEEP = [name for name in RECORDED if "python -m deep " in ALL[name].make]
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
@@ -84,8 +86,7 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused(short, command, 
 def diabetes(root, monkeypatch):
     """Every figure content with the records that there are: two seeds, one data set."""
     monkeypatch.setattr(figures.console.cli, "SEEDS", range(2))
-    for module in TOY.values():
-        monkeypatch.setattr(module, "DATA", ("diabetes",))
+    on_diabetes(monkeypatch)
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5)})
@@ -96,14 +97,12 @@ def test_all_of_them(diabetes, command, tmp_path, capsys):
     before = dict(mpl.rcParams)
     assert command("--out", tmp_path, "--records", diabetes) == 0
     tables = ("toy", "tableb1", "tableb2")
-    pictures = [f"{name}.png" for name in sorted((*TOY, *MEASURED)) if name.startswith("fig")]
+    pictures = [f"{name}.png" for name in ALL if name not in RECORDED and name.startswith("fig")]
     names = [*pictures, *(f"{name}.{kind}" for name in tables for kind in ("md", "csv"))]
     assert contents(tmp_path).keys() == set(names)
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"drawn from {diabetes} into {tmp_path}: {', '.join(names)}"
-    assert others == [
-        f"{name} left out: it has no records; make them: {RECORDED[name].MAKE}" for name in sorted(RECORDED)
-    ]
+    assert others == [f"{name} left out: it has no records; make them: {ALL[name].make}" for name in RECORDED]
     assert dict(mpl.rcParams) == before
 
 
@@ -160,7 +159,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 def everything(folder):
     """A record of Δ-STN of each deep experiment, which is enough to draw every deep figure; returns their names."""
     names = ("drop_input", "hue", "rotation", "cutout_holes", "cutout_length")
-    for experiment in {experiment for module in DEEP.values() for experiment in module.NEEDS}:
+    for experiment in {experiment for name in DEEP for experiment in ALL[name].needs}:
         accuracies = {"valid_accuracy": [0.1, 0.2], "test_accuracy": [0.1, 0.2]}
         write(folder, experiment, "delta-stn", [2.0, 1.0], hyper=dict.fromkeys(names, 0.2), columns=accuracies)
     return [
@@ -202,9 +201,8 @@ def test_a_deep_figure_asked_for_without_records_is_refused_before_anything_runs
     folders = ("--records", tmp_path / "records", "--out", tmp_path / "pictures")
     with pytest.raises(UserError) as refused:
         command("fig01", name, *folders)
-    assert str(refused.value) == f"{name} has no records; make them: {DEEP[name].MAKE}"
-    assert "python -m deep " in DEEP[name].MAKE
-    assert "\n" not in DEEP[name].MAKE
+    assert str(refused.value) == f"{name} has no records; make them: {ALL[name].make}"
+    assert "\n" not in ALL[name].make
     assert not list(tmp_path.iterdir())
 
 

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 
 from figures.drawing import style
 from figures.drawing.schedules import label, of_kind
-from figures.paper import fig10, fig11, fig12, fig13, fig14
+from figures.paper import fig14
+from figures.paper.series import SCHEDULES
 from tests.figures.made_deep import write
 
 LOSS = [4.0, 2.0, 1.0]
@@ -25,7 +26,6 @@ OTHERS = {
     "cifar-resnet18": (*AUGMENTATION, *CUTOUT),
     "ptb-lstm": ("ar", "tar"),
 }
-MODULES = [fig10, fig11, fig12, fig13]
 
 
 @pytest.fixture
@@ -51,23 +51,23 @@ def means(figure):
     return found
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_hyperparameter_is_drawn_and_is_the_records_own(module, made):
-    runs = [made(experiment, seed) for experiment in module.NEEDS for seed in range(2)]
-    found = means(module.draw(runs))
-    for experiment in module.NEEDS:
+@pytest.mark.parametrize("figure", SCHEDULES.values(), ids=SCHEDULES)
+def test_every_hyperparameter_is_drawn_and_is_the_records_own(figure, made):
+    runs = [made(experiment, seed) for experiment in figure.needs for seed in range(2)]
+    found = means(figure.draw(runs))
+    for experiment in figure.needs:
         some = [run for run in runs if run.settings["experiment"] == experiment]
         for name in some[0].facts["hyperparameters"]:
             expected = np.mean([run.history[name] for run in some], axis=0)
             assert any(np.allclose(line.get_ydata(), expected) for line in found[name])
     assert sum(map(len, found.values())) == sum(
-        len(RATES[experiment]) + len(OTHERS.get(experiment, ())) for experiment in module.NEEDS
+        len(RATES[experiment]) + len(OTHERS.get(experiment, ())) for experiment in figure.needs
     )
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_no_legend_runs_into_another_or_out_of_the_picture(module, made):
-    figure = module.draw([made(experiment) for experiment in module.NEEDS])
+@pytest.mark.parametrize("figure", SCHEDULES.values(), ids=SCHEDULES)
+def test_no_legend_runs_into_another_or_out_of_the_picture(figure, made):
+    figure = figure.draw([made(experiment) for experiment in figure.needs])
     figure.dpi = style.RC["savefig.dpi"]
     figure.draw_without_rendering()
     boxes = [axes.get_legend().get_window_extent() for axes in figure.axes if axes.get_legend()]
@@ -79,16 +79,16 @@ def test_no_legend_runs_into_another_or_out_of_the_picture(module, made):
 
 def test_a_schedule_that_ends_early_keeps_its_last_value_in_the_mean(made, tmp_path):
     short = write(tmp_path, "mnist-mlp", "delta-stn", [4.0, 2.0], 1, hyper=dict.fromkeys(RATES["mnist-mlp"], 0.5))
-    (line,) = means(fig10.draw([made("mnist-mlp"), short]))["drop_input"]
+    (line,) = means(SCHEDULES["fig10"].draw([made("mnist-mlp"), short]))["drop_input"]
     assert_allclose(line.get_ydata(), [0.255, 0.26, 0.265])
 
 
 def test_panels_without_records_are_left_out(made):
-    assert [axes.get_title() for axes in fig10.draw([made("mnist-mlp")]).axes] == ["(a) MNIST: drop rates"]
+    assert [axes.get_title() for axes in SCHEDULES["fig10"].draw([made("mnist-mlp")]).axes] == ["(a) MNIST: drop rates"]
 
 
 def test_degrees_and_pixels_are_on_the_right(made):
-    right = {axes.get_ylabel(): axes for axes in fig11.draw([made("cifar-vgg16")]).axes}
+    right = {axes.get_ylabel(): axes for axes in SCHEDULES["fig11"].draw([made("cifar-vgg16")]).axes}
     assert {line.get_gid() for line in right["degrees"].lines if ": mean" in str(line.get_gid())} == {
         "rotation: mean",
         "shear: mean",

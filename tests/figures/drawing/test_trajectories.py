@@ -3,26 +3,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
-from figures.beyond import figb2, figb2b
+from figures.console.contents import ALL
 from figures.drawing import style
 from figures.drawing.trajectories import COLUMNS, wrapped
-from figures.paper import fig03, fig04, fig07, fig08, fig09
 from figures.reading.variants import called
 from tests.figures.made import record
 from toy.records import Record
 
-MODULES = [fig03, fig04, fig07, fig08, fig09, figb2, figb2b]
 EXPECTED = {
-    fig03: {"STN", "Δ-STN"},
-    fig04: {"STN", "Centered STN", "Δ-STN"},
-    fig07: {"STN", "Δ-STN"},
-    fig08: {"STN", "Δ-STN"},
-    fig09: {"STN", "Reparam STN", "Centered STN", "Δ-STN"},
-    figb2: {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
-    figb2b: {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
+    "fig03": {"STN", "Δ-STN"},
+    "fig04": {"STN", "Centered STN", "Δ-STN"},
+    "fig07": {"STN", "Δ-STN"},
+    "fig08": {"STN", "Δ-STN"},
+    "fig09": {"STN", "Reparam STN", "Centered STN", "Δ-STN"},
+    "figb2": {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
+    "figb2b": {"STN", "Δ-STN", "Δ-STN CV", "Δ-STN CV, σ = 0.3"},
 }
+
+
+def drawn(name, records):
+    """The picture of that name."""
+    figure = ALL[name].draw(records)
+    assert isinstance(figure, Figure)
+    return figure
 
 
 def lines(figure, suffix):
@@ -40,42 +46,43 @@ def titles(figure):
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_method_of_the_paper_in_its_colour_and_dashes(module, records):
-    figure = module.draw(records(*module.NEEDS))
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_method_of_the_paper_in_its_colour_and_dashes(name, records):
+    figure = drawn(name, records(*ALL[name].needs))
     for suffix in ("mean", "median"):
         found = lines(figure, suffix)
-        assert found.keys() == EXPECTED[module]
-        for method, drawn in found.items():
-            assert {to_hex(line.get_color()).upper() for line in drawn} == {style.LINES[method]["color"]}
+        assert found.keys() == EXPECTED[name]
+        for method, curves in found.items():
+            assert {to_hex(line.get_color()).upper() for line in curves} == {style.LINES[method]["color"]}
             # Dashes are scaled by the line's width only once they are drawn.
-            assert {line._unscaled_dash_pattern[1] is None for line in drawn} == {method == "Δ-STN"}
+            assert {line._unscaled_dash_pattern[1] is None for line in curves} == {method == "Δ-STN"}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_lines_are_the_records_own(module, records):
-    some = records(*module.NEEDS)
-    figure = module.draw(some)
-    experiment = module.NEEDS[0]
-    for method in EXPECTED[module]:
+@pytest.mark.parametrize("name", EXPECTED)
+def test_lines_are_the_records_own(name, records):
+    some = records(*ALL[name].needs)
+    figure = drawn(name, some)
+    experiment = ALL[name].needs[0]
+    for method in EXPECTED[name]:
         mine = [r for r in some if called(r) == method and r.settings["experiment"] == experiment]
-        lam, regret = (np.array([r.history[name] for r in mine]) for name in ("lam", "regret"))
+        lam, regret = (np.array([r.history[column] for r in mine]) for column in ("lam", "regret"))
         assert_allclose(lines(figure, "mean")[method][0].get_ydata(), lam.mean(axis=0))
         assert_allclose(
             lines(figure, "median")[method][0].get_ydata(), np.clip(100 * np.median(regret, axis=0), 1e-3, 1e3)
         )
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_dashed_lines_are_the_exact_optima(module, records):
-    some = records(*module.NEEDS)
-    drawn = {line.get_ydata()[0] for axes in module.draw(some).axes for line in axes.lines if line.get_gid() == "exact"}
-    assert drawn == {r.facts["exact"]["lam_star"] for r in some if r.facts["exact"]["where"] == "interior"}
+@pytest.mark.parametrize("name", EXPECTED)
+def test_dashed_lines_are_the_exact_optima(name, records):
+    some = records(*ALL[name].needs)
+    lines = [line for axes in drawn(name, some).axes for line in axes.lines]
+    dashed = {line.get_ydata()[0] for line in lines if line.get_gid() == "exact"}
+    assert dashed == {r.facts["exact"]["lam_star"] for r in some if r.facts["exact"]["where"] == "interior"}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_nothing_runs_out_of_the_picture(module, records):
-    figure = module.draw(records(*module.NEEDS))
+@pytest.mark.parametrize("name", EXPECTED)
+def test_nothing_runs_out_of_the_picture(name, records):
+    figure = drawn(name, records(*ALL[name].needs))
     figure.dpi = style.RC["savefig.dpi"]
     figure.draw_without_rendering()
     for part in (*figure.legends, *figure.texts):
@@ -84,7 +91,7 @@ def test_nothing_runs_out_of_the_picture(module, records):
 
 
 def test_figure_3_has_a_row_for_each_experiment(records):
-    figure = fig03.draw(records(*fig03.NEEDS))
+    figure = drawn("fig03", records(*ALL["fig03"].needs))
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == [
         "weight decay λ",
         "regret (%)",
@@ -96,7 +103,7 @@ def test_figure_3_has_a_row_for_each_experiment(records):
 
 
 def test_figure_9_shows_methods_that_coincide(records):
-    means = lines(fig09.draw(records(*fig09.NEEDS)), "mean")
+    means = lines(drawn("fig09", records(*ALL["fig09"].needs)), "mean")
     centred, delta = means["Centered STN"][0], means["Δ-STN"][0]
     assert centred.get_ydata().tolist() == delta.get_ydata().tolist()
     assert delta.get_linewidth() > 2 * centred.get_linewidth()
@@ -110,12 +117,12 @@ def test_figure_9_shows_methods_that_coincide(records):
 
 
 def fig09_legend(records):
-    return fig09.draw(records(*fig09.NEEDS)).legends[0].get_lines()
+    return drawn("fig09", records(*ALL["fig09"].needs)).legends[0].get_lines()
 
 
 def test_figure_9_enlarges_the_first_updates():
-    some = [record(name, experiment="decoupling", lam=np.arange(40), regret=np.ones(40)) for name in EXPECTED[fig09]]
-    first, whole, *_ = fig09.draw(some).axes
+    some = [record(name, experiment="decoupling", lam=np.arange(40), regret=np.ones(40)) for name in EXPECTED["fig09"]]
+    first, whole, *_ = drawn("fig09", some).axes
     assert first.get_xlim() == (0, 100)
     assert whole.get_xlim() == (0, 195)
 
@@ -126,7 +133,7 @@ def many(count: int) -> list[Record]:
 
 @pytest.mark.parametrize(("count", "places"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 2)), (12, (4, 3))])
 def test_data_sets_wrap_into_lines(count, places):
-    figure = fig07.draw(many(count))
+    figure = drawn("fig07", many(count))
     assert titles(figure) == [f"set {i:02} (442 rows)" for i in range(count)]
     tops = [spec for axes in figure.axes if axes.get_title() and (spec := axes.get_subplotspec())]
     assert (len({spec.rowspan.start for spec in tops}), len({spec.colspan.start for spec in tops})) == places
@@ -143,18 +150,18 @@ def test_lines_are_short_even_and_in_order(count):
 
 def test_a_persons_own_file_may_be_called_anything():
     odd = "$a_{b$ with a name that is far too long"
-    figure = fig07.draw([record("STN", data=odd), record("STN", data="数\udcff", digest="1")])
+    figure = drawn("fig07", [record("STN", data=odd), record("STN", data="数\udcff", digest="1")])
     assert titles(figure) == ["$a_{b$ with a name that… (442 rows)", "数? (442 rows)"]
     assert style.encode(figure, "png")
 
 
 def test_a_method_that_has_not_been_run_is_missing_and_no_more():
-    figure = fig07.draw([record("Δ-STN")])
+    figure = drawn("fig07", [record("Δ-STN")])
     assert lines(figure, "mean").keys() == {"Δ-STN"}
 
 
 def test_the_caption_says_the_settings(records):
-    caption = " ".join(fig03.draw(records(*fig03.NEEDS)).get_supxlabel().split())
+    caption = " ".join(drawn("fig03", records(*ALL["fig03"].needs)).get_supxlabel().split())
     assert caption.startswith("Figure 3. ")
     assert "2 seeds" in caption
     assert "σ = 1, T_train = 10, T_valid = 1, 20 warm-up iterations" in caption
