@@ -11,8 +11,8 @@ import numpy as np
 from figures.beyond.laboratory import by_regime, cheapest, curve, estimators, shown
 from figures.reading import archive
 from reference.beyond.estimators.price import LOSS, PRODUCT
-from toy.laboratory import EXPERIMENT
-from toy.records import Record
+from reference.console.records import Record
+from toy.beyond.laboratory import EXPERIMENT
 
 README = (Path(__file__).parent.parent / "toy" / "README.md").read_text(encoding="utf-8")
 SMALL, CV = "Δ-STN, normalised", "Δ-STN with control variate, normalised"

@@ -10,12 +10,12 @@ import numpy as np
 from figures.reading import archive
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
 from reference.beyond.problems.logistic import Logistic
+from reference.console.records import Record, read
 from reference.rule.updates import DELTA_STN, STN, Method
-from toy.jobs import unfinished
-from toy.logistic import labels
-from toy.logistic.jobs import SIGMA, TUNED, Job, jobs
-from toy.logistic.table import table, thousandths
-from toy.records import Record, read
+from toy.beyond.logistic import labels
+from toy.beyond.logistic.jobs import SIGMA, TUNED, Job, jobs
+from toy.beyond.logistic.table import table, thousandths
+from toy.paper.jobs import unfinished
 
 README = (Path(__file__).parent.parent / "toy" / "README.md").read_text(encoding="utf-8")
 CHAPTER = README.split("\n## Softmax regression")[1].split("\n## ")[0]

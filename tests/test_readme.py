@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from figures.console import cli
 from figures.reading import archive, splits
 from reference.console.check import CLAIMS
-from toy import laboratory
+from toy.beyond import laboratory
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")

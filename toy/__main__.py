@@ -1,11 +1,11 @@
-"""`python -m toy`: see toy/cli.py."""
+"""`python -m toy`: see toy/console/cli.py."""
 
 from reference.console.command import run
 
 
 def main() -> int:
     """Import the command and run it: here, where Ctrl-C is answered, since importing takes a second."""
-    from toy.cli import main
+    from toy.console.cli import main
 
     return main()
 

@@ -12,7 +12,7 @@ from benchmarks.alternatives.tasks import TASKS, Task
 from reference.console.argument_types import path, whole_number, writable
 from reference.console.command import Parser, UserError
 from reference.console.command import run as run_command
-from toy.records import Writer, provenance
+from reference.console.records import Writer, provenance
 
 EXPERIMENT = "alternatives"
 

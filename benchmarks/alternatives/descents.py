@@ -17,8 +17,8 @@ from benchmarks.alternatives.tasks import Keep, Task
 from reference.beyond.control_variate.updates import DELTA_STN_CV, extended
 from reference.rule.hypernet import FullResponse
 from reference.rule.updates import DELTA_STN, STN, Method, State
-from toy.draws import normals, row_batches, streams
-from toy.train import train
+from toy.loop.draws import normals, row_batches, streams
+from toy.loop.train import train
 
 LINE = 9
 """Points, λ0 with all its penalties the same."""
@@ -46,7 +46,7 @@ def lbfgs(task: Task, problem: Tuned, seed: int, keep: Keep) -> None:
 
 
 def hypernetwork(task: Task, problem: Tuned, seed: int, keep: Keep, method: Method) -> None:
-    """The loop of toy/train.py, from w0 = 0 and Θ = 0."""
+    """The loop of toy/loop/train.py, from w0 = 0 and Θ = 0."""
     n, m = size(problem)
     _, row_streams, normal_streams, _ = streams([seed])
     sigma = task.sigma_cv if extended(method).control_variate else task.sigma

@@ -16,10 +16,10 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from reference.beyond.problems.grouped import ManyPenalties
 from reference.beyond.problems.logistic import Logistic
 from reference.problems.ridge import Ridge
-from toy.datasets import Dataset, load
-from toy.experiments import ridge
-from toy.logistic.labels import load as classified
-from toy.split import split
+from toy.beyond.logistic.labels import load as classified
+from toy.data.datasets import Dataset, load
+from toy.data.split import split
+from toy.paper.experiments import ridge
 
 Linear = Ridge | ManyPenalties
 

@@ -22,7 +22,7 @@ from benchmarks.alternatives.problems import (
     penalty_for_each_product,
 )
 from reference.bilevel.problem import Problem
-from toy.train import Schedule
+from toy.loop.train import Schedule
 
 Keep = Callable[[float, ndarray], None]
 """(price so far, λ)."""

@@ -31,9 +31,9 @@ from deep.training.run import Row, Run
 from deep.training.schedule import PerLoss, Schedule, SigmaDecay
 from deep.tuner.tuner import Tuner
 from reference.beyond.control_variate.updates import BEYOND
+from reference.console import records
 from reference.console.command import UserError
 from reference.rule.updates import METHODS, Method
-from toy import records
 
 FIXED = "fixed"
 CHANGES = ("start", "tau", "sigma", "sigma_end", "T_train", "T_valid", "theta_rate", "theta_momentum", "theta_adam",

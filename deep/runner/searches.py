@@ -30,8 +30,8 @@ from deep.runner.jobs import FIXED, Job, provenance
 from deep.runner.spaces import BAYES, GRID, STARTS, grid, propose, space
 from deep.runner.trials import Trials, Values
 from deep.training.run import Row, Run
+from reference.console import records
 from reference.console.command import UserError
-from toy import records
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from deep.training.terminal import show
 from deep.tuner.arguments import require_count
 from deep.tuner.gradients import Evaluation
 from deep.tuner.tuner import Tuner
+from reference.console import records
 from reference.console.command import InputWarning, UserError
-from toy import records
 
 LEAST = 0.9
 """The share of a model's parameters below which its coverage is a warning."""
@@ -49,8 +49,8 @@ def fit(
 ) -> Schedule:
     """Train and tune for a number of epochs; returns the schedule.
 
-    With `out`, the folder gets a record (`toy/records.py`'s format) and, until the run is finished, a checkpoint: the
-    same call goes on after a kill, with the same numbers (of a DataLoader as far as `Loader` says).
+    With `out`, the folder gets a record (`reference/console/records.py`'s format) and, until the run is finished, a
+    checkpoint: the same call goes on after a kill, with the same numbers (of a DataLoader as far as `Loader` says).
 
     Args:
         train, valid, test: map-style datasets, or DataLoaders; of (input, target), or of dictionaries, which are the

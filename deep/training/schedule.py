@@ -24,8 +24,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from deep.hyper.hyperparameters import Hyperparameters
 from deep.training.checkpoint import digest
 from deep.tuner.gradients import Evaluation
+from reference.console import records
 from reference.console.command import UserError
-from toy import records
 
 
 @dataclass(frozen=True)

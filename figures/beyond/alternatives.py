@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("alternatives",)
 MAKE = "python -m benchmarks.alternatives"

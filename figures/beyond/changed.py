@@ -14,8 +14,8 @@ import numpy as np
 
 from figures.reading.trained import PRESETS, best
 from reference.beyond.control_variate.updates import BEYOND, extended
+from reference.console.records import Record
 from reference.rule.updates import DELTA_STN, STN
-from toy.records import Record
 
 METHODS = (STN, DELTA_STN, *BEYOND)
 LABELS = {method.slug: method.short for method in METHODS}

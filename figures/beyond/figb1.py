@@ -24,12 +24,12 @@ from figures.drawing.curves import WIDTH, draw_points
 from figures.reading.selection import current_of, diverged
 from figures.reading.variants import CV, Variant
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, DELTA_STN_NORMALISED
+from reference.console.records import Record
 from reference.problems.fixed_points import response_minimiser
 from reference.problems.ridge import Ridge
-from toy.datasets import load
-from toy.experiments import EXPERIMENTS, REGIME, ridge
-from toy.records import Record
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import EXPERIMENTS, REGIME, ridge
 
 NEEDS = ("response",)
 DATA = ("diabetes", "concrete")

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.drawing import style
-from toy import structure
-from toy.records import Record
+from reference.console.records import Record
+from toy.beyond import structure
 
 NEEDS = (structure.EXPERIMENT,)
 DATA = ("diabetes", "concrete", "abalone")

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from figures.beyond import laboratory
 from figures.beyond.laboratory import MAKE, NEEDS, by_regime, curve, shown
 from figures.drawing import style
-from toy.records import Record
+from reference.console.records import Record
 
 __all__ = ["MAKE", "NEEDS", "draw", "shown"]
 

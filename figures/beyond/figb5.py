@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from figures.beyond import alternatives
 from figures.beyond.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
 from figures.drawing import style
-from toy.records import Record
+from reference.console.records import Record
 
 __all__ = ["MAKE", "NEEDS", "draw", "shown"]
 

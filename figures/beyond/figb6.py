@@ -17,7 +17,7 @@ from figures.beyond.changed import by_setting, price, rates
 from figures.drawing import curves, style
 from figures.paper.fig05 import TITLES
 from figures.reading.trained import setting_of, so_far
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("mnist-mlp", "fmnist-cnn")
 CHANGED = "σ from 2, learned; Θ × 10; no warm-up"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from toy.laboratory import EXPERIMENT
-from toy.records import Record
-from toy.regimes import SMALL
+from reference.console.records import Record
+from toy.beyond.laboratory import EXPERIMENT
+from toy.beyond.regimes import SMALL
 
 NEEDS = (EXPERIMENT,)
 MAKE = "python -m toy estimators --full"

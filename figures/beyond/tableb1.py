@@ -10,8 +10,8 @@ from figures.paper.table_toy import Row, numbers_table, rows
 from figures.reading.selection import panels
 from figures.reading.variants import CV, CV_SMALL, VARIANTS
 from figures.reading.verdicts import Claim, verdict
-from toy.datasets import OFFLINE
-from toy.records import Record
+from reference.console.records import Record
+from toy.data.datasets import OFFLINE
 
 NEEDS = ("ridge", "ridge-undivided", "dropout", "linear-network")
 DATA = OFFLINE

@@ -9,8 +9,8 @@ from figures.beyond import figb1
 from figures.console.pages import comma_separated, markdown
 from figures.reading.selection import current_of
 from figures.reading.verdicts import number
-from toy.datasets import load
-from toy.records import Record
+from reference.console.records import Record
+from toy.data.datasets import load
 
 NOTE = """\
 Means over the seeds of ‖Θ - ∂r/∂λ‖/‖∂r/∂λ‖: of Θ itself, median over the second half of a run; of Θ's mean over that

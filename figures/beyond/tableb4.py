@@ -7,7 +7,7 @@ import numpy as np
 
 from figures.beyond.laboratory import MAKE, NEEDS, by_regime, cheapest, curve, estimators, seeds, shown
 from figures.console.pages import comma_separated, markdown
-from toy.records import Record
+from reference.console.records import Record
 
 __all__ = ["MAKE", "NEEDS", "files", "shown"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from figures.beyond.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
 from figures.console.pages import comma_separated, markdown
-from toy.records import Record
+from reference.console.records import Record
 
 __all__ = ["MAKE", "NEEDS", "files", "shown"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from figures.beyond.changed import Setting, best_by, by_setting, price, rates
 from figures.console.pages import comma_separated, markdown
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("mnist-mlp", "fmnist-cnn")
 MAKE = "python -m deep mnist-mlp --method delta-stn-cv-normalised --seed 0 1 2, with the changes of deep/README.md"

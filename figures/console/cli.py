@@ -16,13 +16,13 @@ from figures.reading import archive
 from figures.reading.archive import gather, is_committed
 from reference.console.argument_types import path, whole_number, writable
 from reference.console.command import Parser, UserError
-from toy import structure
-from toy.cli import MOST_JOBS
-from toy.datasets import load
-from toy.experiments import EXPERIMENTS
-from toy.jobs import Job, pending
-from toy.records import Record
-from toy.runs import completed, execute
+from reference.console.records import Record
+from toy.beyond import structure
+from toy.console.cli import MOST_JOBS
+from toy.data.datasets import load
+from toy.paper.experiments import EXPERIMENTS
+from toy.paper.jobs import Job, pending
+from toy.paper.runs import completed, execute
 
 SEEDS = range(5)
 

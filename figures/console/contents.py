@@ -25,9 +25,9 @@ from figures.paper import (
 )
 from figures.paper.series import COMPARISONS, SCHEDULES
 from figures.reading.variants import PAPER, Variant
-from toy import structure
-from toy.datasets import OFFLINE
-from toy.records import Record
+from reference.console.records import Record
+from toy.beyond import structure
+from toy.data.datasets import OFFLINE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from figures.drawing import style
 from figures.reading.trained import Curve, mean, method, replicas, so_far
-from toy.records import Record
+from reference.console.records import Record
 
 WIDTH = 1.4
 """Points: the thick lines'."""

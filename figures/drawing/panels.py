@@ -18,7 +18,7 @@ from figures.reading.selection import aligned, diverged, exact_by_seed, replicas
 from figures.reading.variants import called
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Transform
-from toy.records import Record
+from reference.console.records import Record
 
 Lines = Mapping[str, Mapping[str, Any]]
 FLOOR, CEILING = 1e-3, 1e3

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures.drawing import style
 from figures.reading.trained import chosen, mean, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 METHOD = "Δ-STN"
 CUTOUT = ("cutout_holes", "cutout_length")

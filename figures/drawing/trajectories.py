@@ -18,8 +18,8 @@ from matplotlib.lines import Line2D
 from figures.drawing import style
 from figures.drawing.panels import FLOOR, add_value_axis, draw_lam, draw_regret, remarks
 from figures.reading.selection import count_seeds, panels
-from toy.experiments import EXPERIMENTS, REGIME
-from toy.records import Record
+from reference.console.records import Record
+from toy.paper.experiments import EXPERIMENTS, REGIME
 
 COLUMNS = 3
 """Data sets side by side before a new line begins."""

@@ -20,11 +20,11 @@ from matplotlib.lines import Line2D
 
 from figures.drawing import style
 from figures.reading.selection import of_dataset, replicas
+from reference.console.records import Record
 from reference.problems.ridge import Ridge
-from toy.datasets import load
-from toy.experiments import EXPERIMENTS, one_feature
-from toy.records import Record
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import EXPERIMENTS, one_feature
 
 NEEDS = ("one-feature",)
 DATA = ("diabetes",)

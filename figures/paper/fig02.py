@@ -20,11 +20,11 @@ from matplotlib.lines import Line2D
 
 from figures.drawing import style
 from figures.reading.selection import exact_by_seed, of_dataset, replicas
+from reference.console.records import Record
 from reference.problems.saturating import SaturatingSlopes
-from toy.datasets import load
-from toy.experiments import EXPERIMENTS, saturating
-from toy.records import Record
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import EXPERIMENTS, saturating
 
 NEEDS = ("nonlinear",)
 DATA = ("diabetes",)

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 
 from figures.drawing import trajectories
 from figures.reading import splits
-from toy.datasets import OFFLINE
-from toy.experiments import EXPERIMENTS
-from toy.records import Record
+from reference.console.records import Record
+from toy.data.datasets import OFFLINE
+from toy.paper.experiments import EXPERIMENTS
 
 NEEDS = ("linear-network", *splits.NEEDS)
 DATA = OFFLINE

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from figures.drawing import curves, style
 from figures.reading.trained import chosen, lacking, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("mnist-mlp", "fmnist-cnn")
 METHODS = ("STN", "Centered STN", "Δ-STN")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from figures.drawing import curves, schedules, style
 from figures.drawing.schedules import Panel
 from figures.reading.trained import BAYESIAN, RANDOM, chosen, lacking, replicas, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("cifar-alexnet",)
 METHODS = (RANDOM, BAYESIAN, "STN", "Δ-STN")

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from figures.drawing import style
 from figures.reading.trained import GRID, at_best, chosen, lacking, mean, method, replicas, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("mnist-dropout-schedule",)
 METHODS = ("Δ-STN", "STN")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.drawing import curves, style
 from figures.reading.trained import best, chosen, lacking, replicas, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 PANELS = {"sensitivity": "(a) SimpleCNN", "cifar-alexnet": "(b) AlexNet"}
 NEEDS = tuple(PANELS)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from figures.drawing import curves, style
 from figures.reading.trained import best, chosen, setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("sensitivity",)
 METHOD = "Δ-STN"

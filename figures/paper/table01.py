@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from figures.reading import results
 from figures.reading.results import Group, Part
 from figures.reading.trained import BAYESIAN, RANDOM, best, by_setting, replicas
-from toy.records import Record
+from reference.console.records import Record
 
 METHODS = (RANDOM, BAYESIAN, "STN", "Centered STN", "Δ-STN")
 PAPER: Mapping[str, Sequence[tuple[float, float]]] = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from figures.reading import results
 from figures.reading.results import Group, Part
 from figures.reading.trained import best, by_setting, replicas
-from toy.records import Record
+from reference.console.records import Record
 
 PAPER: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "cifar-alexnet": {"STN": (83.96, 83.38), "Δ-STN": (85.63, 85.19)},

@@ -13,7 +13,7 @@ import numpy as np
 from figures.reading import results
 from figures.reading.results import Group, Part
 from figures.reading.trained import GRID, at_best, best, by_setting, replicas
-from toy.records import Record
+from reference.console.records import Record
 
 NEEDS = ("mnist-dropout-schedule",)
 METHODS = (GRID, "fixed", "STN", "Δ-STN")

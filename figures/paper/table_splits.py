@@ -13,8 +13,8 @@ import numpy as np
 from figures.console.pages import markdown
 from figures.reading import splits
 from figures.reading.splits import MAKE, NEEDS, data, shown
+from reference.console.records import Record
 from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, STN
-from toy.records import Record
 
 __all__ = ["MAKE", "NEEDS", "files", "shown"]
 

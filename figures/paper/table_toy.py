@@ -14,9 +14,9 @@ import numpy as np
 from figures.console.pages import comma_separated, markdown
 from figures.reading.selection import diverged, panels, replicas
 from figures.reading.verdicts import CLAIMS, number, regret, verdict
+from reference.console.records import Record
 from reference.rule.updates import METHODS
-from toy.datasets import OFFLINE
-from toy.records import Record
+from toy.data.datasets import OFFLINE
 
 NEEDS = ("ridge", "ridge-undivided", "dropout", "linear-network", "decoupling")
 DATA = OFFLINE

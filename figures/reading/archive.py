@@ -5,7 +5,7 @@ Both trees are the same, EXPERIMENT/PRESET/METHOD[/CHANGES]/seed-S; of a run tha
 
 from pathlib import Path
 
-from toy.records import Record, find
+from reference.console.records import Record, find
 
 COMMITTED = Path(__file__).parents[1] / "records"
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from figures.console.pages import comma_separated, markdown
 from figures.reading.trained import setting_of
-from toy.records import Record
+from reference.console.records import Record
 
 Score = Callable[[Record], tuple[float, float]]
 """Validation and test."""

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from figures.reading.variants import PAPER, called
-from toy.datasets import OFFLINE, SOURCES, Dataset
-from toy.experiments import EXPERIMENTS
-from toy.jobs import digest
-from toy.records import Record
+from reference.console.records import Record
+from toy.data.datasets import OFFLINE, SOURCES, Dataset
+from toy.paper.experiments import EXPERIMENTS
+from toy.paper.jobs import digest
 
 KNOWN = list(dict.fromkeys((*OFFLINE, *SOURCES)))
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import fisher_exact
 
-from toy.datasets import OFFLINE
-from toy.records import Record
-from toy.splits import EXPERIMENT
+from reference.console.records import Record
+from toy.data.datasets import OFFLINE
+from toy.paper.splits import EXPERIMENT
 
 NEEDS = (EXPERIMENT,)
 MAKE = "python -m toy splits"

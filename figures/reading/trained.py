@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from reference.console.records import Record
 from reference.rule.updates import METHODS
-from toy.records import Record
 
 RANDOM, BAYESIAN, GRID = "random search", "Bayesian optimisation", "grid search"
 NAMES = {

@@ -9,9 +9,9 @@ CV_SMALL   the same at σ = 0.3
 from dataclasses import asdict, dataclass
 
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED, extended
+from reference.console.records import Record
 from reference.rule.updates import METHODS, Method
-from toy.experiments import EXPERIMENTS
-from toy.records import Record
+from toy.paper.experiments import EXPERIMENTS
 
 
 @dataclass(frozen=True)

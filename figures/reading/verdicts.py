@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from figures.reading.selection import diverged, replicas
-from toy.records import Record
+from reference.console.records import Record
 
 RELATIVE, ABSOLUTE = 0.1, 0.001
 SPIKE = 0.5

@@ -22,11 +22,12 @@ from reference.beyond.estimators.closed_form import Exact
 from reference.beyond.estimators.hypernetwork import Hypernetwork
 from reference.beyond.estimators.price import LOSS
 from reference.beyond.problems.grouped import ManyPenalties
+from reference.console import records
 from reference.console.command import UserError
 from reference.problems.ridge import Ridge
 from reference.rule.updates import DELTA_STN, STN
-from toy import experiments, jobs, records, runs
-from toy.datasets import load
+from toy.data.datasets import load
+from toy.paper import experiments, jobs, runs
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

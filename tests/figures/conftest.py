@@ -9,10 +9,10 @@ import pytest
 import figures.console.cli
 import figures.reading.archive
 from figures.console.contents import ALL
+from reference.console.records import find
 from tests.strategies import no_type_checks
-from toy.experiments import EXPERIMENTS
-from toy.records import find
-from toy.runs import execute
+from toy.paper.experiments import EXPERIMENTS
+from toy.paper.runs import execute
 
 
 @pytest.fixture(autouse=True)

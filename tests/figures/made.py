@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from reference.beyond.control_variate.updates import extended
+from reference.console.records import Record
 from reference.rule.updates import METHODS
-from toy.experiments import EXPERIMENTS
-from toy.records import Record
+from toy.paper.experiments import EXPERIMENTS
 
 BY_NAME = {method.name: method for method in METHODS}
 INTERIOR = {"lam_star": 1.5, "where": "interior"}
@@ -19,7 +19,7 @@ NO_PENALTY = {"lam_star": -15.0, "where": "lower end"}
 def settings(
     experiment: str, data: str, method: str, seed: int, rows: int = 442, digest: str = "0" * 16
 ) -> dict[str, Any]:
-    """What `toy.jobs.Job.settings` writes."""
+    """What `toy.paper.jobs.Job.settings` writes."""
     now = EXPERIMENTS[experiment]
     return {
         "experiment": experiment,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toy.records import Record, Writer, read
+from reference.console.records import Record, Writer, read
 
 SIZE = {
     "epochs": 150,

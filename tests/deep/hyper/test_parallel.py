@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from deep.hyper.parallel import Share, added, gathered, processes, rank, summed
+from reference.console import records
 from tests.deep.small import timeless
 from tests.deep.workers import FOLLOWED
-from toy import records
 
 TOGETHER = 1e-9
 """Sums in another order, in float64, over six inner steps."""

@@ -19,10 +19,10 @@ from deep.runner.jobs import Job
 from deep.tuner.tuner import Tuner
 from figures.reading.archive import COMMITTED
 from reference.beyond.control_variate.updates import DELTA_STN_CV_NORMALISED
+from reference.console import records
 from reference.console.command import UserError
 from reference.rule.updates import METHODS
 from tests.deep.small import killed_at
-from toy import records
 
 ROOT = Path(__file__).parents[3]
 TINY = Size(epochs=1, warm_up=0, data="digits", rows=200, test_rows=50, width=0.02)

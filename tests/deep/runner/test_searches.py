@@ -26,11 +26,11 @@ from deep.runner.searches import Search
 from deep.runner.spaces import GRID, RANDOM, SEARCHES
 from deep.runner.trials import Trials
 from deep.training.run import Row, Run
+from reference.console import records
 from reference.console.command import UserError
 from tests.deep.runner.planted import experiment
 from tests.deep.runner.test_spaces import proposal
 from tests.deep.small import Killed, history, killed_at, timeless
-from toy import records
 
 
 def search(root: Path, method: str = RANDOM, seed: int = 0, trials: int | None = 3, **kwargs: Any) -> Search:

@@ -43,10 +43,10 @@ from deep.training.run import Scheduler
 from deep.training.schedule import Schedule, SigmaDecay
 from deep.tuner import gradients
 from deep.tuner.tuner import Tuner
+from reference.console import records
 from reference.console.command import InputWarning, UserError
 from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS
 from tests.deep.small import OPTIMISERS, Killed, data, history, killed_at, run, schedulers, timeless, tuner
-from toy import records
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

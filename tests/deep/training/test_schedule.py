@@ -13,8 +13,8 @@ from torch.optim import SGD
 
 from deep.training.schedule import PerLoss, Schedule
 from deep.tuner.gradients import Evaluation
+from reference.console import records
 from reference.console.command import UserError
-from toy import records
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
 columns = st.lists(names.filter(lambda name: name != "epoch"), min_size=1, max_size=4, unique=True)

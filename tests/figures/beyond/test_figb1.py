@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from figures.beyond import figb1, tableb2
 from figures.drawing import style
 from figures.reading.variants import CV
-from toy.datasets import load
-from toy.experiments import ridge
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import ridge
 
 
 @pytest.fixture

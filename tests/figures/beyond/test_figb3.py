@@ -1,11 +1,12 @@
-"""Figure b3 draws what the records of `toy.structure` hold, and nothing else."""
+"""Figure b3 draws what the records of `toy.beyond.structure` hold, and nothing else."""
 
 import pytest
 from numpy.testing import assert_array_equal
 
 from figures.beyond import figb3
-from toy import records, structure
-from toy.runs import execute
+from reference.console import records
+from toy.beyond import structure
+from toy.paper.runs import execute
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from figures.beyond.alternatives import LBFGS, Trace, median, shown
 from figures.beyond.figb5 import FLOOR, draw
 from figures.drawing import style
 from figures.drawing.style import encode
-from toy.records import Writer, read
+from reference.console.records import Writer, read
 
 HISTORY = [
     # method, seed, seconds, price, regret

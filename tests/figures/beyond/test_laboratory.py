@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 from figures.beyond import figb4, laboratory, tableb4
-from toy.records import Record
+from reference.console.records import Record
 
 
 def record(seed: int, errors: list[float], size: str = "full") -> Record:

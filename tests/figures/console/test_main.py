@@ -11,7 +11,7 @@ from figures.drawing import style
 from reference.console.command import UserError
 from tests.figures.conftest import on_diabetes
 from tests.figures.made_deep import write
-from toy import structure
+from toy.beyond import structure
 
 DEEP = [name for name in RECORDED if "python -m deep " in ALL[name].make]
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}

@@ -8,7 +8,7 @@ from scipy.special import expit
 from figures.drawing import style
 from figures.drawing.panels import CEILING, FLOOR, add_value_axis, draw_lam, draw_regret, remarks
 from tests.figures.made import NO_PENALTY, record
-from toy.experiments import EXPERIMENTS
+from toy.paper.experiments import EXPERIMENTS
 
 LINES = {name: {"linewidth": 1.0, **style.LINES[name]} for name in ("STN", "Δ-STN")}
 SEEDS = [

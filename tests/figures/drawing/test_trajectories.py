@@ -10,8 +10,8 @@ from figures.console.contents import ALL
 from figures.drawing import style
 from figures.drawing.trajectories import COLUMNS, wrapped
 from figures.reading.variants import called
+from reference.console.records import Record
 from tests.figures.made import record
-from toy.records import Record
 
 EXPECTED = {
     "fig03": {"STN", "Δ-STN"},

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 
 from figures.drawing import style
 from figures.paper import fig01
-from toy.datasets import load
-from toy.experiments import one_feature
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import one_feature
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from scipy.optimize import minimize
 
 from figures.drawing import style
 from figures.paper import fig02
-from toy.datasets import load
-from toy.experiments import saturating
-from toy.split import split
+from toy.data.datasets import load
+from toy.data.split import split
+from toy.paper.experiments import saturating
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 

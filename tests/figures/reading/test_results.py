@@ -15,8 +15,8 @@ from figures.paper import table01, table03, table04
 from figures.reading import results
 from figures.reading.results import Group, Part, rows, verdict
 from figures.reading.trained import best
+from reference.console.records import Record
 from tests.figures.made_deep import settings, write
-from toy.records import Record
 
 TABLES = [table01, table03, table04]
 COLUMNS = ("valid_loss", "test_loss")

@@ -5,7 +5,7 @@ import pytest
 
 from figures.reading.selection import aligned, count_seeds, of_dataset, panels, replicas
 from tests.figures.made import record
-from toy.datasets import load
+from toy.data.datasets import load
 
 METHODS = ("STN", "Δ-STN")
 

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 from figures.paper import fig04
 from figures.paper.table_splits import files, order, outer_step, stability
 from figures.reading import splits
+from reference.console.records import Record
 from tests.figures.made import record
-from toy.records import Record
 
 METHODS = ("STN", "Reparam STN", "Centered STN", "Δ-STN")
 

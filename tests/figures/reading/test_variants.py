@@ -9,9 +9,9 @@ from figures.reading.variants import CV, CV_SMALL, PAPER, VARIANTS, called
 from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.rule.updates import METHODS
 from tests.figures.made import record
-from toy.datasets import load
-from toy.experiments import EXPERIMENTS
-from toy.jobs import pending
+from toy.data.datasets import load
+from toy.paper.experiments import EXPERIMENTS
+from toy.paper.jobs import pending
 
 
 @pytest.mark.parametrize("name", VARIANTS)

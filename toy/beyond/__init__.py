@@ -1,0 +1,1 @@
+"""Experiments that the paper does not have: estimators of hypergradients, structured responses, softmax regression."""

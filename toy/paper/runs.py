@@ -1,0 +1,222 @@
+"""From jobs to records: many jobs over processes, and jobs that see the same draws from their start to their files.
+
+name        shape        meaning
+seeds       (R,)         replicates that run together along a leading axis
+trajectory  (K, V, R)    of the states of V jobs of a method and schedule; then of one job (K, R), and of one seed (K,)
+"""
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import tee, zip_longest
+from multiprocessing import resource_tracker
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from reference.console import records
+from reference.console.command import UserError
+from reference.problems.dropout import InputDropout
+from reference.rule.hypernet import FullResponse
+from reference.rule.updates import State
+from toy.data.split import split, stack
+from toy.loop.draws import normals, row_batches, streams, uniforms
+from toy.loop.train import Schedule, Trajectory, kept, stacked, train
+from toy.paper.exact import exact_columns, exact_facts
+from toy.paper.experiments import ToyProblem
+from toy.paper.jobs import Job, Task, alike
+
+Out = TypeVar("Out")
+
+
+def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str] | None = None) -> None:
+    """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured.
+
+    Args:
+        work: what runs one of them and returns its title; if None they are toy jobs, and `run` takes several.
+
+    Raises:
+        UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
+    """
+    todo: Sequence[Any] = jobs if work else _together(cast(Sequence[Job], jobs), processes)
+    try:
+        with completed(work or run, todo, processes, unit="run", doing="running experiments") as titles:
+            for title in titles:
+                titles.set_description(f"done: {title}")
+    except BaseException:
+        for folder in (job.folder(seed) for job in jobs for seed in job.seeds):
+            records.discard_parts(folder)
+        raise
+
+
+def _together(jobs: Sequence[Job], processes: int) -> Sequence[Sequence[Job]]:
+    """What a process does at a time: jobs that see the same draws, or one alone where there are processes to spare."""
+    groups = alike(jobs)
+    return groups if len(groups) >= effective_n_jobs(processes) else [[job] for job in jobs]
+
+
+@contextmanager
+def completed(
+    work: Callable[[Any], Out], tasks: Sequence[Any], processes: int, *, unit: str, doing: str
+) -> Iterator["tqdm[Out]"]:
+    """A progress bar over what `work` returns for each task, as they are done; leaving it gives up the rest.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    results, silent = _results(work, tasks, processes), not tasks or sys.stderr is None
+    try:
+        with warnings.catch_warnings(), closing(results):
+            # Of the tasks that it cancels after an error or Ctrl-C.
+            warnings.filterwarnings("ignore", module="joblib")
+            with tqdm(results, total=len(tasks), unit=unit, desc=doing, disable=silent) as bar:
+                yield bar
+    except BrokenProcessPool:
+        raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
+
+
+def _results(work: Callable[[Any], Out], tasks: Sequence[Any], processes: int) -> Generator[Out, None, None]:
+    # No more processes than tasks: each takes a second to start.
+    count = max(1, min(effective_n_jobs(processes), len(tasks)))
+    calls: Any = (delayed(work)(task) for task in tasks)
+    try:
+        parallel = Parallel(n_jobs=count, return_as="generator_unordered")
+    except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once
+        yield from cast(list[Out], Parallel(n_jobs=count)(calls))
+        return
+    with parallel:
+        if count > 1:
+            resource_tracker.ensure_running()  # of Python's own processes: as it starts it lets interrupts through
+        with _interrupts_held():
+            results = cast(Generator[Out, None, None], parallel(calls))
+        yield from results
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes that start in the meantime never see it, even while they import: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run(jobs: Sequence[Job]) -> str:
+    """Train jobs that are `alike`, and their seeds, side by side and write their records; returns what to call them."""
+    # One thread: sums over rows would otherwise depend on how many threads share them.
+    with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        trained = train_jobs(jobs)
+        for index, seed in enumerate(jobs[0].seeds):
+            _write(seed, [(job, trajectory.replicate(index)) for job, trajectory in trained])
+    others = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+    return jobs[0].title + others
+
+
+def train_jobs(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
+    """Every job and its trajectory; mini-batches and noise are drawn once for all of them."""
+    one = jobs[0]
+    problem = one.experiment.problem(stack([split(one.dataset, seed) for seed in one.seeds]))
+    _, n, m = problem.X.shape
+    starts, row_streams, normal_streams, uniform_streams = streams(one.seeds)
+    w0 = np.stack([one.experiment.weights(generator, m) for generator in starts])
+    size = one.experiment.batch(len(one.dataset.X), n)
+    minibatches = _minibatches(problem, row_batches(row_streams, n, size), uniforms(uniform_streams, size, m))
+    kinds = dict.fromkeys((job.method, job.schedule) for job in jobs)
+    groups = [[job for job in jobs if (job.method, job.schedule) == kind] for kind in kinds]
+    draws = zip(tee(minibatches, len(groups)), tee(normals(normal_streams, 1), len(groups)), strict=True)
+    loops = [
+        kept(train(problem, group[0].method, _start(group, w0), batches, noise, group[0].schedule))
+        for group, (batches, noise) in zip(groups, draws, strict=True)
+    ]
+    # In step with one another: a draw is kept until the last of them has seen it.
+    trajectories = [Trajectory.of(filter(None, steps)) for steps in zip(*zip_longest(*loops), strict=True)]
+    pairs = zip(groups, trajectories, strict=True)
+    return [(job, trajectory.replicate(k)) for group, trajectory in pairs for k, job in enumerate(group)]
+
+
+def _start(jobs: Sequence[Job], w0: np.ndarray) -> State:
+    """Of jobs of one method and schedule, along a leading axis before that of the replicates."""
+    lam = [np.full((len(w0), 1), job.experiment.s.inverse(job.start)) for job in jobs]
+    response = FullResponse(np.zeros((*w0.shape, 1)))
+    return stacked([State(one, np.full_like(one, job.sigma), w0, response) for one, job in zip(lam, jobs, strict=True)])
+
+
+def _minibatches(
+    problem: ToyProblem, rows: Iterator[np.ndarray], masks: Iterator[np.ndarray]
+) -> Iterator[tuple[Any, Any]]:
+    for batch in rows:
+        if isinstance(problem, InputDropout):
+            objective = problem.masked(batch, next(masks))
+            yield objective, replace(objective, uniforms=next(masks))
+        else:
+            objective = problem.rows(batch)
+            yield objective, objective
+
+
+def _write(seed: int, trained: Sequence[tuple[Job, Trajectory]]) -> None:
+    """The records of one seed.
+
+    Raises:
+        UserError: the problem has no exact answer at one of the λ.
+    """
+    one, _ = trained[0]
+    problem = one.experiment.problem(split(one.dataset, seed))
+    with _exact_answers(one, seed):
+        optimum = problem.optimum()
+    for job, trajectory in trained:
+        sound = steps_before_divergence(job, trajectory)
+        shown = trajectory.before(sound or 1).states
+        if not sound:  # it diverged before the first kept step, and has columns all the same, of no rows
+            shown = replace(shown, lam=optimum.lam_star[None])
+        with _exact_answers(job, seed):
+            columns = exact_columns(problem, job.method, shown, optimum, job.experiment)
+        with records.Writer(job.folder(seed), job.settings(seed)) as writer:
+            write(writer, job.schedule, trajectory, sound, exact_facts(optimum, job.experiment), columns)
+
+
+@contextmanager
+def _exact_answers(job: Job, seed: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # a LinAlgError is one
+        what = f"{job.title}, seed {seed}: no exact answer ({error})"
+        raise UserError(f"{what}; choose another --start, or leave out features that depend on others") from error
+
+
+def write(
+    writer: records.Writer,
+    schedule: Schedule,
+    trajectory: Trajectory,
+    sound: int,
+    exact: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+) -> None:
+    """One replicate's record: its outcome, the exact facts, and a row for each kept step before it diverged.
+
+    Args:
+        sound: how many steps come before that.
+        columns: of these steps, (sound,) each.
+    """
+    outcome = "finished" if sound == len(trajectory) else f"diverged by update {trajectory.updates[sound]}"
+    writer.facts |= {"outcome": outcome, "exact": exact, **records.provenance("numpy", "scipy", "scikit-learn")}
+    writer.header(["update", "iteration", "seconds", *columns])
+    for step in range(sound):
+        update, seconds = trajectory.updates[step], round(trajectory.seconds[step], 3)
+        place = {"update": update, "iteration": schedule.iterations(update), "seconds": seconds}
+        writer.row(place | {name: float(column[step]) for name, column in columns.items()})
+
+
+def steps_before_divergence(job: Job, trajectory: Trajectory) -> int:
+    """How many steps come before the first with a number that is not finite."""
+    states = trajectory.states
+    return trajectory.finite(
+        job.experiment.s(states.lam), states.weights(job.method), states.response.adjoint(states.w0)
+    )
