@@ -1,4 +1,4 @@
-"""README.md says what is there: names in its map exist, and the results table is what the records give."""
+"""The pages say what is there: names in the map exist, and tables of results are what the records give."""
 
 import importlib
 import os
@@ -17,13 +17,13 @@ from reference.console.check import CLAIMS
 from toy.beyond import laboratory
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("reference", "toy", "deep", "figures", "benchmarks")
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def section(heading: str) -> str:
-    """What stands below a heading."""
-    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def page(path: str) -> str:
+    """Return the text of a page."""
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def table_lines(text: str) -> list[str]:
@@ -31,12 +31,12 @@ def table_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("|")]
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading, without its header and rule."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table_lines(section(heading))[2:]]
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of a table, without its header and rule."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table_lines(text)[2:]]
 
 
-MAP = rows("Equation → function → test")
+MAP = rows(page("reference/EQUATIONS.md").split("\n## ")[0])
 
 
 def attribute(name: str) -> object:
@@ -65,9 +65,19 @@ def test_every_test_of_the_map_exists(name: str) -> None:
 
 
 def test_the_table_of_misprints_names_the_claims_that_measure_one() -> None:
-    misprints = section("Departures").split("\n### Misprints and slips in the paper\n")[1]
-    named = {cell for line in table_lines(misprints)[2:] for cell in re.findall(r"`([^`]+)`", line.split(" | ")[-1])}
+    misprints = rows(page("reference/ERRATA.md"))
+    named = {cell for row in misprints for cell in re.findall(r"`([^`]+)`", row[-1])}
     assert named == {claim.number for claim in CLAIMS if claim.correction}
+
+
+def test_the_front_page_counts_what_there_is() -> None:
+    front, results = page("README.md"), page("toy/RESULTS.md")
+    assert f"`python -m reference` checks {len(CLAIMS)} claims" in front
+    assert f"[{len(rows(page('reference/ERRATA.md')))} misprints]" in front
+    assert "STN diverges in 79 of 80 splits, Δ-STN in 0" in front
+    assert "STN diverges in 79 of 80 splits, Centered STN in 11 and Δ-STN in 0" in results
+    assert len(front.encode()) <= 12_000
+    assert front.count("\n") <= 150
 
 
 def test_a_name_that_stands_for_nothing_is_noticed() -> None:
@@ -76,11 +86,18 @@ def test_a_name_that_stands_for_nothing_is_noticed() -> None:
 
 
 def test_relative_links_lead_somewhere() -> None:
-    pages = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "reference" / "theory").glob("*.md"))
-    for name in ("README.md", "reference/README.md", "toy/README.md", "deep/README.md", "benchmarks/README.md", *pages):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+    pages = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")]
+    for path in (ROOT / "README.md", *pages):
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
+            place = path.parent / target if target else path
+            assert place.exists(), f"{path} links to {target}"
+            assert not anchor or anchor in anchors(place), f"{path} links to {target}#{anchor}"
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
@@ -90,9 +107,10 @@ def test_the_main_job_gives_the_results_shown(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pictures = tmp_path / "out" / "figures"
-    shown = [*table_lines(section("Results")), *table_lines(section("Beyond the paper"))]
-    pages = [(pictures / f"{name}.md").read_text(encoding="utf-8") for name in ("toy", "tableb1", "tableb2")]
-    fresh = [line for page in pages for line in table_lines(page)]
+    results, control_variate = page("toy/RESULTS.md").split("\n## The control variate\n")
+    shown = [*table_lines(results.split("\n## ")[0]), *table_lines(control_variate)]
+    written = [(pictures / f"{name}.md").read_text(encoding="utf-8") for name in ("toy", "tableb1", "tableb2")]
+    fresh = [line for text in written for line in table_lines(text)]
     assert len(shown) == len(fresh) > 60
     for ours, theirs in zip(sorted(shown), sorted(fresh), strict=True):
         assert NUMBER.sub("#", ours) == NUMBER.sub("#", theirs)
@@ -112,7 +130,7 @@ def test_the_stability_that_is_told_is_that_of_the_committed_records() -> None:
     p = splits.fisher(lost["Centered STN"], lost["Δ-STN"])
     differing = int(np.sum(lost["Centered STN"] != lost["Δ-STN"]))
     sign = binomtest(int(np.sum(lost["Centered STN"] & ~lost["Δ-STN"])), differing).pvalue
-    words = " ".join(section("Forty splits").split())
+    words = " ".join(page("toy/RESULTS.md").split())
     assert told in words
     assert f"a sign test of the {differing} that differ gives {sign:.2g}" in words
     assert f"Of these 80 alone Fisher's p is {p:.2g}" in words
@@ -124,22 +142,22 @@ def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "name"),
+    ("path", "name"),
     [
-        (".", "splits"),
-        ("deep", "table01"),
-        ("deep", "table03"),
-        ("deep", "table04"),
-        ("deep", "tableb6"),
-        ("benchmarks", "tableb5"),
-        ("toy", "tableb4"),
+        ("toy/RESULTS.md", "splits"),
+        ("deep/README.md", "table01"),
+        ("deep/README.md", "table03"),
+        ("deep/README.md", "table04"),
+        ("deep/README.md", "tableb6"),
+        ("benchmarks/README.md", "tableb5"),
+        ("toy/README.md", "tableb4"),
     ],
 )
-def test_tables_are_those_of_the_committed_records(folder: str, name: str, tmp_path: Path) -> None:
-    shown = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()
+def test_tables_are_those_of_the_committed_records(path: str, name: str, tmp_path: Path) -> None:
+    shown = page(path).splitlines()
     records = cli.ALL[name].shown(cli.gathered([name], tmp_path)[name])
-    page = cli.files(name, records, "png")[f"{name}.md"].decode()
-    lines = [line for line in page.splitlines() if line.startswith(("|", "-"))]
+    text = cli.files(name, records, "png")[f"{name}.md"].decode()
+    lines = [line for line in text.splitlines() if line.startswith(("|", "-"))]
     assert len(lines) > 4
     for line in lines:
         assert line in shown

@@ -1,4 +1,4 @@
-"""The table of README.md and of the front page, made of results.json: `python -m benchmarks.peers.table`."""
+"""The table of README.md, made of results.json: `python -m benchmarks.peers.table`."""
 
 import json
 from pathlib import Path
@@ -12,22 +12,6 @@ def table(results: list[dict[str, Any]]) -> str:
     """Library, setting, problems passed, worst and median relative error, median seconds of a call, cause."""
     head = "| library | setting | passed | worst error | median error | seconds | likeliest cause |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_row, results)])
-
-
-def short(results: list[dict[str, Any]]) -> str:
-    """For the front page: of each library its first setting, and the first of those that pass most."""
-    libraries = dict.fromkeys(row["library"] for row in results)
-    lines = [
-        f"| {row['library']} {row['version']} | {row['setting']} | {_passed(row)} | {row['cause'] or 'none'} |"
-        for library in libraries
-        for row in _first_and_best([row for row in results if row["library"] == library])
-    ]
-    return "\n".join(["| library | setting | passed | likeliest cause |", "|---|---|---|---|", *lines])
-
-
-def _first_and_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    best = max(rows, key=lambda row: row["passed"])
-    return rows[:1] if best is rows[0] else [rows[0], best]
 
 
 def _row(row: dict[str, Any]) -> str:
@@ -48,5 +32,4 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    results = json.loads(RESULTS.read_text())
-    print(table(results), short(results), sep="\n\n")
+    print(table(json.loads(RESULTS.read_text())))

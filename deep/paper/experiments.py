@@ -2,7 +2,7 @@
 
 `paper` is H.2 and H.3 to the letter; `cpu` is the same code on less of the same data, with smaller nets and fewer
 epochs; `smoke` shows in seconds that everything runs, on data that need no download. What the appendix leaves open is
-chosen here: see README.md, table of choices.
+chosen here: see CHOICES.md.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 What H.1 states: 80/20 split, batches of 10 rows for fewer than 1000 rows in all and of 100 otherwise, T_train = 10,
 T_valid = 1, σ = 1, 100 warm-up iterations, penalty 1 (fewer than 1000 rows) or 50 at the start, drop rate 0.2.
-What it leaves open is chosen here, once for all data sets: see README.md, table of choices.
+What it leaves open is chosen here, once for all data sets: see CHOICES.md.
 """
 
 from collections.abc import Callable
