@@ -1,7 +1,7 @@
 """Figure b6, beyond the paper: deep runs with the control variate: best validation loss against price, and the rates.
 
 Above, the lowest validation loss so far, against plain SGD steps' worth of work; below, the lowest of the drop rates,
-which tells a run that falls into the trap of deep/README.md from one that does not.
+which tells a run that falls into the trap of deep/paper/RESULTS.md from one that does not.
 """
 
 from collections.abc import Mapping, Sequence
