@@ -2,8 +2,8 @@
 
     python -m benchmarks.hypergradient [--epochs 120] [--seeds 3]
 
-The net: digits, two hidden layers of tanh, m = 1930 weights in float64. Four hyperparameters: the log decay of each layer, and
-the size α of noise on the inputs, x (1 + α u) with u drawn once for each row, so that L_T has no randomness left.
+The net: digits, two hidden layers of tanh, m = 1930 weights in float64. Four hyperparameters: the log decay of each layer,
+and the size α of noise on the inputs, x (1 + α u) with u drawn once for each row, so that L_T has no randomness left.
 
 name         meaning
 converged    Eqn. 2.4 at r(λ): the weights trained to the end from where they are, and the dense Hessian there
