@@ -2,7 +2,7 @@
 
     python -m benchmarks.hypergradient [--epochs 120] [--seeds 3]
 
-The net: digits, two hidden layers of tanh, m = 1930 weights in float64. Four hyperparameters: the log decay of each layer,
+The net: digits, two hidden layers of tanh, m = 1930 weights in float64. Four hyperparameters: each layer's log decay,
 and the size α of noise on the inputs, x (1 + α u) with u drawn once for each row, so that L_T has no randomness left.
 
 name         meaning
@@ -27,11 +27,12 @@ from tqdm import tqdm
 
 from deep import Hyperparameter, Hyperparameters, Tuner
 from deep.tuner.gradients import outer_gradients
-from reference.arguments import path, whole_number, writable
-from reference.command import Parser
-from reference.command import run as run_command
-from reference.updates import CENTERED_STN, DELTA_STN, DELTA_STN_CV, STN, Method
-from toy.records import Writer, provenance
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.console.argument_types import path, whole_number, writable
+from reference.console.command import Parser
+from reference.console.command import run as run_command
+from reference.console.records import Writer, provenance
+from reference.rule.updates import CENTERED_STN, DELTA_STN, STN, Method
 
 EXPERIMENT = "hypergradient"
 HIDDEN, ROWS, BATCH, K = 20, 1200, 100, 100

@@ -1,6 +1,7 @@
 """The pages say what is there: names in the map exist, and tables of results are what the records give."""
 
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from scipy.stats import binomtest
 from figures.console import cli
 from figures.reading import archive, splits
 from reference.console.check import CLAIMS
+from reference.console.places import numbers
 from toy.beyond import laboratory
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +64,28 @@ def test_every_function_of_the_map_exists(name: str) -> None:
 def test_every_test_of_the_map_exists(name: str) -> None:
     file, function = name.split("::")
     assert f"\ndef {function}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def named_by(row: list[str]) -> set[str]:
+    """Return the numbers that the targets of a row of the map name: docstrings, tests' names, and claims."""
+    named = set[str]()
+    for name in re.findall(r"`([^`]+)`", row[1]):
+        target = attribute(name)
+        named |= numbers((getattr(target, "__doc__", None) or "").split("\n\n")[0])
+        module = name if inspect.ismodule(target) else getattr(target, "__module__", "")
+        named |= {label for claim in CLAIMS if claim.residual.__module__ == module for label in claim.labels()}
+    for name in re.findall(r"`([^`]+)`", row[2]):
+        file, function = name.split("::")
+        body = (ROOT / "tests" / file).read_text(encoding="utf-8").split(f"\ndef {function}(")[1].split("\ndef ")[0]
+        named |= numbers(" ".join(re.findall(r'"""(.*)', body)))
+        named |= {f"{part.upper()}.{k}" for part, k in re.findall(r"(?<=_)([a-h]|\d)_(\d+)(?=_|$)", function)}
+        named |= {f"{kind.capitalize()} {k}" for kind, k in re.findall(r"(theorem|lemma|observation)_(\d)", function)}
+    return named
+
+
+@pytest.mark.parametrize("row", [row for row in MAP if "beyond" not in row[0]], ids=lambda row: row[0])
+def test_a_row_of_the_map_leads_to_targets_that_name_its_numbers(row: list[str]) -> None:
+    assert numbers(f"Eqns. {row[0]}") <= named_by(row)
 
 
 def test_the_table_of_misprints_names_the_claims_that_measure_one() -> None:

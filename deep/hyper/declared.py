@@ -21,7 +21,7 @@ Per = Literal["example", "batch"]
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A named hyperparameter with its bounds; calling it is s of appendix F.
+    """A named hyperparameter with its bounds; calling it is s of appendix F (F.1).
 
     Args:
         start: s(λ) at the start, strictly between the bounds.

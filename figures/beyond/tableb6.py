@@ -16,7 +16,7 @@ from figures.console.pages import comma_separated, markdown
 from reference.console.records import Record
 
 NEEDS = ("mnist-mlp", "fmnist-cnn")
-MAKE = "python -m deep mnist-mlp --method delta-stn-cv-normalised --seed 0 1 2, with the changes of deep/paper/RESULTS.md"
+MAKE = "python -m deep mnist-mlp --method delta-stn-cv-normalised --seed 0 1 2, ... (deep/paper/RESULTS.md)"
 HEADER = (
     "experiment",
     "rows, epochs",

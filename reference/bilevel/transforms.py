@@ -1,4 +1,4 @@
-"""Appendix F: the fixed function s that takes the unconstrained λ to the value that the objective uses.
+"""Appendix F (F.1): the fixed function s that takes the unconstrained λ to the value that the objective uses.
 
 name        symbol     meaning
 lam         λ          unconstrained, any shape

@@ -15,6 +15,7 @@ from reference.beyond.claims import CLAIMS as BEYOND
 from reference.claims import CLAIMS as PAPER
 from reference.claims.registry import Claim, Verdict
 from reference.console.command import Parser, UserError
+from reference.console.places import place_of, places
 
 CLAIMS = (*PAPER, *BEYOND)
 
@@ -29,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NUMBER", help="one claim, such as 'Theorem 3', 2.3 or C.10")
     options = parser.parse_args(arguments)
     verdicts = [claim.check() for claim in chosen(options.only)]
-    print(
-        json.dumps([as_object(v) for v in verdicts], ensure_ascii=False, indent=1) if options.json else text(verdicts)
-    )
+    if options.json:
+        print(json.dumps([as_object(verdict) for verdict in verdicts], ensure_ascii=False, indent=1))
+    else:
+        print("\n\n".join([text(verdicts), *([] if options.only is None else code(options.only))]))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
@@ -54,6 +56,7 @@ def as_object(verdict: Verdict) -> dict[str, object]:
     return {
         "number": claim.number,
         "claim": claim.words,
+        "code": place_of(claim.residual),
         "residual": verdict.residual if math.isfinite(verdict.residual) else None,
         "tolerance": claim.tolerance,
         "holds": verdict.holds,
@@ -74,12 +77,21 @@ def text(verdicts: Sequence[Verdict]) -> str:
     return "\n\n".join([*(paragraph(verdict, width) for verdict in verdicts), fill(summary, COLUMNS)])
 
 
+def code(number: str) -> list[str]:
+    """A paragraph of where a number stands in the code, and none where it does not."""
+    lines = [
+        f"{place}\n{fill(place.words, COLUMNS, initial_indent=INDENT, subsequent_indent=INDENT)}"
+        for place in places(number)
+    ]
+    return ["\n".join(["In the code:", *lines])] if lines else []
+
+
 def paragraph(verdict: Verdict, width: int) -> str:
     """Number, residual, tolerance and whether it holds; the claim in words; what was corrected and measured."""
     claim = verdict.claim
     holds = "holds" if verdict.holds else "DOES NOT HOLD"
     head = f"{claim.number:{width}}   residual {verdict.residual:<8.1e} tolerance {claim.tolerance:<8.0e} {holds}"
-    lines = [claim.words]
+    lines = [claim.words, f"Measured by {place_of(claim.residual)}."]
     if claim.correction:
         off = "was not measured" if verdict.printed is None else f"is off by {verdict.printed:.2g}"
         lines.append(f"Misprint or slip: {claim.correction}. As printed it {off}.")

@@ -72,7 +72,7 @@ def perturbed_best_response(
 def appendix_d_response(
     ridge: Ridge, lam: Float[ndarray, "... 1"], w0: Float[ndarray, "... m"], sigma: Float[ndarray, "... 1"]
 ) -> Float[ndarray, "... m 1"]:
-    """Eqn. D.8: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 D)⁻¹ m1 Dw0; for exp both factors are a.
+    """Eqns. D.8, D.9: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 D)⁻¹ m1 Dw0; for exp both factors are a.
 
     Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
         >>> one = np.ones((1, 1))

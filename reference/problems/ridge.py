@@ -25,7 +25,7 @@ from reference.problems.regression import Regression
 
 @dataclass(frozen=True)
 class Ridge(Regression):
-    """Ridge regression, one penalty for all weights.
+    """Eqn. H.1: ridge regression, one penalty for all weights.
 
     A mini-batch (`rows`) averages the data term over its own rows and keeps the penalty's divisor and metric.
 

@@ -110,7 +110,10 @@ def algorithm_1(
     train_perturbed: TrainingObjective,
     alpha1: float,
 ) -> State:
-    """Alg. 1's inner iteration: w0's line, then Θ's at the new w0. It is Δ-STN's, and not linearised Centered STN's."""
+    """Alg. 1's inner iteration: w0's line (Eqn. 3.9), then Θ's at the new w0 (Eqn. 3.10, linearised 3.13).
+
+    Linearised it is Δ-STN's, else Centered STN's.
+    """
     lam, w0, Theta = state.lam, state.w0, state.response
     w0 = w0 - alpha1 * train.grad_w(lam, w0)  # Eqn. 3.9
     g = perturbed_gradient(method, train_perturbed, lam + eps, w0, Theta.apply(eps))

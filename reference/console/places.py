@@ -1,18 +1,19 @@
 """Where each number of the paper stands in the code: functions, classes and modules whose docstrings begin with it.
 
-    >>> [place.name for place in places("2.3") if "problem" in place.path]
-    ['Problem.best_response_jacobian']
+>>> [place.name for place in places("G.8")]
+['appendix_g_minimiser']
 """
 
 import ast
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
-NUMBER = re.compile(r"(?<![\w.])([A-I]|\d)\.(\d+)(?!\.?\d)(?:(?:, \1\.\d+)* ?(?:-|–|to|and) ?\1\.(\d+)(?!\.?\d))?")
+ROOT = Path(__file__).parents[2]
+NUMBER = re.compile(r"(?<![\w.])([A-I]|\d)\.(\d+)(?!\.?\d)(?:(?:, \1\.\d+)* ?(?:-|–|to) ?\1\.(\d+)(?!\.?\d))?")
 WORDS = re.compile(r"(Theorem|Lemma|Observation|Alg(?:orithm)?)s?\.? (\d)(?: and (\d))?")
 
 
@@ -39,28 +40,36 @@ def numbers(text: str) -> set[str]:
     """Return the paper's numbers in a text, ranges written out; sections and appendices are none.
 
     Example:
-        >>> sorted(numbers("Eqns. C.10 to C.12 and 3.1, by Theorem 3; section 2.2, H.2.1"))
+        >>> sorted(numbers("Eqns. C.10 to C.12 and 3.1, by Theorem 3; in [0.5, 2.5] of section 2.2, H.2.1"))
         ['3.1', 'C.10', 'C.11', 'C.12', 'Theorem 3']
     """
-    text = re.sub(r"([Ss]ections?|[Aa]ppendix) [A-Z\d.]+\d", "", text)
-    found = set[str]()
+    text = re.sub(r"([Ss]ections?|[Aa]ppendix) [A-Z\d.]+\d|\[[^]]*\]", "", text)
+    named = set[str]()
     for part, first, last in NUMBER.findall(text):
-        found |= {f"{part}.{k}" for k in range(int(first), int(last or first) + 1)}
-    for kind, *which in WORDS.findall(text):
-        found |= {f"{'Alg.' if kind.startswith('Alg') else kind} {number}" for number in which if number}
-    return found
+        if part.isalpha() or "Eqn" in text:
+            named |= {f"{part}.{k}" for k in range(int(first), int(last or first) + 1)}
+    for kind, *digits in WORDS.findall(text):
+        named |= {f"{'Alg.' if kind.startswith('Alg') else kind} {digit}" for digit in digits if digit}
+    return named
 
 
 def places(number: str) -> list[Place]:
-    """Return the places that name a number, such as "2.3", "C.25" or "Theorem 3": definitions first, then modules."""
-    named = [place for place in _every() if number in numbers(place.words)]
-    return sorted(named, key=lambda place: (not place.name, "claims" in place.path))
+    """Return the places that name a number of the paper: definitions first, and the paper's rooms."""
+    named = [place for place in _every() if number.strip() in numbers(place.words)]
+    return sorted(named, key=lambda place: (not place.name, "beyond" in place.path))
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Return a function's file and line."""
+    code = inspect.unwrap(function).__code__
+    return f"{Path(code.co_filename).resolve().relative_to(ROOT)}:{code.co_firstlineno}"
 
 
 @cache
 def _every() -> tuple[Place, ...]:
-    folders = [ROOT / folder for folder in ("reference", "toy", "deep")]
-    return tuple(place for folder in folders for path in sorted(folder.rglob("*.py")) for place in _of_file(path))
+    """Claims are not among them: `python -m reference` names those itself."""
+    paths = [path for folder in ("reference", "toy", "deep") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return tuple(place for path in paths if "claims" not in path.parts for place in _of_file(path))
 
 
 def _of_file(path: Path) -> Iterator[Place]:
