@@ -1,4 +1,4 @@
-"""The laboratory's prose in toy/README.md: its numbers are what the committed records give, errors to two figures."""
+"""The laboratory's prose in toy/beyond/LABORATORY.md: its numbers are what the committed records give, errors to two figures."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from reference.beyond.estimators.price import LOSS, PRODUCT
 from reference.console.records import Record
 from toy.beyond.laboratory import EXPERIMENT
 
-README = (Path(__file__).parent.parent / "toy" / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "toy/beyond/LABORATORY.md").read_text(encoding="utf-8")
 SMALL, CV = "Δ-STN, normalised", "Δ-STN with control variate, normalised"
 CARRIED = ", carried over"
 LAST, MIDDLE, SHORT = -1, -2, 2
@@ -59,7 +59,7 @@ def spread(regime: str, estimator: str, place: int = LAST) -> str:
 
 
 def sentences() -> Iterator[str]:
-    """What the README says, in its order."""
+    """What the PAGE says, in its order."""
     one, softmax, rows, ten, hundred = "one-penalty", "softmax", "all-rows", "batches-10", "batches-100"
     m, h, n = (records()["large"][0].facts[name] for name in ("m", "h", "n"))
     differences = m / 4 + 2 * h * (LOSS + (m**2 / 3 + 2 * m) / (4 * n))  # XᵀX, then 2h losses, a solution each
@@ -115,9 +115,9 @@ def batches() -> Iterator[str]:
 
 
 def test_the_prose_is_what_the_records_give() -> None:
-    prose = re.sub(r"\s+", " ", README.split("\n## The laboratory")[1])
+    prose = re.sub(r"\s+", " ", PAGE)
     assert [sentence for sentence in sentences() if sentence not in prose] == []
 
 
 def test_the_table_of_batches_is_what_the_records_give() -> None:
-    assert [line for line in batches() if line not in README.splitlines()] == []
+    assert [line for line in batches() if line not in PAGE.splitlines()] == []

@@ -174,7 +174,7 @@ def test_the_committed_laboratory_is_that_of_the_present_settings() -> None:
         ("deep/paper/RESULTS.md", "table04"),
         ("deep/paper/RESULTS.md", "tableb6"),
         ("benchmarks/README.md", "tableb5"),
-        ("toy/README.md", "tableb4"),
+        ("toy/beyond/LABORATORY.md", "tableb4"),
     ],
 )
 def test_tables_are_those_of_the_committed_records(path: str, name: str, tmp_path: Path) -> None:
