@@ -1,4 +1,4 @@
-"""The laboratory's prose in toy/beyond/LABORATORY.md: its numbers are what the committed records give, errors to two figures."""
+"""toy/beyond/LABORATORY.md: its numbers are what the committed records give, errors to two figures."""
 
 import math
 import re

@@ -179,6 +179,8 @@ def main() -> int:
         writable(options.out)
         if options.fresh:
             for job in wanted:
+                if job.folder.is_symlink():
+                    raise UserError(f"{job.folder} is a link, and --fresh removes folders alone; remove it by hand")
                 shutil.rmtree(job.folder, ignore_errors=True)
         new = [job for job in wanted if not job.is_finished()]
         log = tensorboard if options.log and rank() == 0 else no_log

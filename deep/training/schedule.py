@@ -26,6 +26,7 @@ from deep.training.checkpoint import digest
 from deep.tuner.gradients import Evaluation
 from reference.console import records
 from reference.console.command import UserError
+from reference.console.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class Schedule:
         path = Path(path)
         try:
             schedule = _of_record(records.read(path)) if path.is_dir() else _of_csv(path)
-            if not schedule.values or not (np.diff(schedule.epochs) > 0).all():
+            if not schedule.values or not len(schedule.epochs) or not (np.diff(schedule.epochs) > 0).all():
                 raise ValueError("no values, or epochs that do not ascend, as those of a search's trials")
             return schedule
-        except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
+        except (UserError, ValueError, KeyError) as error:
             problem = f"{path} holds no schedule ({type(error).__name__}: {error})"
             raise UserError(
                 f"{problem}; give a run's folder, or a CSV with `epoch` and a column for each name"
@@ -147,8 +148,6 @@ def _of_record(record: records.Record) -> Schedule:
 
 
 def _of_csv(path: Path) -> Schedule:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if any(None in row for row in rows):
-        raise ValueError("a row has more cells than the header")
-    return Schedule.of(rows, [name for name in rows[0] if name != "epoch"])
+    table = read_table(path, header=True)
+    rows = [dict(zip(table.names, row, strict=True)) for row in table.rows]
+    return Schedule.of(rows, [name for name in table.names if name != "epoch"])

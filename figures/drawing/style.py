@@ -18,10 +18,12 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+BACKEND = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "date.epoch")
 WIDTH = 7.0
 """Inches: a page's column."""
 
-RC: dict[Any, Any] = {
+# All of matplotlib's own settings first: a person's matplotlibrc would draw another picture.
+RC: dict[Any, Any] = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name not in BACKEND} | {
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,

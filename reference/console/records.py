@@ -25,8 +25,20 @@ from typing import Any, TextIO
 import numpy as np
 
 from reference.console.command import UserError, command_line
+from reference.console.tables import read_table
 
 SETTINGS, HISTORY = "settings.json", "history.csv"
+
+
+class History(dict[str, np.ndarray]):
+    """Columns by name; UserError where a person has taken one away."""
+
+    def __init__(self, folder: Path, columns: Mapping[str, np.ndarray]) -> None:
+        super().__init__(columns)
+        self.folder = folder
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise UserError(f"{self.folder / HISTORY} has no column {name!r}; delete the folder and run again")
 
 
 @dataclass(frozen=True)
@@ -131,13 +143,16 @@ def read(folder: Path) -> Record:
     """
     facts = _read_settings(folder)
     try:
-        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in header}
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{folder / HISTORY} cannot be read ({error}); delete the folder and run again") from None
-    history = {name: _column(values) for name, values in columns.items()}
-    return Record(folder, facts.pop("settings"), facts, history)
+        table = read_table(folder / HISTORY, header=True)
+    except UserError as error:
+        raise UserError(f"{error}; or delete the folder and run again") from None
+    for line, row in zip(table.lines, table.rows, strict=True):
+        if "" in row:
+            problem = f"an empty cell in line {line}, column {table.names[row.index('')]!r}"
+            raise UserError(f"{folder / HISTORY}: {problem}; delete the folder and run again")
+    columns = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.names)
+    history = {name: _column(values) for name, values in zip(table.names, columns, strict=True)}
+    return Record(folder, facts.pop("settings"), facts, History(folder, history))
 
 
 def find(root: Path) -> Iterator[Record]:

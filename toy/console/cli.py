@@ -37,8 +37,9 @@ MOST_SEED = 2**32 - 1
 
 def data_options(parser: Parser, default: str) -> None:
     """The options that say where data come from."""
-    parser.add_argument("--data", default=default, metavar="NAME", help=f"a data set by name (default: {default})")
-    parser.add_argument("--csv", type=path, metavar="FILE", help="your own data, a CSV with a header line")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--data", default=default, metavar="NAME", help=f"a data set by name (default: {default})")
+    where.add_argument("--csv", type=path, metavar="FILE", help="your own data, a CSV with a header line")
     parser.add_argument("--target", metavar="COLUMN", help="the column of --csv to predict")
     parser.add_argument(
         "--data-home", type=path, metavar="DIR", help="a folder of UCI files, NAME.csv[.gz] or .txt[.gz]"

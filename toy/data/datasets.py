@@ -22,7 +22,8 @@ from jaxtyping import Float
 from sklearn.datasets import fetch_openml, load_diabetes
 
 from reference.console.command import UserError
-from toy.data.tables import Table, check_numbers, listing, numbers, read_table, usable_features, warn_of_dependence
+from reference.console.tables import Table, listing, read_table
+from toy.data.tables import check_numbers, numbers, usable_features, warn_of_dependence
 
 OFFLINE: tuple[str, ...] = ("diabetes", "concrete", "abalone")
 SHIPPED = Path(__file__).parent
@@ -31,12 +32,17 @@ SHIPPED = Path(__file__).parent
 # eq=False: arrays have no single truth value to compare by.
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """n examples of m features and a target; `name` is the set's, or the stem of a person's own file."""
+    """n examples of m features and a target; `name` is the set's, or the stem of a person's own file.
+
+    Args:
+        known: one of SOURCES; a person's own file may have the name of any other.
+    """
 
     name: str
     X: Float[np.ndarray, "n m"]
     t: Float[np.ndarray, " n"]
     features: tuple[str, ...]
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,16 +129,22 @@ def read_csv(path: Path, target: str) -> Dataset:
         raise UserError(f"{path} has no column '{target}': its columns are {listing(table.names)}")
     values, j = numbers(table), table.names.index(target)
     X, features = np.delete(values, j, axis=1), [name for name in table.names if name != target]
-    return _checked(Path(path.name.removesuffix(".gz")).stem, X, values[:, j], features, table.where)
+    return _checked(Path(path.name.removesuffix(".gz")).stem, X, values[:, j], features, table.where, known=False)
 
 
 def _checked(
-    name: str, X: np.ndarray, t: np.ndarray, features: list[str], where: str, by_design: bool = False
+    name: str,
+    X: np.ndarray,
+    t: np.ndarray,
+    features: list[str],
+    where: str,
+    by_design: bool = False,
+    known: bool = True,
 ) -> Dataset:
     X, kept = usable_features(X, t, features, where)
     if not by_design:
         warn_of_dependence(X, where)
-    return Dataset(name, np.ascontiguousarray(X), t.copy(), kept)
+    return Dataset(name, np.ascontiguousarray(X), t.copy(), kept, known)
 
 
 def _file(name: str, data_home: Path | None) -> Path | None:

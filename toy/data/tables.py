@@ -1,4 +1,4 @@
-"""A table of numbers, read from a text file and refused in one line where no experiment could use it.
+"""A table of numbers, refused in one line where no experiment could use it.
 
 | name     | symbol | shape  |                                                      |
 |----------|--------|--------|------------------------------------------------------|
@@ -7,62 +7,23 @@
 | `t`      | t      | (n,)   | target                                               |
 """
 
-import csv
-import gzip
-import io
 import warnings
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from reference.console.command import InputWarning, UserError
+from reference.console.tables import Table, as_number, listing
 
 FEWEST_ROWS = 10
 # Losses square what they are given: sums of squares overflow beyond LARGEST and vanish below its inverse.
 LARGEST = 1e150
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as text: in every row a cell for each name, and the line of the file that each row came from."""
-
-    where: str
-    names: tuple[str, ...]
-    rows: list[list[str]]
-    lines: list[int]
-
-
-def read_table(path: Path, header: bool) -> Table:
-    """The cells of a text file, unzipped where its name ends in .gz; blank lines are skipped.
-
-    Args:
-        path: The file.
-        header: True for cells parted by commas under a line of names; False for cells parted by white space
-            and no such line: their names are then x0, x1, ... by place.
-
-    Raises:
-        UserError: The file is missing, a folder, damaged, empty or ragged, or its header names no columns.
-    """
-    records = _records(path, header)
-    if not records:
-        raise UserError(f"{path} is empty: give a file with a line for each example")
-    first, cells = records[0]
-    names = _column_names(f"{path}, line {first}", cells) if header else [f"x{j}" for j in range(len(cells))]
-    for line, row in records:
-        if len(row) != len(names):
-            found = f"{len(row)} columns where line {first} has {len(names)}"
-            raise UserError(f"{path}, line {line}: {found}; mend or remove the line")
-    body = records[1:] if header else records
-    return Table(str(path), tuple(names), [row for _, row in body], [line for line, _ in body])
-
-
 def numbers(table: Table) -> Float[np.ndarray, "n k"]:
     """The cells as finite numbers; UserError at the first that is text, NaN, inf or too large to square."""
-    values = [[_as_number(cell) for cell in row] for row in table.rows]
+    values = [[as_number(cell) for cell in row] for row in table.rows]
     for row, cells, line in zip(values, table.rows, table.lines, strict=True):
         if None in row:
             j = row.index(None)
@@ -125,11 +86,6 @@ def warn_of_dependence(X: Float[np.ndarray, "n m"], where: str) -> None:
         warnings.warn(f"{where}: {found}; ridge is well posed all the same", InputWarning, stacklevel=2)
 
 
-def listing(names: Sequence[str]) -> str:
-    """The first twenty names in one line."""
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
 def _constant(X: Float[np.ndarray, "n m"], names: Sequence[str], where: str) -> Bool[np.ndarray, " m"]:
     spread = np.ptp(X, axis=0)
     for j in np.flatnonzero((spread > 0) & (spread < 1 / LARGEST))[:1]:
@@ -145,51 +101,3 @@ def _rank(X: Float[np.ndarray, "n m"]) -> int:
     cells = 2 * np.sqrt(n) * np.linalg.norm(np.abs(X).max(axis=0) / std)
     tolerance = np.finfo(float).eps * (max(n, m) * np.sqrt(n * m) + cells)
     return int(np.linalg.matrix_rank((X - X.mean(axis=0)) / std, tol=tolerance))
-
-
-def _as_number(cell: str) -> float | None:
-    try:
-        return None if "_" in cell else float(cell)  # 1_000 is a number to Python alone
-    except ValueError:
-        return None
-
-
-def _column_names(place: str, cells: list[str]) -> list[str]:
-    if len(cells) == 1 and any(mark in cells[0] for mark in ";\t"):
-        raise UserError(f"{place}: columns parted by ';' or tabs; part them by commas")
-    if None not in [_as_number(name) for name in cells]:
-        raise UserError(f"{place}: numbers where the columns' names must be; add a header line")
-    if "" in cells:
-        raise UserError(f"{place}: column {cells.index('') + 1} has no name; name or remove it")
-    if len(set(cells)) < len(cells):
-        twice = listing(sorted({name for name in cells if cells.count(name) > 1}))
-        raise UserError(f"{place}: more than one column is named {twice}; rename or remove one")
-    return [" ".join(name.split()) for name in cells]
-
-
-def _records(path: Path, header: bool) -> list[tuple[int, list[str]]]:
-    text = io.StringIO(_text(path), newline="")
-    if not header:
-        return [(line, cells) for line, row in enumerate(text, 1) if (cells := row.split())]
-    reader = csv.reader(text, skipinitialspace=True, strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; mend the line's quotes") from None
-    return [(line, row) for line, row in rows if row not in ([], [""])]
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}: check the name") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give a file") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise UserError(f"{path} is no gzip file, or a damaged one: copy it again, or unzip it") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8: save it so; a gzip file's name must end in .gz") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check who may read it") from None

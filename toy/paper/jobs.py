@@ -85,6 +85,7 @@ class Job:
         start += "".join(f"-{name}-{value!r}" for name, value in asdict(self.schedule).items() if value != usual[name])
         # A file called ...csv has the stem `..`, which as a folder would be the one above.
         name = self.dataset.name.strip(".") or "data"
+        name += "" if self.dataset.known else f"-{digest(self.dataset)[:8]}"  # another file, or target, of that name
         return self.root / self.experiment.name / name / self.method.slug / start / f"seed-{seed}"
 
     @property
@@ -133,10 +134,17 @@ def unfinished(jobs: Iterable[J]) -> Iterator[J]:
 
     Args:
         jobs: dataclasses that are tasks, and know the `settings` of a seed.
+
+    Raises:
+        UserError: a folder holds another run's record.
     """
     for job in jobs:
         any_job: Any = job
         missing = [seed for seed in job.seeds if not records.is_finished(job.folder(seed), any_job.settings(seed))]
+        for folder in map(job.folder, missing):
+            if (folder / records.HISTORY).exists():
+                problem = f"{folder} holds a finished record of other data or settings, which would be lost"
+                raise UserError(f"{problem}; move it away, or choose another --out")
         if missing:
             yield replace(any_job, seeds=tuple(missing))
 

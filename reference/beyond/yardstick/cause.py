@@ -12,6 +12,8 @@ from numpy import ndarray
 KINDS = (
     "exception",
     "shape",
+    "kind",
+    "masked",
     "not finite",
     "not repeatable",
     "sign",

@@ -9,6 +9,7 @@ signs       -                   share of the entries that have the right sign
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -57,9 +58,15 @@ def ask(function: Function, case: Case) -> Answer:
     begin = perf_counter()
     nothing = np.full(case.lam.shape, np.nan)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        # What it sets, such as np.seterr or warnings, is put back after it.
+        with contextlib.redirect_stdout(sys.stderr), np.errstate(), warnings.catch_warnings():
             returned = function(case.problem, case.lam.copy())
         seconds = perf_counter() - begin
+        if np.ma.getmaskarray(np.asanyarray(returned)).any():
+            return Answer(nothing, seconds, Cause("masked", "entries of the answer are masked"))
+        if np.asarray(returned).dtype.kind not in "fiuO":
+            kind = f"it is of {np.asarray(returned).dtype}"
+            return Answer(nothing, seconds, Cause("kind", "the answer is not of real numbers", kind))
         value = np.asarray(returned, dtype=float)
     except (Exception, SystemExit) as error:
         words = " ".join(str(error).split())[:200]

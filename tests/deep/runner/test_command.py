@@ -437,3 +437,14 @@ def test_a_refusal_has_status_2_and_help_is_quick_to_read(tmp_path: Path, monkey
     for name, experiment in EXPERIMENTS.items():
         assert name in text
         assert all(time in " ".join(text.split()) for _, time in experiment.presets.values())
+
+
+def test_fresh_does_not_follow_a_link(tiny: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the link leads to is somebody's, and stays; nothing is run in its place."""
+    call(tiny, "mnist-mlp --preset smoke")
+    (record,) = records.find(Path("out"))
+    record.folder.rename(tmp_path / "elsewhere")
+    record.folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link, and --fresh removes folders alone"):
+        call(tiny, "mnist-mlp --preset smoke --fresh")
+    assert records.read(tmp_path / "elsewhere").history["epoch"].size

@@ -17,7 +17,9 @@ from reference.console import records
 from reference.console.command import UserError
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
-columns = st.lists(names.filter(lambda name: name != "epoch"), min_size=1, max_size=4, unique=True)
+columns = st.lists(
+    names.filter(lambda name: name != "epoch" and name == " ".join(name.split())), min_size=1, max_size=4, unique=True
+)
 
 
 @given(columns=columns, epochs=st.integers(1, 6), data=st.data())
@@ -86,6 +88,14 @@ def test_what_is_no_schedule_is_one_line(tmp_path, text):
     (tmp_path / "one.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(UserError, match=r"^[^\n]*holds no schedule[^\n]*; give a run's folder, or a CSV"):
         Schedule.read(tmp_path / "one.csv")
+
+
+def test_a_byte_order_mark_and_blanks_are_skipped_and_a_column_twice_is_one_line(tmp_path):
+    (tmp_path / "touched.csv").write_bytes("\ufeffepoch , rate\r\n0, 0.1\r\n".encode())
+    assert Schedule.read(tmp_path / "touched.csv").values_at(0) == {"rate": 0.1}
+    (tmp_path / "twice.csv").write_text("epoch,rate, rate\n0,0.1,0.2\n")
+    with pytest.raises(UserError, match=r"holds no schedule .*more than one column is named rate"):
+        Schedule.read(tmp_path / "twice.csv")
 
 
 def test_a_path_without_one_is_one_line(tmp_path):

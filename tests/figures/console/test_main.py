@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -218,3 +219,15 @@ def test_figures_do_without_torch(repository):
     code = "import sys; import figures.console.cli; print([name for name in ('torch', 'deep') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_neither_a_notebooks_backend_nor_a_persons_matplotlibrc_has_a_say(repository, tmp_path):
+    """Fonts, sizes and colours of the environment change no byte; a backend that is not installed is not looked for."""
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\naxes.facecolor: red\n")
+    changes = {"MPLBACKEND": "module://not_installed", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    pictures = []
+    for name, more in (("usual", {}), ("changed", changes)):
+        command = [sys.executable, "-m", "figures", "tableb5", "figb5", "--out", str(tmp_path / name), "--jobs", "1"]
+        subprocess.run(command, cwd=repository, env=os.environ | more, capture_output=True, check=True)
+        pictures.append((tmp_path / name / "figb5.png").read_bytes())
+    assert pictures[0] == pictures[1]

@@ -396,7 +396,7 @@ def test_a_damaged_history_is_one_line_that_names_the_file(tmp_path, text):
 def test_a_file_that_is_not_text_is_damaged(tmp_path, name):
     write(tmp_path, OLD, steps=1)
     (tmp_path / name).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=f"{name} (cannot be read|is not text)"):
         read(tmp_path)
 
 
@@ -405,3 +405,31 @@ def test_missing_settings_are_damage(tmp_path):
     (tmp_path / SETTINGS).unlink()
     with pytest.raises(UserError, match="cannot be read"):
         is_finished(tmp_path, OLD)
+
+
+def touched(folder, change):
+    """A small record whose history a person has saved anew."""
+    write(folder, OLD, steps=3)
+    (folder / HISTORY).write_bytes(change((folder / HISTORY).read_bytes()))
+
+
+def test_a_record_saved_by_a_spreadsheet_is_read_or_refused_with_its_name(tmp_path):
+    touched(tmp_path, lambda raw: b"\xef\xbb\xbf" + raw.replace(b",", b" , ").replace(b"\n", b"\r\n"))
+    check_history = read(tmp_path).history
+    assert list(check_history) == ["update", "lam", "padding"]
+    assert_array_equal(check_history["update"], np.arange(3))
+    first_cell = (b"\n0,", b"\n,")
+    for change, words in (
+        (lambda raw: raw.replace(b",", b";"), "line 1: columns parted by ';'"),
+        (lambda raw: raw.replace(*first_cell), "an empty cell in line 2, column 'update'"),
+        (lambda raw: raw.replace(b"lam", b"update"), "more than one column is named update"),
+    ):
+        touched(tmp_path, change)
+        with pytest.raises(UserError, match=f"{HISTORY}.*{words}"):
+            read(tmp_path)
+
+
+def test_a_column_that_is_not_there_is_one_line_with_the_files_name(tmp_path):
+    touched(tmp_path, lambda raw: raw.replace(b"lam", b"lambda"))
+    with pytest.raises(UserError, match=f"{HISTORY} has no column 'lam'"):
+        _ = read(tmp_path).history["lam"]

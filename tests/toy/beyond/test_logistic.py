@@ -149,6 +149,12 @@ def test_lam_star_is_searched_for_once_for_all_methods(monkeypatch):
 # Runs.
 
 
+def test_what_is_named_twice_is_one_job(tmp_path):
+    wine = labels.load("wine")
+    twice = jobs.jobs([wine, wine], "decay", [STN, DELTA_STN, STN], [0, 1], 1.0, tmp_path)
+    assert [job.method for job in twice] == [STN, DELTA_STN]
+
+
 def test_a_run_is_repeatable_alone_or_beside_others(short, tmp_path):
     for name, seeds in (("together", [0, 1]), ("alone", [1])):
         for job in unfinished(asked(tmp_path / name, seeds=seeds)):

@@ -20,9 +20,10 @@ from reference.console import records
 from reference.console.command import InputWarning, run
 from reference.rule.updates import METHODS
 from toy.console.cli import main
-from toy.data.datasets import load
+from toy.data.datasets import load, read_csv
 from toy.data.split import split
 from toy.paper.experiments import EXPERIMENTS
+from toy.paper.jobs import digest
 
 ROOT = Path(__file__).parents[3]
 ROWS, FEATURES = 30, 3
@@ -185,7 +186,8 @@ def test_the_scale_of_the_data_does_not_matter(toy, tmp_path, scale):
     for name, factor in (("plain", 1.0), ("scaled", scale)):
         (tmp_path / f"{name}.csv").write_text(table(factor * X, t * factor))
         assert one_run(toy, f"{name}.csv").status == 0
-    plain, scaled = (next(records.find(tmp_path / "out" / "ridge" / name)) for name in ("plain", "scaled"))
+    plain, scaled = records.find(tmp_path / "out" / "ridge")
+    assert [record.settings["data"]["name"] for record in (plain, scaled)] == ["plain", "scaled"]
     for name in ("lam", "regret", "theta_error"):
         np.testing.assert_allclose(scaled.history[name], plain.history[name], rtol=1e-6, atol=1e-12)
 
@@ -256,6 +258,35 @@ def test_an_unfinished_record_is_run_and_a_damaged_one_is_one_line(toy, tmp_path
     refused(one_run(toy, "good.csv"), "settings.json cannot be read .*delete the folder and run again")
 
 
+def test_two_targets_and_two_files_of_one_name_have_records_of_their_own(toy, tmp_path):
+    """Run one after another, with --out alike, each keeps its record, and none is trained again."""
+    (tmp_path / "sales.csv").write_text(table(*values()))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sales.csv").write_text(table(*values(seed=1)))
+    asked = (("sales.csv", "y"), ("sales.csv", "x0"), ("other/sales.csv", "y"))
+    for path, target in asked:
+        assert one_run(toy, path, target=target).output.startswith("1 new runs")
+    assert len(histories(tmp_path)) == 3
+    for path, target in asked:
+        assert one_run(toy, path, target=target).output.startswith("0 new runs")
+
+
+def test_a_finished_record_of_other_settings_is_not_overwritten(toy, tmp_path):
+    (tmp_path / "good.csv").write_text(table(*values()))
+    one_run(toy, "good.csv")
+    (history,) = histories(tmp_path)
+    path = history.parent / records.SETTINGS
+    path.write_text(path.read_text().replace('"updates": 4', '"updates": 5'))
+    before = history.read_bytes()
+    refused(one_run(toy, "good.csv"), "holds a finished record of other data or settings")
+    assert history.read_bytes() == before
+
+
+def test_data_by_name_and_from_a_file_at_once_are_refused(toy, tmp_path):
+    (tmp_path / "good.csv").write_text(table(*values()))
+    refused(one_run(toy, "good.csv", "--data", "diabetes"), "not allowed with argument")
+
+
 def test_more_seeds_add_to_what_is_there(toy, tmp_path):
     (tmp_path / "good.csv").write_text(table(*values()))
     assert one_run(toy, "good.csv", "--seeds", "2").output.startswith("2 new runs")
@@ -292,11 +323,12 @@ def test_both_readings_of_h_4_and_both_outer_steps_have_folders_of_their_own(toy
     for options in ((), ("--undivided",), ("--unperturbed-outer",), ("--undivided", "--alpha1", "0.001")):
         answer = one_run(toy, "good.csv", *options, experiment="linear-network")
         assert answer.output.startswith("1 new runs")
+    (place,) = (tmp_path / "out" / "linear-network").iterdir()
     assert {str(record.folder.relative_to(tmp_path / "out")) for record in records.find(tmp_path)} == {
-        "linear-network/good/delta-stn/start-1/seed-0",
-        "linear-network/good/delta-stn/start-1-unperturbed_outer-True/seed-0",
-        "linear-network-undivided/good/delta-stn/start-1/seed-0",
-        "linear-network-undivided/good/delta-stn/start-1-alpha1-0.001/seed-0",
+        f"linear-network/{place.name}/delta-stn/start-1/seed-0",
+        f"linear-network/{place.name}/delta-stn/start-1-unperturbed_outer-True/seed-0",
+        f"linear-network-undivided/{place.name}/delta-stn/start-1/seed-0",
+        f"linear-network-undivided/{place.name}/delta-stn/start-1-alpha1-0.001/seed-0",
     }
 
 
@@ -309,7 +341,8 @@ def test_a_start_that_diverges_at_once_is_no_error(toy, tmp_path):
 def test_a_name_that_is_taken_by_a_file_is_one_line(toy, tmp_path):
     (tmp_path / "good.csv").write_text(table(*values()))
     (tmp_path / "out" / "ridge").mkdir(parents=True)
-    (tmp_path / "out" / "ridge" / "good").touch()
+    place = f"good-{digest(read_csv(tmp_path / 'good.csv', 'y'))[:8]}"
+    (tmp_path / "out" / "ridge" / place).touch()
     answer = one_run(toy, "good.csv")
     refused(answer, "Not a directory; free or choose another place and run again")
 

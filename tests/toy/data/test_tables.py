@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.console.command import InputWarning, UserError
-from toy.data.tables import LARGEST, check_numbers, numbers, read_table, usable_features, warn_of_dependence
+from reference.console.tables import read_table
+from toy.data.tables import LARGEST, check_numbers, numbers, usable_features, warn_of_dependence
 
 
 @pytest.fixture(scope="module")
@@ -167,15 +168,23 @@ def test_a_gzip_file_cut_anywhere_is_refused(file, kept):
         ("quote.csv", b'a,b\n1,"2\n', "line 2: .*quotes"),
         ("semicolons.csv", b"a;b\n1;2\n", "line 1: .*part them by commas"),
         ("tabs.csv", b"a\tb\n1\t2\n", "line 1: .*part them by commas"),
+        ("quoted.csv", b'"a";"b"\n1;2\n', "line 1: .*part them by commas"),
+        ("comma-in-a-name.csv", b"a, in cm;b;c\n1;2;3\n", "line 1: .*part them by commas"),
         ("bare.csv", b"1.5,2\n1,2\n", "line 1: .*add a header line"),
         ("index.csv", b"b,,c\n1,2,3\n", "line 1: column 2 has no name"),
         ("twice.csv", b"b,a,b\n1,2,3\n", "line 1: more than one column is named b;"),
+        ("alike.csv", b"a  b,c,a b \n1,2,3\n", "line 1: more than one column is named a b;"),
     ],
 )
 def test_a_file_that_holds_no_table_says_why(tmp_path, name, raw, what):
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(UserError, match=f"{re.escape(name)}.*{what}"):
         read_table(tmp_path / name, header=True)
+
+
+def test_a_name_may_hold_another_mark(tmp_path):
+    (tmp_path / "marks.csv").write_text("a;b;c,d\n1,2\n", encoding="utf-8")
+    assert read_table(tmp_path / "marks.csv", header=True).names == ("a;b;c", "d")
 
 
 def test_a_name_over_two_lines_is_read_as_one_line(tmp_path):

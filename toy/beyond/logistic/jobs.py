@@ -102,5 +102,6 @@ class Job:
 def jobs(
     data: Iterable[Labelled], tuned: str, methods: Sequence[Method], seeds: Iterable[int], sigma: float, root: Path
 ) -> list[Job]:
-    """A job for each data set and method, whether it has records or not."""
-    return [Job(one, tuned, method, tuple(seeds), sigma, root) for one in data for method in methods]
+    """A job for each data set and method, each once, whether it has records or not."""
+    every = [Job(dataset, tuned, method, tuple(seeds), sigma, root) for dataset in data for method in methods]
+    return list({(job.data.name, job.method.slug): job for job in every}.values())

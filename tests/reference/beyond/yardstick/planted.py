@@ -455,6 +455,12 @@ PLANTED: dict[str, tuple[Callable[[Any, ndarray], Any], str, str]] = {
     ),
     "fits nothing": (fits_nothing, "unknown", "none of the known causes"),
     "shape": (lambda problem, lam: np.zeros((len(lam), 1)), "shape", "the shape is wrong"),
+    "complex": (
+        lambda problem, lam: problem.hypergradient(lam) + 0j,
+        "kind",
+        "the answer is not of real numbers: it is of complex128",
+    ),
+    "masked": (lambda problem, lam: np.ma.masked_equal(0 * lam, 0), "masked", "entries of the answer are masked"),
     "NaN": (lambda problem, lam: np.nan * lam, "not finite", "the answer is not finite"),
     "exception": (raises, "exception", "it raises RuntimeError: not today nor tomorrow"),
     "noise": (

@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -169,3 +170,19 @@ def test_output_of_the_function_is_kept_out_of_ours(capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert out == ""
     assert "chatter" in err
+
+
+def test_what_a_module_sets_for_its_own_arithmetic_is_not_the_yardsticks():
+    """Neither np.seterr(all="raise") before, as in a module's first line, nor settings that a call leaves behind."""
+
+    def careless(problem, lam):
+        assert np.geterr()["under"] == "raise"
+        np.seterr(all="ignore")
+        warnings.simplefilter("error")
+        return -problem.hypergradient(lam)
+
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        filters = list(warnings.filters)
+        assert str(measure(careless).cause) == "the sign is wrong"
+        assert np.geterr()["under"] == "raise"
+        assert warnings.filters == filters
