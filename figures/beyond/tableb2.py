@@ -33,8 +33,8 @@ class Row:
 
 def rows(records: Sequence[Record]) -> Iterator[Row]:
     """A row for each data set, σ and method."""
-    for data in DATA:
-        current = current_of(records, NEEDS[0], load(data))
+    for data in figb1.DATA:
+        current = current_of(records, figb1.NEEDS[0], load(data))
         for sigma in figb1.SIGMAS:
             for name in figb1.METHODS:
                 if runs := figb1.runs_of(current, name, sigma):

@@ -18,11 +18,12 @@ from reference.console.argument_types import path, whole_number, writable
 from reference.console.command import Parser, UserError
 from reference.console.records import Record
 from toy.beyond import structure
+from toy.console import processes
 from toy.console.cli import MOST_JOBS
 from toy.data.datasets import load
 from toy.paper.experiments import EXPERIMENTS
 from toy.paper.jobs import Job, pending
-from toy.paper.runs import completed, execute
+from toy.paper.runs import execute
 
 SEEDS = range(5)
 
@@ -83,7 +84,7 @@ def main() -> int:
         execute(jobs, options.jobs)
     if measurements := [job for name in names for job in ALL[name].pending(options.records)]:
         writable(options.records, "--records")
-        execute(measurements, options.jobs, structure.run)
+        processes.execute(measurements, structure.run, options.jobs)
     records = gathered([name for name in names if name not in RECORDED], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format, options.jobs)
     committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
@@ -96,11 +97,11 @@ def main() -> int:
     return 0
 
 
-def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str, processes: int) -> dict[str, list[str]]:
+def draw(records: Mapping[str, Sequence[Record]], out: Path, kind: str, jobs: int) -> dict[str, list[str]]:
     """Draw figures side by side; returns the names of each one's files."""
     drawn = {}
     work = partial(_content, kind=kind)
-    with completed(work, list(records.items()), processes, unit="figure", doing="drawing") as contents:
+    with processes.completed(work, list(records.items()), jobs, unit="figure", doing="drawing") as contents:
         for name, content in contents:
             for file, data in content.items():
                 style.write(out / file, data)

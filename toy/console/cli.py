@@ -18,6 +18,7 @@ from toy.beyond.logistic import runs as logistic_runs
 from toy.beyond.logistic.jobs import SIGMA, TUNED
 from toy.beyond.logistic.jobs import jobs as logistic_jobs
 from toy.beyond.logistic.table import table
+from toy.console import processes
 from toy.data.datasets import Dataset, available, load, read_csv
 from toy.data.split import split
 from toy.paper import splits
@@ -148,7 +149,7 @@ def estimators_main(arguments: list[str]) -> int:
     out, size = writable(options.out), "full" if options.full else "small"
     names = list(laboratory.SMALL) if options.regime == "all" else [options.regime]
     jobs = list(laboratory.pending(size, names, range(options.seeds), out))
-    execute(jobs, options.jobs, laboratory.run)
+    processes.execute(jobs, laboratory.run, options.jobs)
     print(f"{len(jobs)} new runs; records are in {out / laboratory.EXPERIMENT / size}")
     return 0
 
@@ -168,7 +169,7 @@ def splits_main(arguments: list[str]) -> int:
         raise UserError(f"unknown experiment {unknown[0]!r}; choose from {known}")
     out = writable(options.out)
     jobs = splits.pending(dict.fromkeys(options.experiments) or splits.CHANGES, out)
-    execute(jobs, options.jobs, splits.run)
+    processes.execute(jobs, splits.run, options.jobs)
     print(f"{len(jobs)} new records; they are in {out / splits.EXPERIMENT}")
     return 0
 
@@ -197,7 +198,7 @@ def logistic_main(arguments: list[str]) -> int:
     chosen = [method for name in options.method for method in methods(name)]
     out, seeds = writable(options.out), range(options.seeds)
     asked = logistic_jobs(data, options.tune, chosen, seeds, options.sigma, out)
-    execute(list(unfinished(asked)), options.jobs, logistic_runs.run)
+    processes.execute(list(unfinished(asked)), logistic_runs.run, options.jobs)
     print(table(asked))
     return 0
 

@@ -17,23 +17,10 @@ from reference.beyond.control_variate.updates import extended
 from reference.console import records
 from reference.console.command import UserError
 from reference.rule.updates import Method
+from toy.console.processes import Task
 from toy.data.datasets import Dataset
 from toy.loop.train import Schedule
 from toy.paper.experiments import Experiment
-
-
-@runtime_checkable
-class Task(Protocol):
-    """What `toy.paper.runs.execute` needs to know of anything that writes records."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]: ...
-
-    @property
-    def title(self) -> str: ...
-
-    def folder(self, seed: int) -> Path: ...
-
 
 J = TypeVar("J", bound=Task)
 

@@ -1,112 +1,44 @@
-"""From jobs to records: many jobs over processes, and jobs that see the same draws from their start to their files.
+"""From jobs to records: jobs that see the same draws, side by side from their start to their files.
 
 name        shape        meaning
 seeds       (R,)         replicates that run together along a leading axis
 trajectory  (K, V, R)    of the states of V jobs of a method and schedule; then of one job (K, R), and of one seed (K,)
 """
 
-import signal
-import sys
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import tee, zip_longest
-from multiprocessing import resource_tracker
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from reference.console import records
 from reference.console.command import UserError
 from reference.problems.dropout import InputDropout
 from reference.rule.hypernet import FullResponse
 from reference.rule.updates import State
+from toy.console.processes import execute as execute_shares
 from toy.data.split import split, stack
 from toy.loop.draws import normals, row_batches, streams, uniforms
-from toy.loop.train import Schedule, Trajectory, kept, stacked, train
+from toy.loop.train import Schedule, train
+from toy.loop.trajectory import Trajectory, kept, stacked
 from toy.paper.exact import exact_columns, exact_facts
 from toy.paper.experiments import ToyProblem
-from toy.paper.jobs import Job, Task, alike
-
-Out = TypeVar("Out")
+from toy.paper.jobs import Job, alike
 
 
-def execute(jobs: Sequence[Task], processes: int = -1, work: Callable[[Any], str] | None = None) -> None:
-    """Run jobs with joblib, on as many processes (-1: all) or on whatever joblib backend is configured.
-
-    Args:
-        work: what runs one of them and returns its title; if None they are toy jobs, and `run` takes several.
+def execute(jobs: Sequence[Job], processes: int = -1) -> None:
+    """Run jobs, on as many processes (-1: all): those that see the same draws together, unless processes are to spare.
 
     Raises:
         UserError: a process was killed, or what a job raises; the other jobs are given up, finished runs are kept.
     """
-    todo: Sequence[Any] = jobs if work else _together(cast(Sequence[Job], jobs), processes)
-    try:
-        with completed(work or run, todo, processes, unit="run", doing="running experiments") as titles:
-            for title in titles:
-                titles.set_description(f"done: {title}")
-    except BaseException:
-        for folder in (job.folder(seed) for job in jobs for seed in job.seeds):
-            records.discard_parts(folder)
-        raise
-
-
-def _together(jobs: Sequence[Job], processes: int) -> Sequence[Sequence[Job]]:
-    """What a process does at a time: jobs that see the same draws, or one alone where there are processes to spare."""
     groups = alike(jobs)
-    return groups if len(groups) >= effective_n_jobs(processes) else [[job] for job in jobs]
-
-
-@contextmanager
-def completed(
-    work: Callable[[Any], Out], tasks: Sequence[Any], processes: int, *, unit: str, doing: str
-) -> Iterator["tqdm[Out]"]:
-    """A progress bar over what `work` returns for each task, as they are done; leaving it gives up the rest.
-
-    Raises:
-        UserError: a process was killed.
-    """
-    results, silent = _results(work, tasks, processes), not tasks or sys.stderr is None
-    try:
-        with warnings.catch_warnings(), closing(results):
-            # Of the tasks that it cancels after an error or Ctrl-C.
-            warnings.filterwarnings("ignore", module="joblib")
-            with tqdm(results, total=len(tasks), unit=unit, desc=doing, disable=silent) as bar:
-                yield bar
-    except BrokenProcessPool:
-        raise UserError("a process was killed, perhaps as memory ran out; run again with --jobs 1") from None
-
-
-def _results(work: Callable[[Any], Out], tasks: Sequence[Any], processes: int) -> Generator[Out, None, None]:
-    # No more processes than tasks: each takes a second to start.
-    count = max(1, min(effective_n_jobs(processes), len(tasks)))
-    calls: Any = (delayed(work)(task) for task in tasks)
-    try:
-        parallel = Parallel(n_jobs=count, return_as="generator_unordered")
-    except ValueError:  # joblib's multiprocessing backend, and so Ray's, gives all results at once
-        yield from cast(list[Out], Parallel(n_jobs=count)(calls))
-        return
-    with parallel:
-        if count > 1:
-            resource_tracker.ensure_running()  # of Python's own processes: as it starts it lets interrupts through
-        with _interrupts_held():
-            results = cast(Generator[Out, None, None], parallel(calls))
-        yield from results
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits; processes that start in the meantime never see it, even while they import: this one ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    shares = groups if len(groups) >= effective_n_jobs(processes) else [[job] for job in jobs]
+    execute_shares(jobs, run, processes, shares)
 
 
 def run(jobs: Sequence[Job]) -> str:

@@ -20,7 +20,8 @@ from reference.console import records
 from reference.rule.updates import METHODS
 from toy.data.datasets import OFFLINE, Dataset, load
 from toy.data.split import split
-from toy.loop.train import Schedule, Trajectory
+from toy.loop.train import Schedule
+from toy.loop.trajectory import Trajectory
 from toy.paper import jobs
 from toy.paper.experiments import EXPERIMENTS, Experiment, ToyProblem
 from toy.paper.runs import steps_before_divergence, train_jobs

@@ -16,8 +16,7 @@ from toy.paper.experiments import ridge
 
 @pytest.fixture
 def some(records, monkeypatch):
-    for module in (figb1, tableb2):
-        monkeypatch.setattr(module, "DATA", ("diabetes",))
+    monkeypatch.setattr(figb1, "DATA", ("diabetes",))
     return records("response")
 
 

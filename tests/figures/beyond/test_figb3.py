@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from figures.beyond import figb3
 from reference.console import records
 from toy.beyond import structure
-from toy.paper.runs import execute
+from toy.console.processes import execute
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.setattr(structure, "STEPS", 5)
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
-    execute(figb3.pending(tmp_path), 1, structure.run)
+    execute(figb3.pending(tmp_path), structure.run, 1)
     return list(records.find(tmp_path / structure.EXPERIMENT))
 
 

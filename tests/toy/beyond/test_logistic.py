@@ -23,7 +23,7 @@ from tests.strategies import scikit_learns_weights
 from toy.beyond.logistic import exact, jobs, labels, runs
 from toy.beyond.logistic.table import row
 from toy.console.cli import logistic_main
-from toy.loop.train import stacked
+from toy.loop.trajectory import stacked
 from toy.paper.jobs import unfinished
 
 SHORT = replace(jobs.SCHEDULE, warm_up=3, T_train=2, updates=4, keep_every=2)

@@ -13,9 +13,9 @@ from reference.beyond.theory.rank_one import OneUnit, excess
 from reference.console import records
 from toy.beyond import structure
 from toy.beyond.features import random_features
+from toy.console.processes import execute
 from toy.data.datasets import load
 from toy.data.split import split
-from toy.paper.runs import execute
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
 
@@ -132,9 +132,9 @@ def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
     jobs = structure.pending(["diabetes"], tmp_path / "a")
     assert [(job.width, job.trained) for job in jobs] == [(10, True), (200, False)]
-    execute(jobs, 1, structure.run)
+    execute(jobs, structure.run, 1)
     assert structure.pending(["diabetes"], tmp_path / "a") == []
-    execute(structure.pending(["diabetes"], tmp_path / "b"), 1, structure.run)
+    execute(structure.pending(["diabetes"], tmp_path / "b"), structure.run, 1)
     first, second = (sorted((tmp_path / name).rglob("history.csv")) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     trained, exact = (records.read(job.folder(0)).history for job in jobs)

@@ -19,7 +19,7 @@ from reference.rule.updates import DELTA_STN, METHODS, STN, Method, State
 from toy.console.cli import exact_main
 from toy.data.datasets import Dataset, load, read_csv
 from toy.data.split import Split, split
-from toy.loop.train import stacked
+from toy.loop.trajectory import stacked
 from toy.paper.exact import exact_columns
 from toy.paper.experiments import EXPERIMENTS
 

@@ -21,6 +21,7 @@ from scipy.special import expit, logit
 from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
+import toy.console.processes
 import toy.paper.runs
 from reference.beyond.control_variate.updates import BEYOND, extended
 from reference.console import records
@@ -139,7 +140,7 @@ def test_alike_are_jobs_of_one_experiment_data_set_seeds_and_folder():
 def test_jobs_that_are_alike_are_one_task_unless_processes_would_idle(tmp_path, monkeypatch):
     tasks = []
     monkeypatch.setattr(
-        toy.paper.runs, "completed", lambda work, todo, *_, **__: tasks.append(todo) or nullcontext(iter(()))
+        toy.console.processes, "completed", lambda work, todo, *_, **__: tasks.append(todo) or nullcontext(iter(()))
     )
     jobs = [job for seed in range(2) for job in pending(short("ridge"), DATA, METHODS, [seed], tmp_path)]
     for processes in (1, 2, 3):
@@ -433,7 +434,7 @@ def test_a_backend_that_gives_all_results_at_once_is_used_too(tmp_path, monkeypa
             super().__init__(**options)
             backends.append(type(self._backend).__name__)
 
-    monkeypatch.setattr(toy.paper.runs, "Parallel", Parallel)
+    monkeypatch.setattr(toy.console.processes, "Parallel", Parallel)
     with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
         processes = runs(tmp_path / "processes", methods=METHODS, processes=2)
     assert backends == ["MultiprocessingBackend"]
@@ -448,7 +449,7 @@ def test_no_more_processes_are_started_than_there_are_jobs(tmp_path, monkeypatch
             asked.append(n_jobs)
             super().__init__(n_jobs=1, **options)
 
-    monkeypatch.setattr(toy.paper.runs, "Parallel", Parallel)
+    monkeypatch.setattr(toy.console.processes, "Parallel", Parallel)
     runs(tmp_path, methods=METHODS[:3], processes=500)
     runs(tmp_path, methods=METHODS[:3], processes=500)
     assert asked == [3, 1]
@@ -484,7 +485,7 @@ def test_joblib_does_not_add_to_the_message_what_it_cancels(tmp_path, monkeypatc
         def set_description(self, desc=None, refresh=True):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(toy.paper.runs, "tqdm", Interrupted)
+    monkeypatch.setattr(toy.console.processes, "tqdm", Interrupted)
     with pytest.raises(KeyboardInterrupt):  # and not the warning, which here would be an error
         runs(tmp_path, methods=METHODS, seeds=range(2), processes=2)
     assert list(tmp_path.rglob("*.part")) == []

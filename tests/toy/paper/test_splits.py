@@ -10,6 +10,7 @@ from figures.reading.archive import COMMITTED
 from reference.console import records
 from reference.rule.hypernet import FullResponse
 from reference.rule.updates import DELTA_STN, METHODS, learned_hypergradient
+from toy.console import processes
 from toy.data.datasets import Dataset, load
 from toy.data.split import split
 from toy.paper import splits
@@ -33,7 +34,7 @@ def job(name, root, **changes):
 @pytest.mark.parametrize("name", list(splits.CHANGES))
 def test_a_row_is_the_end_and_the_mean_of_the_run_that_is_recorded_by_itself(tmp_path, name):
     many = job(name, tmp_path)
-    execute([many], 1, splits.run)
+    processes.execute([many], splits.run, 1)
     history = records.read(many.folder(0)).history
     assert len(history["seed"]) == len(METHODS) * len(many.schedules) * 2
     for schedule in many.schedules:
@@ -51,7 +52,7 @@ def test_a_row_is_the_end_and_the_mean_of_the_run_that_is_recorded_by_itself(tmp
 
 def test_a_run_that_diverges_has_an_infinite_regret(tmp_path):
     many = job("ridge", tmp_path, alpha1=50.0, updates=400, T_train=5)
-    execute([many], 1, splits.run)
+    processes.execute([many], splits.run, 1)
     history = records.read(many.folder(0)).history
     assert np.isinf([history["regret"], history["mean_regret"]]).all()
 

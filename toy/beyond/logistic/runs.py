@@ -11,7 +11,8 @@ from toy.beyond.logistic.exact import columns, facts, optimum
 from toy.beyond.logistic.jobs import SCHEDULE, Job, start
 from toy.beyond.logistic.labels import problem, stack
 from toy.loop.draws import normals, row_batches, streams
-from toy.loop.train import Trajectory, kept, train
+from toy.loop.train import train
+from toy.loop.trajectory import Trajectory, kept
 from toy.paper.runs import write
 
 REACH = 15.0
