@@ -1,4 +1,4 @@
-"""`python -m deep`: see deep/runner/command.py."""
+"""`python -m deep`: see deep/runner/cli.py."""
 
 from deep import NO_TORCH
 from reference.console.command import UserError, run
@@ -11,7 +11,7 @@ def main() -> int:
         UserError: a package of the extra `deep` is not installed.
     """
     try:
-        from deep.runner.command import main
+        from deep.runner.cli import main
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise UserError(NO_TORCH) from None

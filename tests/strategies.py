@@ -17,7 +17,7 @@ from jaxtyping import config
 from numpy import ndarray
 from sklearn.linear_model import LogisticRegression
 
-from reference.beyond.problems.grouped import Many, ManyPenalties, ManyRates
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates, GroupedRegression
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Exp, Linear, Transform
@@ -276,7 +276,7 @@ def groups(draw: st.DrawFn, m: int, most: int = 3) -> tuple[int, ...]:
 def many(
     draw: st.DrawFn,
     leads: st.SearchStrategy[tuple[int, ...]] = leads,
-    kinds: tuple[type[Many], ...] = (ManyPenalties, ManyRates),
+    kinds: tuple[type[GroupedRegression], ...] = (GroupedPenalties, GroupedRates),
     n: st.SearchStrategy[int] = rows,
     m: st.SearchStrategy[int] = sizes,
 ) -> Case[Any]:
@@ -284,11 +284,11 @@ def many(
     columns, kind, divided = draw(m), draw(st.sampled_from(kinds)), draw(st.booleans())
     group = draw(groups(columns))
 
-    def build(data: tuple[ndarray, ...], n: int) -> Many:
+    def build(data: tuple[ndarray, ...], n: int) -> GroupedRegression:
         with no_type_checks():  # as in `responses`
-            if kind is ManyRates:
-                return ManyRates(*data, group=group)
-            return ManyPenalties(*data, group=group, divisor=float(n if divided else 1))
+            if kind is GroupedRates:
+                return GroupedRates(*data, group=group)
+            return GroupedPenalties(*data, group=group, divisor=float(n if divided else 1))
 
     case = draw(regressions(build, st.just(columns), n, leads))
     lam = case.lam + case.rng.uniform(-1.0, 1.0, size=(*case.lead, max(group) + 1))

@@ -13,7 +13,7 @@ from numpy import ndarray
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.grouped import GroupedPenalties
 from reference.beyond.problems.logistic import Logistic
 from reference.problems.ridge import Ridge
 from toy.beyond.logistic.labels import load as classified
@@ -21,7 +21,7 @@ from toy.data.datasets import Dataset, load
 from toy.data.split import split
 from toy.paper.experiments import ridge
 
-Linear = Ridge | ManyPenalties
+Linear = Ridge | GroupedPenalties
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def one_penalty(seed: int) -> Ridge:
     return ridge(split(load("diabetes"), seed))
 
 
-def penalty_for_each_feature(seed: int) -> ManyPenalties:
+def penalty_for_each_feature(seed: int) -> GroupedPenalties:
     """H.1 on concrete's eight features, a penalty for each."""
     return _penalties(load("concrete"), seed)
 
 
-def penalty_for_each_product(seed: int) -> ManyPenalties:
+def penalty_for_each_product(seed: int) -> GroupedPenalties:
     """H.1 on concrete's features, their squares and their products, 44, a penalty for each."""
     concrete, features = load("concrete"), PolynomialFeatures(degree=2, include_bias=False)
     X = np.asarray(features.fit_transform(np.asarray(StandardScaler().fit_transform(concrete.X))))
@@ -68,10 +68,10 @@ def penalty_for_each_product(seed: int) -> ManyPenalties:
     return _penalties(Dataset("concrete, degree 2", X, concrete.t, names), seed)
 
 
-def _penalties(dataset: Dataset, seed: int) -> ManyPenalties:
+def _penalties(dataset: Dataset, seed: int) -> GroupedPenalties:
     parts = split(dataset, seed)
     n, m = parts.X.shape
-    return ManyPenalties(parts.X, parts.t, parts.X_valid, parts.t_valid, group=tuple(range(m)), divisor=float(n))
+    return GroupedPenalties(parts.X, parts.t, parts.X_valid, parts.t_valid, group=tuple(range(m)), divisor=float(n))
 
 
 def digits(seed: int) -> CountedLogistic:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.beyond.changed import by_setting, price, rates
+from figures.beyond.deep_variants import by_setting, price, rates
 from figures.drawing import curves, style
 from figures.paper.fig05 import TITLES
 from figures.reading.trained import setting_of, so_far

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.beyond.problems.grouped import ManyPenalties
 from reference.bilevel.objective import Scalars
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Exp, Transform
@@ -107,12 +106,11 @@ def weightwise(rng: np.random.Generator, h: int = 2) -> tuple[WeightwiseRidge, n
     return problem, np.log(problem.n) * np.ones(h) + rng.uniform(-1, 1, h)
 
 
-def penalties(rng: np.random.Generator, h: int = 2) -> tuple[ManyPenalties, ndarray]:
-    """H.1 with a penalty for each of h groups of features, a divisor of its own, and more features than groups."""
+def penalties(rng: np.random.Generator, h: int = 2) -> tuple[WeightwiseRidge, ndarray]:
+    """H.1 with a penalty for each of h groups of features, and more features than groups: P's rows are unit vectors."""
     m = int(rng.integers(h + 1, h + 4))
-    arrays, divisor = data(rng, m), float(rng.uniform(1.5, 4.5))
-    problem = ManyPenalties(*arrays, group=tuple(j % h for j in range(m)), divisor=divisor)
-    return problem, np.log(divisor) + rng.uniform(-1, 1, h)
+    problem = WeightwiseRidge(*data(rng, m), P=np.eye(h)[np.arange(m) % h])
+    return problem, np.log(problem.n) + rng.uniform(-1, 1, h)
 
 
 def quadratic(rng: np.random.Generator) -> tuple[QuadraticProblem, ndarray]:

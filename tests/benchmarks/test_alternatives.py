@@ -21,7 +21,7 @@ from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.beyond.estimators.closed_form import Exact
 from reference.beyond.estimators.hypernetwork import Hypernetwork
 from reference.beyond.estimators.price import LOSS
-from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.grouped import GroupedPenalties
 from reference.console import records
 from reference.console.command import UserError
 from reference.problems.ridge import Ridge
@@ -40,7 +40,7 @@ def regression(seed, m, many):
     rng = np.random.default_rng(seed)
     X, t, X_valid, t_valid = (rng.standard_normal(shape) for shape in ((30, m), 30, (11, m), 11))
     return (
-        ManyPenalties(X, t, X_valid, t_valid, group=tuple(range(m)), divisor=30.0)
+        GroupedPenalties(X, t, X_valid, t_valid, group=tuple(range(m)), divisor=30.0)
         if many
         else Ridge(X, t, X_valid, t_valid, divisor=30.0)
     )

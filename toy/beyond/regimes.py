@@ -20,7 +20,7 @@ from numpy import ndarray
 from scipy.special import logit
 from sklearn.datasets import load_wine
 
-from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.grouped import GroupedPenalties
 from reference.beyond.problems.logistic import Logistic
 from reference.problems.linear_network import LinearNetwork
 from reference.problems.regression import Regression
@@ -86,7 +86,7 @@ def spectral(m: int, h: int, kappa: float, rows: int) -> Callable[[int], Built]:
         X_valid = rng.standard_normal((rows // 4, m)) @ root
         w = rng.standard_normal(m)
         t, t_valid = (Z @ w + NOISE * rng.standard_normal(len(Z)) for Z in (X, X_valid))
-        problem = ManyPenalties(X, t, X_valid, t_valid, group=tuple(j % h for j in range(m)), divisor=float(rows))
+        problem = GroupedPenalties(X, t, X_valid, t_valid, group=tuple(j % h for j in range(m)), divisor=float(rows))
         return problem, np.full(h, np.log(rows * p))
 
     return build
@@ -101,7 +101,7 @@ def penalty_for_each(seed: int) -> Built:
     """A penalty for each feature of concrete."""
     data = split(load("concrete"), seed)
     n, m = data.X.shape
-    return ManyPenalties(*arrays(data), group=tuple(range(m)), divisor=float(n)), np.full(m, np.log(PENALTY))
+    return GroupedPenalties(*arrays(data), group=tuple(range(m)), divisor=float(n)), np.full(m, np.log(PENALTY))
 
 
 def linear_network(seed: int) -> Built:

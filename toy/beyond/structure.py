@@ -22,7 +22,7 @@ from numpy import ndarray
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from reference.beyond.problems.grouped import Many, ManyPenalties, ManyRates
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates, GroupedRegression
 from reference.beyond.theory.rank_one import OneUnit, excess, least_loss, nearest
 from reference.console import records
 from reference.rule.hypernet import FullResponse
@@ -108,14 +108,14 @@ def run(job: Job) -> str:
         for h in GROUPS[job.width]:
             group = tuple(int(j) for j in np.arange(job.width) * h // job.width)
             arrays = data.X, data.t, data.X_valid, data.t_valid
-            penalties = ManyPenalties(*arrays, group, divisor=float(len(data.X)))
+            penalties = GroupedPenalties(*arrays, group, divisor=float(len(data.X)))
             row = dict(measured(penalties, np.log(PENALTY), job.seed if job.trained else None))
-            rates = measured(ManyRates(*arrays, group), logit(RATE))
+            rates = measured(GroupedRates(*arrays, group), logit(RATE))
             writer.row({"h": h, **row, **{f"rate_{name}": value for name, value in rates}})
     return job.title
 
 
-def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
+def measured(problem: GroupedRegression, at: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
     """The columns of a row, every λ_i = `at`; of trained responses too where there is a seed for them."""
     lam, sigma = np.full(problem.h, at), np.full(problem.h, SIGMA)
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
@@ -132,7 +132,7 @@ def measured(problem: Many, at: float, seed: int | None = None) -> Iterator[tupl
 
 
 def learned(
-    problem: Many, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
+    problem: GroupedRegression, lam: ndarray, r: ndarray, Theta: ndarray, H: ndarray, seed: int
 ) -> dict[str, OneUnit | FullResponse]:
     """Both responses after `STEPS` of Δ-STN's own steps on Eqn. 3.10; of one unit, at the rate that left least."""
     m, h = Theta.shape
@@ -151,14 +151,16 @@ def learned(
     return {"structured": OneUnit(units.r[best], units.u[best]), "full": full}
 
 
-def compressed(problem: Many) -> Many:
+def compressed(problem: GroupedRegression) -> GroupedRegression:
     """The same training loss, but for a constant, on at most m rows: X = QR, and ‖Xw - t‖² = ‖Rw - Qᵀt‖² + const."""
     Q, R = np.linalg.qr(problem.X)
     mean = np.sqrt(len(R) / problem.n)
     return replace(problem, X=mean * R, t=mean * (Q.T @ problem.t))
 
 
-def descend(problem: Many, lam: ndarray, w0: ndarray, response: R, noise: ndarray, alpha: float | ndarray) -> R:
+def descend(
+    problem: GroupedRegression, lam: ndarray, w0: ndarray, response: R, noise: ndarray, alpha: float | ndarray
+) -> R:
     """Eqn. 3.10's steps, one for each row of `noise`; a rate that is too large runs to infinity and is not chosen."""
     with np.errstate(over="ignore", invalid="ignore"):
         for eps in noise:

@@ -1,14 +1,24 @@
 """Beyond the paper: a penalty for each group of features, and one unit's response to them."""
 
 import numpy as np
+from numpy import ndarray
 from numpy.random import Generator
 
+from reference.beyond.problems.grouped import GroupedPenalties
 from reference.beyond.theory.rank_one import OneUnit, excess, least_loss, nearest
 from reference.claims import instances
 from reference.claims.registry import BOUND, EXACT, Measured, claim
 from reference.claims.routes import relative_error
 from reference.problems.ridge import Ridge
 from reference.rule.perturbation import expectation
+
+
+def penalties(rng: Generator, h: int) -> tuple[GroupedPenalties, ndarray]:
+    """H.1 with a penalty for each of h groups of features, a divisor of its own, and more features than groups."""
+    m = int(rng.integers(h + 1, h + 4))
+    arrays, divisor = instances.data(rng, m), float(rng.uniform(1.5, 4.5))
+    problem = GroupedPenalties(*arrays, group=tuple(j % h for j in range(m)), divisor=divisor)
+    return problem, np.log(divisor) + rng.uniform(-1, 1, h)
 
 
 @claim(
@@ -18,7 +28,7 @@ from reference.rule.perturbation import expectation
     EXACT,
 )
 def columns_add_up(rng: Generator) -> float:
-    many, lam = instances.penalties(rng, 3)
+    many, lam = penalties(rng, 3)
     ridge = Ridge(many.X, many.t, many.X_valid, many.t_valid, divisor=many.divisor)
     lam, equal = lam[:1], np.repeat(lam[:1], 3)
     Theta, whole = many.best_response_jacobian(equal), ridge.best_response_jacobian(lam)
@@ -83,7 +93,7 @@ def rests_there(rng: Generator) -> float:
 def what_it_costs(rng: Generator) -> Measured:
     missed, shares = 0.0, []
     for h in (1, 4):
-        problem, lam = instances.penalties(rng, h)
+        problem, lam = penalties(rng, h)
         Theta, g = problem.best_response_jacobian(lam), problem.hypergradient(lam)
         valid = problem.valid_grad_w(lam, problem.best_response(lam))
         error = np.linalg.norm(nearest(Theta).adjoint(valid) - g)

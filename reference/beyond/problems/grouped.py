@@ -19,18 +19,18 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from reference.beyond.problems.multistart import best_found
+from reference.beyond.problems.multistart import multistart
 from reference.bilevel.objective import Scalars
 from reference.bilevel.optimum import Optimum
 from reference.numerics.normal_equations import NormalEquations
 from reference.problems.dropout import MaskedRegression
 from reference.problems.regression import Regression
 
-Self = TypeVar("Self", bound="Many")
+Self = TypeVar("Self", bound="GroupedRegression")
 
 
 @dataclass(frozen=True)
-class Many(Regression):
+class GroupedRegression(Regression):
     """Linear regression whose penalty is diagonal, with one hyperparameter for each group of features.
 
     Args:
@@ -129,12 +129,12 @@ class Many(Regression):
     def optimum(self) -> Optimum:
         """The best λ found within the box `bounds` in every coordinate, replicate by replicate; for h = 1 the exact λ*.
 
-        For h > 1 the outer loss is not convex: the answer comes from `best_found`, and is not proved.
+        For h > 1 the outer loss is not convex: the answer comes from `multistart`, and is not proved.
         """
         if self.h == 1:
             return super().optimum()
         lead = self.X.shape[:-2]
-        answers = [best_found(self._replicate(index).outer, self.h, self.bounds) for index in np.ndindex(lead)]
+        answers = [multistart(self._replicate(index).outer, self.h, self.bounds) for index in np.ndindex(lead)]
         lam_star, where = (np.array(part) for part in zip(*answers, strict=True))
         return self.optimum_at(lam_star.reshape(*lead, self.h), where.reshape(lead))
 
@@ -149,12 +149,12 @@ class Many(Regression):
 
 
 @dataclass(frozen=True)
-class ManyPenalties(Many):
+class GroupedPenalties(GroupedRegression):
     """A ridge penalty exp(λ_i) for each group of features. A mini-batch (`rows`) keeps the penalty's divisor, as H.1's.
 
     Example, with A = I, Xᵀt = (2, 6) and penalties 1 and 2 on the two features, r = (2/2, 6/3):
         >>> eye, t = np.eye(2), np.array([2.0, 6.0])
-        >>> problem = ManyPenalties(eye, t, eye, np.zeros(2), group=(0, 1), divisor=2.0)
+        >>> problem = GroupedPenalties(eye, t, eye, np.zeros(2), group=(0, 1), divisor=2.0)
         >>> lam = np.log([1.0, 2.0])
         >>> problem.best_response(lam).round(9)
         array([1., 2.])
@@ -170,14 +170,14 @@ class ManyPenalties(Many):
 
 
 @dataclass(frozen=True)
-class ManyRates(Many):
+class GroupedRates(GroupedRegression):
     """Input dropout at a rate p_i for each group of features, λ_i = logit p_i, with inverted scaling; in expectation.
 
     A feature that is 0 in every training row has no best weight: a ValueError.
 
     Example, rates 1/2 and 2/3, whose odds p/q are 1 and 2, so that K = diag(1 + 1, 1 + 2):
         >>> eye, t = np.eye(2), np.array([2.0, 6.0])
-        >>> ManyRates(eye, t, eye, t, group=(0, 1)).best_response(np.log([1.0, 2.0])).round(9)
+        >>> GroupedRates(eye, t, eye, t, group=(0, 1)).best_response(np.log([1.0, 2.0])).round(9)
         array([1., 2.])
     """
 
@@ -198,7 +198,7 @@ class ManyRates(Many):
 
 @dataclass(frozen=True)
 class MaskedRates(MaskedRegression):
-    """Eqn. H.2 with its masks drawn and a rate for each group: an unbiased sample of ManyRates."""
+    """Eqn. H.2 with its masks drawn and a rate for each group: an unbiased sample of GroupedRates."""
 
     group: tuple[int, ...] = ()
 

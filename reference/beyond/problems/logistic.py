@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import expit
 
-from reference.beyond.problems.multistart import adjoint, best_found
+from reference.beyond.problems.multistart import adjoint, multistart
 from reference.beyond.problems.newton import NotConverged, newton
 from reference.beyond.problems.softmax import cross_entropy, cross_entropy_gradient, cross_entropy_hessian
 from reference.bilevel.objective import Scalars, minibatch, real, unchecked
@@ -243,11 +243,11 @@ class Logistic(Problem):
         return (W - W.mean(axis=-2, keepdims=True)).reshape(w.shape)
 
     def optimum(self) -> Optimum:
-        """The best λ found within the box `bounds`, replicate by replicate (see `best_found`: not proved)."""
+        """The best λ found within the box `bounds`, replicate by replicate (see `multistart`: not proved)."""
         lead = self.X.shape[:-2]
         answers = []
         for index in np.ndindex(lead):
             cut = {name: getattr(self, name)[index] for name in ("X", "t", "X_valid", "t_valid")}
-            answers.append(best_found(adjoint(replace(self, **cut)), self.h, self.bounds))
+            answers.append(multistart(adjoint(replace(self, **cut)), self.h, self.bounds))
         lam_star, where = (np.array(part) for part in zip(*answers, strict=True))
         return self.optimum_at(lam_star.reshape(*lead, self.h), where.reshape(lead))

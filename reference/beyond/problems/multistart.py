@@ -43,7 +43,7 @@ def adjoint(problem: Problem) -> Outer:
     return outer
 
 
-def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> tuple[Float[ndarray, "h"], str]:
+def multistart(outer: Outer, h: int, bounds: tuple[float, float]) -> tuple[Float[ndarray, "h"], str]:
     """Three descents (L-BFGS-B) from the best point of the box's diagonal and from two beside it; the least of all.
 
     With it goes "interior", or "boundary" if a λ_i lies on the box.
@@ -52,7 +52,7 @@ def best_found(outer: Outer, h: int, bounds: tuple[float, float]) -> tuple[Float
         ValueError: the loss or its gradient is not finite on the way.
 
     Example, a bowl about (2, 20), which the box cuts off at 15:
-        >>> lam, where = best_found(lambda lam: (np.sum((lam - [2, 20]) ** 2), 2 * (lam - [2, 20])), 2, (-15.0, 15.0))
+        >>> lam, where = multistart(lambda lam: (np.sum((lam - [2, 20]) ** 2), 2 * (lam - [2, 20])), 2, (-15.0, 15.0))
         >>> lam.round(6), where
         (array([ 2., 15.]), 'boundary')
     """

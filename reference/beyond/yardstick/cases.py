@@ -35,7 +35,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from reference.beyond.problems.grouped import ManyPenalties, ManyRates
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Linear
@@ -115,10 +115,10 @@ def single(rng: np.random.Generator) -> tuple[Ridge, Float[ndarray, "1"]]:
     return Ridge(X, t, X_valid, t_valid, divisor=44.0), np.array([1.2], dtype=np.float32)
 
 
-def ill_conditioned(rng: np.random.Generator, n: int, worst: float) -> tuple[ManyPenalties, Float[ndarray, "3"]]:
+def ill_conditioned(rng: np.random.Generator, n: int, worst: float) -> tuple[GroupedPenalties, Float[ndarray, "3"]]:
     """Thirty correlated features, three penalties near the least eigenvalue: the weights are all but free."""
     group = tuple(int(j) for j in rng.permutation(np.arange(30) % 3))
-    problem = ManyPenalties(*data(rng, n, 37, np.geomspace(1.0, 1 / worst, 30)), group=group, divisor=1.0)
+    problem = GroupedPenalties(*data(rng, n, 37, np.geomspace(1.0, 1 / worst, 30)), group=group, divisor=1.0)
     return problem, np.log(np.array([0.5, 1.0, 2.0]) / worst)
 
 
@@ -140,11 +140,11 @@ BUILDERS: dict[str, Callable[[np.random.Generator], tuple[Any, ndarray]]] = {
     "ridge": lambda rng: (Ridge(*data(rng, 40, 25, WELL), divisor=40.0), np.array([1.5])),
     "dropout": lambda rng: (InputDropout(*data(rng, 42, 27, WELL)), np.array([-0.8])),
     "penalties": lambda rng: (
-        ManyPenalties(*data(rng, 46, 29, WELL), group=tuple(range(8)), divisor=1.0),
+        GroupedPenalties(*data(rng, 46, 29, WELL), group=tuple(range(8)), divisor=1.0),
         rng.uniform(-2.0, 1.0, size=8),
     ),
     "rates": lambda rng: (
-        ManyRates(*data(rng, 48, 31, WELL), group=tuple(range(8))),
+        GroupedRates(*data(rng, 48, 31, WELL), group=tuple(range(8))),
         rng.uniform(-2.0, 0.0, size=8),
     ),
     "saturating": lambda rng: (

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.beyond.problems.grouped import Many
+from reference.beyond.problems.grouped import GroupedRegression
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Linear
@@ -111,7 +111,7 @@ def _penalty(problem: Regression, xp: Any, asarray: Callable[[Any], Any]) -> Los
         TypeError: another kind of problem.
     """
     n = problem.n
-    if isinstance(problem, Many):
+    if isinstance(problem, GroupedRegression):
         group, d = np.array(problem.group), asarray(problem.d)
         return lambda lam, v: (xp.exp(lam)[group] * d * v**2).sum() / (2 * n)
     if isinstance(problem, InputDropout) and problem.inverted:

@@ -6,17 +6,16 @@ import numpy as np
 from numpy import ndarray
 from numpy.random import Generator
 
-from reference.beyond.problems.grouped import ManyPenalties
 from reference.bilevel.problem import Problem
 from reference.claims import instances
-from reference.claims.instances import Setting
+from reference.claims.instances import Setting, WeightwiseRidge
 from reference.claims.registry import DIFFERENCE, EXACT, Measured, claim
 from reference.claims.routes import NODES, affine_root, central_difference, relative_error
 from reference.problems import fixed_points
 from reference.rule.perturbation import expectation, quadrature
 
 
-def drawn(rng: Generator) -> tuple[ManyPenalties, Setting]:
+def drawn(rng: Generator) -> tuple[WeightwiseRidge, Setting]:
     """Ridge with two penalties, and a point of it."""
     problem, lam = instances.penalties(rng)
     return problem, instances.setting(rng, problem, lam)

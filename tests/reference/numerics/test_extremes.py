@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from reference.beyond.problems.grouped import ManyRates
+from reference.beyond.problems.grouped import GroupedRates
 from reference.beyond.problems.logistic import Logistic
 from reference.bilevel.transforms import Linear
 from reference.numerics.elimination import to_eight_digits
@@ -30,7 +30,7 @@ def test_the_loss_has_eight_digits_where_columns_differ_by_a_million(seed):
         assert abs(mp.mpf(float(ridge.outer_loss(np.array([-8.0])))) - exact) < EIGHT * exact
 
 
-@pytest.mark.parametrize("problem", [InputDropout, lambda *parts: ManyRates(*parts, group=(0, 0, 0))])
+@pytest.mark.parametrize("problem", [InputDropout, lambda *parts: GroupedRates(*parts, group=(0, 0, 0))])
 @pytest.mark.parametrize("scale", [1e-160, 1e-155, 1e155])
 def test_features_whose_squares_leave_the_floats_are_refused(problem, scale):
     with pytest.raises(ValueError, match=r"not positive and finite|scale them"):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from reference.beyond.problems.grouped import ManyPenalties, ManyRates
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates
 from reference.beyond.problems.logistic import Logistic
 from reference.problems.dropout import InputDropout
 from reference.problems.linear_network import LinearNetwork
@@ -85,7 +85,7 @@ def answer(problem: Any, lam: list[Any]) -> Answer:
     else:
         in_metric = problem.D if isinstance(problem, Ridge) else np.ones(m)
         undropped = [mp.mpf(n) / getattr(problem, "divisor", 1.0) * d for d in in_metric]
-        metric = D if isinstance(problem, InputDropout | ManyRates) else undropped
+        metric = D if isinstance(problem, InputDropout | GroupedRates) else undropped
         weights = [mp.exp(lam[group[j]]) * metric[j] for j in range(m)]
         slopes = [[weights[j] * (group[j] == i) for j in range(m)] for i in range(len(lam))]
     K = a**2 * A + mp.diag(weights)
@@ -125,7 +125,7 @@ def test_best_response_jacobian_and_hypergradient_have_eight_digits(rng, shape, 
 def test_many_penalties_and_rates_have_eight_digits(rng, shape, scale, lam, rates):
     arrays = data(rng, shape, scale)
     group = tuple(j % 3 for j in range(arrays[0].shape[1]))
-    problem = ManyRates(*arrays, group=group) if rates else ManyPenalties(*arrays, group=group, divisor=1.0)
+    problem = GroupedRates(*arrays, group=group) if rates else GroupedPenalties(*arrays, group=group, divisor=1.0)
     exact, at = answer(problem, list(map(mp.mpf, lam))), np.array(lam)
     J = problem.best_response_jacobian(at)
     assert off(problem.best_response(at), exact.v) < EIGHT

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import logit
 
-from reference.beyond.problems.grouped import ManyPenalties, ManyRates
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates
 from reference.beyond.theory.rank_one import OneUnit, excess
 from reference.console import records
 from toy.beyond import structure
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.usefixtures("no_types_checked")
 
 
 @pytest.fixture
-def problem() -> ManyPenalties:
+def problem() -> GroupedPenalties:
     data = random_features(split(load("diabetes"), 0), 12, seed=0)
     group = tuple(j * 4 // 12 for j in range(12))
-    return ManyPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
+    return GroupedPenalties(data.X, data.t, data.X_valid, data.t_valid, group, divisor=float(len(data.X)))
 
 
 def test_random_features_are_scaled_on_the_training_rows_and_seeded():
@@ -71,7 +71,7 @@ def test_rates_of_scaled_features_are_penalties_of_their_odds_times_the_rows(pro
     # D = diag(XᵀX) = nI.
     penalty = problem.n * structure.RATE / (1 - structure.RATE)
     penalties = dict(structure.measured(problem, np.log(penalty)))
-    rates = ManyRates(problem.X, problem.t, problem.X_valid, problem.t_valid, problem.group)
+    rates = GroupedRates(problem.X, problem.t, problem.X_valid, problem.t_valid, problem.group)
     for name, value in structure.measured(rates, logit(structure.RATE)):
         assert_allclose(value, penalties[name], rtol=1e-9)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 from scipy.special import expit
 
-from reference.beyond.problems.grouped import Many, ManyRates
+from reference.beyond.problems.grouped import GroupedRates, GroupedRegression
 from reference.beyond.problems.logistic import Logistic
 from reference.beyond.yardstick.cause import Cause, Predictions
 from reference.beyond.yardstick.predictions.fitted import Line
@@ -119,13 +119,15 @@ def in_logarithm(parts: Parts) -> bool:
     problem = parts.problem
     if isinstance(problem, Logistic):
         return problem.h == 1
-    return isinstance(problem, InputDropout | Many) or (isinstance(problem, Ridge) and isinstance(problem.s, Exp))
+    return isinstance(problem, InputDropout | GroupedRegression) or (
+        isinstance(problem, Ridge) and isinstance(problem.s, Exp)
+    )
 
 
 def slope_of_s(parts: Parts) -> ndarray | None:
     """s'(λ): s = 1/(1+e^-λ) of a drop rate and of label smoothing, e^λ of a penalty and of class weights."""
     rate = expit(parts.lam) * expit(-parts.lam)
-    if isinstance(parts.problem, InputDropout | ManyRates):
+    if isinstance(parts.problem, InputDropout | GroupedRates):
         return rate
     if isinstance(parts.problem, Logistic):
         return np.where(np.arange(len(parts.lam)) == 1, rate, np.exp(parts.lam))

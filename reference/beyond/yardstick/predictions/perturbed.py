@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from reference.beyond.problems.grouped import Many
+from reference.beyond.problems.grouped import GroupedRegression
 from reference.beyond.yardstick.cause import Cause
 from reference.beyond.yardstick.predictions.fitted import Curve
 from reference.beyond.yardstick.predictions.parts import Parts
@@ -53,7 +53,7 @@ Answer = Callable[[Parts, float], ndarray]
 def perturbed(parts: Parts) -> dict[Cause, Curve]:
     """What each of these causes makes of one problem at any σ, where that is known."""
     answers: dict[Cause, Answer] = {}
-    if isinstance(parts.problem, Many):
+    if isinstance(parts.problem, GroupedRegression):
         answers = {RESPONSE: _response_of_many, JOINT: _joint_of_many}
     elif len(parts.lam) == 1:
         answers = {RESPONSE: _response, SMOOTHED: _smoothed}

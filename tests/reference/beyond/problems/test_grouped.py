@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from reference.beyond.problems.grouped import Many, ManyPenalties, ManyRates
-from reference.beyond.problems.multistart import DIAGONAL, adjoint, best_found
+from reference.beyond.problems.grouped import GroupedPenalties, GroupedRates, GroupedRegression
+from reference.beyond.problems.multistart import DIAGONAL, adjoint, multistart
 from reference.bilevel.problem import Problem
 from reference.bilevel.transforms import Exp
 from reference.problems.dropout import InputDropout, MaskedRegression
@@ -33,16 +33,16 @@ from tests.strategies import (
 )
 
 single = st.just(())
-tiny = many(single, kinds=(ManyRates,), n=st.integers(1, 3), m=st.integers(1, 2))
+tiny = many(single, kinds=(GroupedRates,), n=st.integers(1, 3), m=st.integers(1, 2))
 
 LAST_DIGITS = 1e-13
 """The same formulas in the same order, but for where a factor n is divided out; K itself is equal bit by bit."""
 
 
-def weights_of(problem: Many, lam: np.ndarray) -> np.ndarray:
+def weights_of(problem: GroupedRegression, lam: np.ndarray) -> np.ndarray:
     """What n L_T multiplies ½w_j² with, feature by feature."""
     weights = [np.exp(lam[i]) for i in problem.group]
-    if isinstance(problem, ManyPenalties):
+    if isinstance(problem, GroupedPenalties):
         return np.array(weights) * (1 if problem.divisor == problem.n else problem.n)
     return np.array([weights[j] * sum(x[j] ** 2 for x in problem.X) for j in range(len(weights))])
 
@@ -61,7 +61,7 @@ def assert_the_same_problem(actual: Problem, desired: Problem, lam: np.ndarray, 
 @given(ridges(s=st.just(Exp())))
 def test_one_penalty_is_ridge_to_the_last_digits(case: Case[Ridge]):
     ridge, group = case.problem, (0,) * case.w.shape[-1]
-    one = ManyPenalties(ridge.X, ridge.t, ridge.X_valid, ridge.t_valid, group, ridge.divisor)
+    one = GroupedPenalties(ridge.X, ridge.t, ridge.X_valid, ridge.t_valid, group, ridge.divisor)
     assert_array_equal(one.K(case.lam), ridge.K(case.lam))
     assert_the_same_problem(one, ridge, case.lam, case.w)
     batch = case.rng.permutation(ridge.n)[: 1 + ridge.n // 2]
@@ -71,7 +71,7 @@ def test_one_penalty_is_ridge_to_the_last_digits(case: Case[Ridge]):
 @given(dropouts(inverted=st.just(True)))
 def test_one_drop_rate_is_input_dropout_to_the_last_digits(case: Case[InputDropout]):
     dropout, group = case.problem, (0,) * case.w.shape[-1]
-    one = ManyRates(dropout.X, dropout.t, dropout.X_valid, dropout.t_valid, group)
+    one = GroupedRates(dropout.X, dropout.t, dropout.X_valid, dropout.t_valid, group)
     assert_array_equal(one.K(case.lam), dropout.K(case.lam))
     assert_the_same_problem(one, dropout, case.lam, case.w)
     batch = case.rng.permutation(dropout.n)[: 1 + dropout.n // 2]
@@ -81,7 +81,7 @@ def test_one_drop_rate_is_input_dropout_to_the_last_digits(case: Case[InputDropo
 
 
 @given(many())
-def test_the_loss_is_a_sum_over_rows_and_one_over_features(case: Case[Many]):
+def test_the_loss_is_a_sum_over_rows_and_one_over_features(case: Case[GroupedRegression]):
     actual = np.asarray(case.problem.train_loss(case.lam, case.w))
     for index, problem, lam, w in case.replicates():
         data = sum((x @ w - t) ** 2 for x, t in zip(problem.X, problem.t, strict=True))
@@ -90,7 +90,7 @@ def test_the_loss_is_a_sum_over_rows_and_one_over_features(case: Case[Many]):
 
 
 @given(many())
-def test_the_best_response_is_least_squares_with_a_row_added_for_each_feature(case: Case[Many]):
+def test_the_best_response_is_least_squares_with_a_row_added_for_each_feature(case: Case[GroupedRegression]):
     actual = case.problem.best_response(case.lam)
     for index, problem, lam, w in case.replicates():
         rows, t = np.diag(np.sqrt(weights_of(problem, lam))), np.concatenate([problem.t, np.zeros(len(w))])
@@ -99,7 +99,7 @@ def test_the_best_response_is_least_squares_with_a_row_added_for_each_feature(ca
 
 
 @given(many())
-def test_penalties_are_one_penalty_on_features_divided_by_their_roots(case: Case[Many]):
+def test_penalties_are_one_penalty_on_features_divided_by_their_roots(case: Case[GroupedRegression]):
     actual = case.problem.best_response(case.lam)
     for index, problem, lam, _ in case.replicates():
         root = np.sqrt(weights_of(problem, lam))
@@ -108,7 +108,7 @@ def test_penalties_are_one_penalty_on_features_divided_by_their_roots(case: Case
 
 
 @given(many())
-def test_the_hypergradient_from_the_right_is_that_through_the_jacobian(case: Case[Many]):
+def test_the_hypergradient_from_the_right_is_that_through_the_jacobian(case: Case[GroupedRegression]):
     problem, lam = case.problem, case.lam
     through = Problem.hypergradient(problem, lam)
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
@@ -121,14 +121,14 @@ def test_the_hypergradient_from_the_right_is_that_through_the_jacobian(case: Cas
 
 
 @given(many(leads=st.just((3,))))
-def test_features_of_another_group_do_not_see_a_hyperparameter_directly(case: Case[Many]):
+def test_features_of_another_group_do_not_see_a_hyperparameter_directly(case: Case[GroupedRegression]):
     cross = np.broadcast_to(case.problem.hess_wlam(case.lam, case.w), (3, *case.w.shape[-1:], case.lam.shape[-1]))
     for j, i in enumerate(case.problem.group):
         assert_array_equal(np.delete(cross[:, j], i, axis=-1), 0.0)
 
 
 @given(tiny, st.data())
-def test_masks_drawn_at_each_features_rate_have_the_mean_of_the_expected_loss(case: Case[ManyRates], data):
+def test_masks_drawn_at_each_features_rate_have_the_mean_of_the_expected_loss(case: Case[GroupedRates], data):
     problem, lam, w = case.problem, case.lam, case.w
     batch = case.rng.permutation(problem.n)[: data.draw(st.integers(1, problem.n))]
     p = np.array([float(rate(lam[i])) for i in problem.group])
@@ -167,7 +167,7 @@ def test_features_that_do_not_meet_have_their_best_penalties_found_in_each_repli
     # A = I: r_j = t_j / (1 + e^λ_j) can be any number between 0 and t_j, so that the validation loss can be 0.
     t, shares = np.sign(rng.normal(size=(2, m))) * rng.uniform(1, 2, (2, m)), rng.uniform(0.05, 0.95, (2, m))
     X = np.tile(np.eye(m), (2, 1, 1))
-    found = ManyPenalties(X, t, X, shares * t, group=tuple(range(m)), divisor=float(m)).optimum()
+    found = GroupedPenalties(X, t, X, shares * t, group=tuple(range(m)), divisor=float(m)).optimum()
     # L-BFGS stops at a gradient of 1e-10, and the least curvature here is 0.05²·0.95²/m.
     assert_allclose(found.lam_star, np.log(1 / shares - 1), atol=1e-5)
     assert (found.loss_star < 1e-12).all()
@@ -176,7 +176,7 @@ def test_features_that_do_not_meet_have_their_best_penalties_found_in_each_repli
 
 def test_a_target_out_of_reach_sends_its_penalty_to_the_box():
     t_valid = np.array([2.0, -1.0, 0.5])
-    found = ManyPenalties(np.eye(3), np.ones(3), np.eye(3), t_valid, group=(0, 1, 2), divisor=3.0).optimum()
+    found = GroupedPenalties(np.eye(3), np.ones(3), np.eye(3), t_valid, group=(0, 1, 2), divisor=3.0).optimum()
     assert_allclose(found.lam_star[[0, 2]], [-15.0, 0.0], atol=1e-5)
     assert found.lam_star[1] > 10.0  # there the curve has levelled off
     assert found.where == "boundary"
@@ -184,7 +184,7 @@ def test_a_target_out_of_reach_sends_its_penalty_to_the_box():
 
 @settings(max_examples=10)
 @given(many(leads=st.sampled_from([(), (3,)]), m=st.integers(2, 4)))
-def test_the_best_found_is_level_or_falls_over_the_box_and_no_shared_value_is_better(case: Case[Many]):
+def test_the_best_found_is_level_or_falls_over_the_box_and_no_shared_value_is_better(case: Case[GroupedRegression]):
     problem, found = case.problem, case.problem.optimum()
     assert found.lam_star.shape == (*found.loss_star.shape, problem.h)
     low, high = problem.bounds
@@ -200,7 +200,7 @@ def test_the_best_found_is_level_or_falls_over_the_box_and_no_shared_value_is_be
 
 @settings(max_examples=5)
 @given(many(single))
-def test_one_hyperparameter_has_its_exact_optimum(case: Case[Many]):
+def test_one_hyperparameter_has_its_exact_optimum(case: Case[GroupedRegression]):
     one = replace(case.problem, group=(0,) * case.w.shape[-1])
     assert one.optimum().loss_star <= one.outer_loss(np.linspace(-15, 15, 500)[:, None]).min() * (1 + 1e-9)
 
@@ -208,7 +208,7 @@ def test_one_hyperparameter_has_its_exact_optimum(case: Case[Many]):
 @pytest.mark.parametrize(("t_valid", "where"), [(2.0, "lower end"), (-1.0, "upper end")])
 def test_of_one_hyperparameter_it_is_known_at_which_end_its_optimum_lies(t_valid, where):
     eye, ones = np.eye(3), np.ones(3)
-    assert ManyPenalties(eye, ones, eye, t_valid * ones, group=(0, 0, 0), divisor=3.0).optimum().where == where
+    assert GroupedPenalties(eye, ones, eye, t_valid * ones, group=(0, 0, 0), divisor=3.0).optimum().where == where
 
 
 def test_of_two_wells_on_the_diagonal_the_lower_is_found():
@@ -218,7 +218,7 @@ def test_of_two_wells_on_the_diagonal_the_lower_is_found():
         parts = [(depth * np.exp(-np.sum((lam - x) ** 2) / 4), x) for x, depth in wells]
         return 2.0 - sum(part for part, _ in parts), np.sum([part * (lam - x) / 2 for part, x in parts], axis=0)
 
-    assert_allclose(best_found(outer, 3, (-15.0, 15.0))[0], -6.0, atol=1e-5)
+    assert_allclose(multistart(outer, 3, (-15.0, 15.0))[0], -6.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
@@ -231,7 +231,7 @@ def test_a_deeper_well_is_found_from_beside_the_best_of_the_diagonal(side):
         loss = -sum(depth * part**2 for depth, _, _, part in inside)
         return loss, np.sum([4 * depth * part * (lam - x) / w for depth, x, w, part in inside], axis=0)
 
-    assert_allclose(best_found(outer, 2, (-15.0, 15.0))[0], wells[1][1], atol=1e-5)
+    assert_allclose(multistart(outer, 2, (-15.0, 15.0))[0], wells[1][1], atol=1e-5)
 
 
 @given(quadratics(single))
@@ -249,7 +249,7 @@ def test_a_loss_or_gradient_that_is_not_finite_is_refused(loss, slope):
         return (loss if near else float(lam @ lam)), (np.full(2, slope) if near else 2 * lam)
 
     with pytest.raises(ValueError, match="not finite"):
-        best_found(outer, 2, (-15.0, 15.0))
+        multistart(outer, 2, (-15.0, 15.0))
 
 
 @pytest.mark.parametrize(
@@ -257,4 +257,4 @@ def test_a_loss_or_gradient_that_is_not_finite_is_refused(loss, slope):
 )
 def test_groups_that_do_not_fit_are_refused(group, message):
     with no_type_checks(), pytest.raises(ValueError, match=message):
-        ManyRates(np.eye(2), np.ones(2), np.eye(2), np.ones(2), group)
+        GroupedRates(np.eye(2), np.ones(2), np.eye(2), np.ones(2), group)

@@ -250,7 +250,7 @@ def chained_again(problem: Any, lam: ndarray) -> ndarray:
 def slopes(problem: Any, lam: ndarray) -> ndarray:
     """ds/dλ of the penalties, drop rates, smoothing and class weights s: differences of s by hand."""
     s: list[Any] = [np.exp] * len(lam)
-    if type(problem).__name__ in ("InputDropout", "ManyRates"):
+    if type(problem).__name__ in ("InputDropout", "GroupedRates"):
         s = [lambda x: 1 / (1 + np.exp(-x))] * len(lam)
     if hasattr(problem, "classes") and len(lam) == 5:
         s[1] = lambda x: 1 / (1 + np.exp(-x))

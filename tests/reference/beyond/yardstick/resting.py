@@ -58,7 +58,7 @@ def of_one(problem: Any, lam: ndarray, sigma: float, jointly: bool) -> ndarray:
 def of_many(problem: Any, lam: ndarray, sigma: float, jointly: bool) -> ndarray:
     """E[φ_b (A Zᵀφ - Xᵀt + e^{λ_g+ε_g} d Zᵀφ)] = 0, one dense system; the means are products over coordinates."""
     X, group, (n, m), h = problem.X, list(problem.group), problem.X.shape, len(lam)
-    d = (X**2).sum(0) if type(problem).__name__ == "ManyRates" else np.full(m, n / problem.divisor)
+    d = (X**2).sum(0) if type(problem).__name__ == "GroupedRates" else np.full(m, n / problem.divisor)
     eps = sigma * NODES
     plain, tilted = ([float(WEIGHTS @ (f * eps**k)) for k in range(3)] for f in (1.0, np.exp(eps)))
     powers = np.eye(h + 1, dtype=int)[:, 1:]  # of ε in φ_a

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from reference.beyond.problems.grouped import ManyPenalties
+from reference.beyond.problems.grouped import GroupedPenalties
 from reference.beyond.problems.logistic import Logistic
 from reference.beyond.yardstick.cases import BUILDERS, case_of
 from reference.beyond.yardstick.diagnosis.evidence import Evidence
@@ -38,7 +38,7 @@ def solve_in_decimals(K: list[list[Decimal]], b: list[Decimal]) -> list[Decimal]
     return x
 
 
-def hypergradient_in_decimals(problem: ManyPenalties, lam: ndarray) -> list[Decimal]:
+def hypergradient_in_decimals(problem: GroupedPenalties, lam: ndarray) -> list[Decimal]:
     """-Σ_{j in group i} e^{λ_i} (n/divisor) r_j z_j with K r = Xᵀt and K z = ∂L_V/∂w, to sixty digits."""
     X, t, X_valid, t_valid = (
         [[Decimal(float(x)) for x in np.atleast_1d(row)] for row in array]
@@ -120,7 +120,7 @@ def test_the_exact_answer_holds_to_the_digits_that_its_condition_leaves(name: st
         if isinstance(problem, Logistic):
             digits = softmax_in_decimals(problem, lam)
         else:
-            assert isinstance(problem, ManyPenalties)
+            assert isinstance(problem, GroupedPenalties)
             digits = hypergradient_in_decimals(problem, lam)
         true = np.array(digits, dtype=float)
     error = np.linalg.norm(known(name).exact - true) / np.linalg.norm(true)

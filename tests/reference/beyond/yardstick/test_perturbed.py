@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from reference.beyond.problems.grouped import Many
+from reference.beyond.problems.grouped import GroupedRegression
 from reference.beyond.yardstick.cause import Cause
 from reference.beyond.yardstick.predictions.known import known
 from reference.beyond.yardstick.predictions.perturbed import JOINT, RESPONSE, SMOOTHED, perturbed
@@ -19,7 +19,7 @@ SIGMA = 0.6
 def test_at_rest_the_mean_gradients_vanish(name: str, jointly: bool):
     parts = known(name).parts
     problem, lam = parts.problem, parts.lam
-    Z = (of_many if isinstance(problem, Many) else of_one)(problem, lam, SIGMA, jointly)
+    Z = (of_many if isinstance(problem, GroupedRegression) else of_one)(problem, lam, SIGMA, jointly)
     # A grid over all three coordinates: twenty points in each take e^ε to rounding.
     eps, weights = quadrature(np.full(len(lam), SIGMA), nodes=20)
     phi = np.column_stack([np.ones(len(eps)), eps])

@@ -14,7 +14,7 @@ import pytest
 from deep.paper import problems
 from deep.paper.experiments import EXPERIMENTS
 from deep.paper.problems import Size
-from deep.runner import command
+from deep.runner import cli as command
 from deep.runner.jobs import Job
 from deep.tuner.tuner import Tuner
 from figures.reading.archive import COMMITTED
@@ -258,7 +258,7 @@ FULL_DISK = """
 import resource, sys, tempfile
 from sklearn.datasets import load_digits
 from torch.utils.tensorboard import SummaryWriter
-from deep.runner.command import main
+from deep.runner.cli import main
 from reference.console.command import run
 tempfile.gettempdir()  # looked for by writing
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may have a byte
