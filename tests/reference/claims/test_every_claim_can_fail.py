@@ -38,5 +38,5 @@ def test_a_claim_fails_where_its_fault_is_planted(fault: Fault, outcomes: dict[F
     [("np.no_such_function", "stands 0 times"), ("self.f.vjp(", "stands 2 times"), ("(-15.0, 15.0)", "in no function")],
 )
 def test_a_text_that_is_not_a_place_within_a_function_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message), planted(Fault("eqn_2_3", "problem", text, "(0.0, 1.0)")):
+    with pytest.raises(ValueError, match=message), planted(Fault("eqn_2_3", "bilevel.problem", text, "(0.0, 1.0)")):
         pass
