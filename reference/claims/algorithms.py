@@ -28,13 +28,13 @@ def parameters(state: State) -> np.ndarray:
 def algorithm_1_inner(rng: Generator) -> float:
     problem, lam = instances.saturating(rng)
     again = replace(problem, t=rng.normal(size=problem.n))
-    at, alpha = instances.setting(rng, problem, lam), 0.1
-    eps = at.sigma * rng.normal(size=1)
-    after = parameters(inner_step(DELTA_STN, at.state, eps, problem, again, alpha))
-    w0 = at.w0 - alpha * central_difference(lambda w: problem.train_loss(lam, w), at.w0)
+    point, alpha = instances.setting(rng, problem, lam), 0.1
+    eps = point.sigma * rng.normal(size=1)
+    after = parameters(inner_step(DELTA_STN, point.state, eps, problem, again, alpha))
+    w0 = point.w0 - alpha * central_difference(lambda w: problem.train_loss(lam, w), point.w0)
     y, J = problem.f(w0), central_difference(problem.f, w0)
-    down = central_difference(lambda Theta: again.train_loss_v(lam + eps, y + J @ Theta @ eps), at.Theta)
-    return relative_error(after, np.column_stack([w0, at.Theta - alpha * down]))
+    down = central_difference(lambda Theta: again.train_loss_v(lam + eps, y + J @ Theta @ eps), point.Theta)
+    return relative_error(after, np.column_stack([w0, point.Theta - alpha * down]))
 
 
 @claim(
@@ -45,17 +45,20 @@ def algorithm_1_inner(rng: Generator) -> float:
 )
 def algorithm_1_outer(rng: Generator) -> Measured:
     problem, lam = instances.quadratic(rng)
-    at, z, tau = instances.setting(rng, problem, lam), rng.normal(size=lam.shape), 0.2
-    eps = at.sigma * z
+    point, z, tau = instances.setting(rng, problem, lam), rng.normal(size=lam.shape), 0.2
+    eps = point.sigma * z
 
     def loss(x: np.ndarray, lam0: np.ndarray, noise: np.ndarray) -> float:
-        return float(problem.valid_loss(x + noise, centred_weights(at.Theta, at.w0, x + noise, lam0)))
+        return float(problem.valid_loss(x + noise, centred_weights(point.Theta, point.w0, x + noise, lam0)))
 
-    g_lam, g_sigma = outer_gradients(DELTA_STN, at.state, eps, problem, tau)
+    g_lam, g_sigma = outer_gradients(DELTA_STN, point.state, eps, problem, tau)
     held = central_difference(lambda x: loss(x, lam, eps), lam)
-    scaled = central_difference(lambda s: loss(lam, lam, s * z) - tau * np.sum(np.log(s)), at.sigma)
+    scaled = central_difference(lambda s: loss(lam, lam, s * z) - tau * np.sum(np.log(s)), point.sigma)
     moving = central_difference(lambda x: loss(x, x, eps), lam)
-    terms, direct = (loss(lam, lam, eps), tau / at.sigma), problem.valid_grad_lam(lam + eps, at.w0 + at.Theta @ eps)
+    terms, direct = (
+        (loss(lam, lam, eps), tau / point.sigma),
+        problem.valid_grad_lam(lam + eps, point.w0 + point.Theta @ eps),
+    )
     errors = relative_error(g_lam, held, *terms), relative_error(g_sigma, scaled, *terms)
     off = np.linalg.norm(moving - g_lam) / np.linalg.norm(g_lam)
     detail = f"with λ0 moving the gradient is off by {off:.2g}"
@@ -70,15 +73,15 @@ def algorithm_1_outer(rng: Generator) -> Measured:
 )
 def algorithm_1_outer_noise(rng: Generator) -> Measured:
     problem, lam = instances.weightwise(rng)
-    at = instances.setting(rng, problem, lam)
+    point = instances.setting(rng, problem, lam)
 
     def moments(eps: np.ndarray) -> np.ndarray:
-        noise = outer_gradients(DELTA_STN, at.state, eps, problem)[0] - zero
+        noise = outer_gradients(DELTA_STN, point.state, eps, problem)[0] - zero
         return np.column_stack([noise, np.outer(noise, noise)])
 
-    zero = at.Theta.T @ problem.X_valid.T @ (problem.X_valid @ at.w0 - problem.t_valid) / len(problem.t_valid)
-    mean, covariance = np.split(expectation(moments, at.sigma, NODES), [1], axis=1)
-    root = at.sigma * (at.Theta.T @ problem.X_valid.T @ problem.X_valid @ at.Theta) / len(problem.t_valid)
+    zero = point.Theta.T @ problem.X_valid.T @ (problem.X_valid @ point.w0 - problem.t_valid) / len(problem.t_valid)
+    mean, covariance = np.split(expectation(moments, point.sigma, NODES), [1], axis=1)
+    root = point.sigma * (point.Theta.T @ problem.X_valid.T @ problem.X_valid @ point.Theta) / len(problem.t_valid)
     errors = relative_error(mean, 0 * mean, root), relative_error(covariance, root @ root.T)
     size = np.sqrt(np.trace(root @ root.T)) / np.linalg.norm(zero)
     return Measured(max(*errors), f"the noise is {size:.2g} times the gradient")
@@ -87,9 +90,9 @@ def algorithm_1_outer_noise(rng: Generator) -> Measured:
 @claim("Alg. 2", "STN's inner step is one of gradient descent on L_T(λ+ε, Φ(λ+ε) + φ0) in both Φ and φ0.", DIFFERENCE)
 def algorithm_2(rng: Generator) -> float:
     problem, lam = instances.weightwise(rng)
-    at = instances.setting(rng, problem, lam)
-    eps, phi = rng.normal(size=lam.shape), np.column_stack([at.w0, at.Theta])
-    after = inner_step(STN, at.state, eps, problem, problem, alpha1=1.0)
+    point = instances.setting(rng, problem, lam)
+    eps, phi = rng.normal(size=lam.shape), np.column_stack([point.w0, point.Theta])
+    after = inner_step(STN, point.state, eps, problem, problem, alpha1=1.0)
     gradient = central_difference(
         lambda x: problem.train_loss(lam + eps, uncentred_weights(x[:, 1:], x[:, 0], lam + eps)), phi
     )

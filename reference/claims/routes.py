@@ -76,14 +76,14 @@ def order(remainder: Callable[[float], ndarray], step: float = 1e-4) -> float:
 
 
 def mean_gradients(
-    method: Method, train: TrainingObjective, at: Setting, nodes: int = NODES
+    method: Method, train: TrainingObjective, point: Setting, nodes: int = NODES
 ) -> Float[ndarray, "m one_plus_h"]:
     """The mean over ε of the gradients in w0 and in Θ that the update rule forms from the perturbed loss."""
-    response = FullResponse(at.Theta)
+    response = FullResponse(point.Theta)
 
     def gradients(eps: Float[ndarray, "h"]) -> Float[ndarray, "m one_plus_h"]:
-        c = response_input(method, at.lam, eps)
-        g = perturbed_gradient(method, train, at.lam + eps, at.w0, response.apply(c))
+        c = response_input(method, point.lam, eps)
+        g = perturbed_gradient(method, train, point.lam + eps, point.w0, response.apply(c))
         return np.column_stack([g, response.gradient(c, g).Theta])
 
-    return expectation(gradients, at.sigma, nodes)
+    return expectation(gradients, point.sigma, nodes)

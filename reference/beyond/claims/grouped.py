@@ -44,20 +44,22 @@ def columns_add_up(rng: Generator) -> float:
 )
 def least_of_rank_one(rng: Generator) -> Measured:
     problem, lam = instances.quadratic(rng)
-    at, exact = instances.setting(rng, problem, lam), problem.best_response_jacobian(lam)
+    point, exact = instances.setting(rng, problem, lam), problem.best_response_jacobian(lam)
 
     def objective(Theta: np.ndarray) -> np.ndarray:
-        return expectation(lambda e: np.atleast_1d(problem.train_loss(lam + e, at.w0 + Theta @ e)), at.sigma, nodes=3)
+        return expectation(
+            lambda e: np.atleast_1d(problem.train_loss(lam + e, point.w0 + Theta @ e)), point.sigma, nodes=3
+        )
 
     values, vectors = np.linalg.eigh(problem.train.A)
     root = (vectors * np.sqrt(values)) @ vectors.T
-    s = np.linalg.svd(root @ exact * at.sigma, compute_uv=False)
-    best = least_loss(exact, problem.train.A, at.sigma).Theta
+    s = np.linalg.svd(root @ exact * point.sigma, compute_uv=False)
+    best = least_loss(exact, problem.train.A, point.sigma).Theta
     whole = objective(exact)
     left = objective(best) - whole
     errors = (
         relative_error(left, np.atleast_1d(np.sum(s[1:] ** 2) / 2), whole, s**2),
-        relative_error(left, np.atleast_1d(excess(best, exact, problem.train.A, at.sigma)), whole, s**2),
+        relative_error(left, np.atleast_1d(excess(best, exact, problem.train.A, point.sigma)), whole, s**2),
     )
     return Measured(max(errors), f"{np.sum(s[1:] ** 2) / np.sum(s**2):.0%} of what any response could gain is lost")
 
@@ -70,17 +72,17 @@ def least_of_rank_one(rng: Generator) -> Measured:
 )
 def rests_there(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at, exact = instances.setting(rng, problem, lam), problem.best_response_jacobian(lam)
-    best = least_loss(exact, problem.train.A, at.sigma)
+    point, exact = instances.setting(rng, problem, lam), problem.best_response_jacobian(lam)
+    best = least_loss(exact, problem.train.A, point.sigma)
 
     def gradients(eps: np.ndarray) -> np.ndarray:
-        gradient = best.gradient(eps, problem.grad_w(lam + eps, at.w0 + best.apply(eps)))
+        gradient = best.gradient(eps, problem.grad_w(lam + eps, point.w0 + best.apply(eps)))
         return np.concatenate([gradient.r, gradient.u])
 
-    mean = expectation(gradients, at.sigma, nodes=3)
-    terms = problem.grad_w(lam, at.w0), best.r, best.u, exact
+    mean = expectation(gradients, point.sigma, nodes=3)
+    terms = problem.grad_w(lam, point.w0), best.r, best.u, exact
     turned = OneUnit(best.r + rng.normal(size=best.r.shape), best.u + rng.normal(size=best.u.shape))
-    lowest, other = (float(excess(unit.Theta, exact, problem.train.A, at.sigma)) for unit in (best, turned))
+    lowest, other = (float(excess(unit.Theta, exact, problem.train.A, point.sigma)) for unit in (best, turned))
     return max(relative_error(mean, np.zeros_like(mean), *terms), max(lowest - other, 0.0))
 
 

@@ -65,9 +65,9 @@ def eqns_c_10_to_c_12(rng: Generator) -> float:
     )
 
 
-def four_terms(L: Quadratic, at: Setting, eps: np.ndarray) -> np.ndarray:
+def four_terms(L: Quadratic, point: Setting, eps: np.ndarray) -> np.ndarray:
     """Eqns. C.17 to C.20, as printed."""
-    w0, lam0, move = at.w0, at.lam, at.Theta @ eps
+    w0, lam0, move = point.w0, point.lam, point.Theta @ eps
     return np.array(
         [
             0.5 * (move @ L.A @ move + 2 * move @ L.A @ w0 + w0 @ L.A @ w0),
@@ -81,16 +81,16 @@ def four_terms(L: Quadratic, at: Setting, eps: np.ndarray) -> np.ndarray:
 def drawn(rng: Generator) -> tuple[QuadraticProblem, Setting]:
     """A quadratic problem and a point of it with equal scales σ."""
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    return problem, Setting(lam, at.sigma[:1] * np.ones(lam.size), at.w0, at.Theta)
+    point = instances.setting(rng, problem, lam)
+    return problem, Setting(lam, point.sigma[:1] * np.ones(lam.size), point.w0, point.Theta)
 
 
 @claim("C.13-C.20", "L_T(λ0+ε, w0+Θε) is the sum of the four expanded terms, at every ε.", EXACT)
 def eqns_c_13_to_c_20(rng: Generator) -> float:
-    problem, at = drawn(rng)
-    eps = rng.normal(size=at.lam.shape)
-    terms = four_terms(problem.train, at, eps)
-    return relative_error(terms.sum(), problem.train_loss(at.lam + eps, at.w0 + at.Theta @ eps), terms)
+    problem, point = drawn(rng)
+    eps = rng.normal(size=point.lam.shape)
+    terms = four_terms(problem.train, point, eps)
+    return relative_error(terms.sum(), problem.train_loss(point.lam + eps, point.w0 + point.Theta @ eps), terms)
 
 
 @claim(
@@ -101,19 +101,21 @@ def eqns_c_13_to_c_20(rng: Generator) -> float:
     correction="the fact used is printed as E[εᵀε] = σ²; that is hσ². It is E[εεᵀ] = σ²I that gives the traces",
 )
 def eqns_c_21_to_c_24(rng: Generator) -> Measured:
-    problem, at = drawn(rng)
-    L, w0, lam0, variance = problem.train, at.w0, at.lam, at.sigma[0] ** 2
+    problem, point = drawn(rng)
+    L, w0, lam0, variance = problem.train, point.w0, point.lam, point.sigma[0] ** 2
     desired = np.array(
         [
-            0.5 * (np.trace(at.Theta.T @ L.A @ at.Theta) * variance + w0 @ L.A @ w0),
-            w0 @ L.B @ lam0 + np.trace(at.Theta.T @ L.B) * variance,
+            0.5 * (np.trace(point.Theta.T @ L.A @ point.Theta) * variance + w0 @ L.A @ w0),
+            w0 @ L.B @ lam0 + np.trace(point.Theta.T @ L.B) * variance,
             0.5 * (lam0 @ L.C @ lam0 + np.trace(L.C) * variance),
             L.d @ w0 + L.e @ lam0 + float(L.c),
         ]
     )
-    means = expectation(lambda eps: four_terms(L, at, eps), at.sigma, nodes=3)
-    whole = expectation(lambda eps: np.asarray(problem.train_loss(lam0 + eps, w0 + at.Theta @ eps)), at.sigma, nodes=3)
-    square = expectation(lambda eps: eps @ eps, at.sigma, nodes=3)
+    means = expectation(lambda eps: four_terms(L, point, eps), point.sigma, nodes=3)
+    whole = expectation(
+        lambda eps: np.asarray(problem.train_loss(lam0 + eps, w0 + point.Theta @ eps)), point.sigma, nodes=3
+    )
+    square = expectation(lambda eps: eps @ eps, point.sigma, nodes=3)
     return Measured(
         max(relative_error(means, desired), relative_error(whole, desired.sum(), desired)),
         f"E[εᵀε]/σ² = {square / variance:.4g} with h = {lam0.size}",
@@ -124,21 +126,21 @@ def eqns_c_21_to_c_24(rng: Generator) -> Measured:
 @claim("C.25", "The gradient in Θ is (B + AΘ)σ², whatever w0 and λ0; with unequal scales, (B + AΘ)diag(σ²).", EXACT)
 def eqn_c_25(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    gradient = mean_gradients(CENTERED_STN, problem, at, nodes=3)[:, 1:]
-    L, noise = problem.train, problem.grad_w(lam, at.w0)
-    return relative_error(gradient, (L.B + L.A @ at.Theta) @ np.diag(at.sigma**2), noise)
+    point = instances.setting(rng, problem, lam)
+    gradient = mean_gradients(CENTERED_STN, problem, point, nodes=3)[:, 1:]
+    L, noise = problem.train, problem.grad_w(lam, point.w0)
+    return relative_error(gradient, (L.B + L.A @ point.Theta) @ np.diag(point.sigma**2), noise)
 
 
 @claim("C.26", "Its zero -A⁻¹B is a minimum: the expected loss rises by ½σ² Tr[ΔᵀAΔ] when Θ moves by Δ.", EXACT)
 def eqn_c_26(rng: Generator) -> float:
-    problem, at = drawn(rng)
-    Theta, move = problem.best_response_jacobian(at.lam), rng.normal(size=at.Theta.shape)
+    problem, point = drawn(rng)
+    Theta, move = problem.best_response_jacobian(point.lam), rng.normal(size=point.Theta.shape)
 
     def loss(Theta: np.ndarray) -> np.ndarray:
         return expectation(
-            lambda eps: np.asarray(problem.train_loss(at.lam + eps, at.w0 + Theta @ eps)), at.sigma, nodes=3
+            lambda eps: np.asarray(problem.train_loss(point.lam + eps, point.w0 + Theta @ eps)), point.sigma, nodes=3
         )
 
-    rise = 0.5 * at.sigma[0] ** 2 * np.trace(move.T @ problem.train.A @ move)
+    rise = 0.5 * point.sigma[0] ** 2 * np.trace(move.T @ problem.train.A @ move)
     return relative_error(loss(Theta + move) - loss(Theta), rise, loss(Theta))

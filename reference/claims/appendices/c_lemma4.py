@@ -20,8 +20,8 @@ def lemma_4(rng: Generator) -> float:
     problem, lam = instances.saturating(rng)
     w0 = problem.best_response(lam)
 
-    def branch(at: np.ndarray, start: np.ndarray = w0) -> np.ndarray:
-        return root(lambda w: problem.grad_w(at, w), start, jac=lambda w: problem.hess_ww(at, w), tol=1e-14).x
+    def branch(point: np.ndarray, start: np.ndarray = w0) -> np.ndarray:
+        return root(lambda w: problem.grad_w(point, w), start, jac=lambda w: problem.hess_ww(point, w), tol=1e-14).x
 
     stationary = central_difference(lambda w: problem.train_loss(lam, w), w0)
     formula = -np.linalg.solve(problem.hess_ww(lam, w0), problem.hess_wlam(lam, w0))

@@ -21,14 +21,14 @@ def drawn(rng: Generator) -> tuple[WeightwiseRidge, Setting]:
     return problem, instances.setting(rng, problem, lam)
 
 
-def mean_A(problem: Problem, at: Setting, nodes: int = NODES) -> np.ndarray:
+def mean_A(problem: Problem, point: Setting, nodes: int = NODES) -> np.ndarray:
     """E[A], the mean of ∂²L_T/∂w² (D.6)."""
-    return expectation(lambda eps: problem.hess_ww(at.lam + eps, at.w0), at.sigma, nodes)
+    return expectation(lambda eps: problem.hess_ww(point.lam + eps, point.w0), point.sigma, nodes)
 
 
-def mean_B(problem: Problem, at: Setting, nodes: int = NODES) -> np.ndarray:
+def mean_B(problem: Problem, point: Setting, nodes: int = NODES) -> np.ndarray:
     """E[B], the mean of ∂²L_T/∂w∂λ (D.5)."""
-    return expectation(lambda eps: problem.hess_wlam(at.lam + eps, at.w0), at.sigma, nodes)
+    return expectation(lambda eps: problem.hess_wlam(point.lam + eps, point.w0), point.sigma, nodes)
 
 
 @claim(
@@ -84,15 +84,15 @@ def expected(problem: Problem, lam: ndarray, sigma: ndarray, w: ndarray) -> tupl
     DIFFERENCE,
 )
 def eqns_d_3_and_d_4(rng: Generator) -> float:
-    problem, at = drawn(rng)
+    problem, point = drawn(rng)
 
     def r(lam: np.ndarray) -> np.ndarray:
         def gradient(w: np.ndarray) -> np.ndarray:
-            return expectation(lambda eps: problem.grad_w(lam + eps, w), at.sigma, nodes=5)
+            return expectation(lambda eps: problem.grad_w(lam + eps, w), point.sigma, nodes=5)
 
-        return affine_root(gradient, at.w0.shape)
+        return affine_root(gradient, point.w0.shape)
 
-    Theta, here = central_difference(r, at.lam), Setting(at.lam, at.sigma, r(at.lam), at.Theta)
+    Theta, here = central_difference(r, point.lam), Setting(point.lam, point.sigma, r(point.lam), point.Theta)
     return relative_error(mean_A(problem, here, nodes=5) @ Theta, -mean_B(problem, here, nodes=5))
 
 
@@ -106,10 +106,10 @@ def eqns_d_3_and_d_4(rng: Generator) -> float:
 def eqns_d_5_to_d_7(rng: Generator) -> float:
     errors = []
     for problem, lam0 in [*instances.problems(rng), instances.penalties(rng)]:
-        at = instances.setting(rng, problem, lam0)
-        errors += derivatives(problem, lam0 + at.sigma * rng.normal(size=lam0.shape), at.w0)
+        point = instances.setting(rng, problem, lam0)
+        errors += derivatives(problem, lam0 + point.sigma * rng.normal(size=lam0.shape), point.w0)
         Theta = problem.best_response_jacobian(lam0)
-        errors.append(relative_error(Theta, central_difference(problem.best_response, lam0), at.w0))
+        errors.append(relative_error(Theta, central_difference(problem.best_response, lam0), point.w0))
     return max([*errors, *derivatives(*instances.network(rng))])
 
 
@@ -150,21 +150,21 @@ def eqn_d_8(rng: Generator) -> float:
 )
 def eqn_d_9(rng: Generator) -> float:
     ridge, lam = instances.ridge(rng, divided=False)
-    at = instances.setting(rng, ridge, lam)
-    Theta = fixed_points.appendix_d_response(ridge, lam, at.w0, at.sigma)
+    point = instances.setting(rng, ridge, lam)
+    Theta = fixed_points.appendix_d_response(ridge, lam, point.w0, point.sigma)
     many, there = drawn(rng)
     moved = there.lam + there.sigma**2 / 2
     there = replace(there, w0=many.best_response(moved))
     along = central_difference(many.best_response, moved)
-    pairs = (minimiser(ridge, at), Theta), (minimiser(many, there), along)
+    pairs = (minimiser(ridge, point), Theta), (minimiser(many, there), along)
     return max(relative_error(*pair, np.ones(1)) for pair in pairs)
 
 
-def minimiser(problem: Problem, at: Setting) -> np.ndarray:
+def minimiser(problem: Problem, point: Setting) -> np.ndarray:
     """D.9's Θ."""
-    A, B = mean_A(problem, at), mean_B(problem, at)
+    A, B = mean_A(problem, point), mean_B(problem, point)
 
     def objective(Theta: np.ndarray) -> float:
         return float(0.5 * np.trace(A @ Theta @ Theta.T) + np.trace(B.T @ Theta))
 
-    return affine_root(lambda Theta: central_difference(objective, Theta), at.Theta.shape)
+    return affine_root(lambda Theta: central_difference(objective, Theta), point.Theta.shape)

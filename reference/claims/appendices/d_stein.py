@@ -22,20 +22,20 @@ from reference.rule.updates import CENTERED_STN
     DIFFERENCE,
 )
 def eqns_d_10_to_d_13(rng: Generator) -> float:
-    problem, at = drawn(rng)
-    root, ones = np.diag(at.sigma), np.ones(2)
+    problem, point = drawn(rng)
+    root, ones = np.diag(point.sigma), np.ones(2)
 
     def g(standard: np.ndarray) -> np.ndarray:
-        return problem.grad_w(at.lam + root @ standard, at.w0)
+        return problem.grad_w(point.lam + root @ standard, point.w0)
 
     def learned(eps: np.ndarray) -> np.ndarray:
-        gradient = FullResponse(0 * at.Theta).gradient(eps, problem.grad_w(at.lam + eps, at.w0))
-        return gradient.Theta / at.sigma**2
+        gradient = FullResponse(0 * point.Theta).gradient(eps, problem.grad_w(point.lam + eps, point.w0))
+        return gradient.Theta / point.sigma**2
 
-    d_11 = expectation(lambda z: central_difference(g, z) / at.sigma, ones, NODES)
-    d_12 = expectation(lambda z: np.outer(g(z), z) / at.sigma, ones, NODES)
-    d_13 = expectation(learned, at.sigma, NODES)
-    B, noise = mean_B(problem, at), g(0 * ones)
+    d_11 = expectation(lambda z: central_difference(g, z) / point.sigma, ones, NODES)
+    d_12 = expectation(lambda z: np.outer(g(z), z) / point.sigma, ones, NODES)
+    d_13 = expectation(learned, point.sigma, NODES)
+    B, noise = mean_B(problem, point), g(0 * ones)
     return max(relative_error(line, B, noise) for line in (d_11, d_12, d_13))
 
 
@@ -47,10 +47,10 @@ def eqns_d_10_to_d_13(rng: Generator) -> float:
 )
 def eqns_d_14_and_d_15(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    gradient, learned = d_15(problem, at), mean_gradients(CENTERED_STN, problem, at, nodes=3)[:, 1:]
-    Sigma, noise = np.diag(at.sigma**2), problem.grad_w(lam, at.w0)
-    d_14 = (mean_B(problem, at, nodes=3) + mean_A(problem, at, nodes=3) @ at.Theta) @ Sigma
+    point = instances.setting(rng, problem, lam)
+    gradient, learned = d_15(problem, point), mean_gradients(CENTERED_STN, problem, point, nodes=3)[:, 1:]
+    Sigma, noise = np.diag(point.sigma**2), problem.grad_w(lam, point.w0)
+    d_14 = (mean_B(problem, point, nodes=3) + mean_A(problem, point, nodes=3) @ point.Theta) @ Sigma
     ridge, nu = instances.ridge(rng, divided=False)
     there = instances.setting(rng, ridge, nu)
     Theta = fixed_points.appendix_d_response(ridge, nu, there.w0, there.sigma)
@@ -62,11 +62,11 @@ def eqns_d_14_and_d_15(rng: Generator) -> float:
     )
 
 
-def d_15(problem: Problem, at: Setting) -> np.ndarray:
+def d_15(problem: Problem, point: Setting) -> np.ndarray:
     """The gradient in Θ of E[½tr[AΘΣΘᵀ] + tr[BᵀΘΣ]], by differences."""
-    A, B, Sigma = mean_A(problem, at), mean_B(problem, at), np.diag(at.sigma**2)
+    A, B, Sigma = mean_A(problem, point), mean_B(problem, point), np.diag(point.sigma**2)
 
     def objective(Theta: np.ndarray) -> float:
         return float(0.5 * np.trace(A @ Theta @ Sigma @ Theta.T) + np.trace(B.T @ Theta @ Sigma))
 
-    return central_difference(objective, at.Theta)
+    return central_difference(objective, point.Theta)

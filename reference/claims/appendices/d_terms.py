@@ -24,18 +24,18 @@ from reference.rule.updates import DELTA_STN
     EXACT,
 )
 def eqns_d_16_to_d_19(rng: Generator) -> float:
-    problem, at = drawn(rng)
-    Sigma, response = np.diag(at.sigma**2), FullResponse(at.Theta)
+    problem, point = drawn(rng)
+    Sigma, response = np.diag(point.sigma**2), FullResponse(point.Theta)
 
     def terms(eps: np.ndarray) -> np.ndarray:
-        g = problem.grad_w(at.lam + eps, at.w0)
-        d_17 = np.trace(Sigma @ np.outer(eps / at.sigma**2, g) @ at.Theta)
+        g = problem.grad_w(point.lam + eps, point.w0)
+        d_17 = np.trace(Sigma @ np.outer(eps / point.sigma**2, g) @ point.Theta)
         return np.array([d_17, response.adjoint(g) @ eps, g @ response.apply(eps)])
 
-    B = mean_B(problem, at)
-    desired = np.trace(B.T @ at.Theta @ Sigma)
-    scale = np.abs(B * at.Theta @ Sigma)
-    return relative_error(expectation(terms, at.sigma, NODES), np.full(3, desired), scale)
+    B = mean_B(problem, point)
+    desired = np.trace(B.T @ point.Theta @ Sigma)
+    scale = np.abs(B * point.Theta @ Sigma)
+    return relative_error(expectation(terms, point.sigma, NODES), np.full(3, desired), scale)
 
 
 def network(rng: Generator) -> tuple[LinearNetwork, Setting]:
@@ -46,16 +46,18 @@ def network(rng: Generator) -> tuple[LinearNetwork, Setting]:
 
 @claim("D.20", "E[gᵀΔw] = E[(∂L_T/∂y)ᵀΔy] where L_T sees the weights through its outputs alone.", EXACT)
 def eqn_d_20(rng: Generator) -> float:
-    problem, at = network(rng)
-    y = problem.f(at.w0)
+    problem, point = network(rng)
+    y = problem.f(point.w0)
 
     def terms(eps: np.ndarray) -> np.ndarray:
-        lam, dw = at.lam + eps, at.Theta @ eps
-        return np.array([problem.grad_w(lam, at.w0) @ dw, problem.train_grad_v(lam, y) @ problem.f.jvp(at.w0, dw)])
+        lam, dw = point.lam + eps, point.Theta @ eps
+        return np.array(
+            [problem.grad_w(lam, point.w0) @ dw, problem.train_grad_v(lam, y) @ problem.f.jvp(point.w0, dw)]
+        )
 
-    in_weights, in_outputs = expectation(terms, at.sigma, NODES)
-    g = problem.train_grad_v(at.lam, y) @ problem.f.jacobian(at.w0)
-    return relative_error(in_outputs, in_weights, np.abs(g) @ np.abs(at.Theta) * at.sigma)
+    in_weights, in_outputs = expectation(terms, point.sigma, NODES)
+    g = problem.train_grad_v(point.lam, y) @ problem.f.jacobian(point.w0)
+    return relative_error(in_outputs, in_weights, np.abs(g) @ np.abs(point.Theta) * point.sigma)
 
 
 @claim(
@@ -67,17 +69,17 @@ def eqn_d_20(rng: Generator) -> float:
 )
 def eqn_d_20_penalty(rng: Generator) -> Measured:
     ridge, lam = instances.ridge(rng)
-    at = instances.setting(rng, ridge, lam)
-    a, residual = np.exp(lam + at.sigma**2 / 2)[0], ridge.X @ at.w0 - ridge.t
+    point = instances.setting(rng, ridge, lam)
+    a, residual = np.exp(lam + point.sigma**2 / 2)[0], ridge.X @ point.w0 - ridge.t
 
     def terms(eps: np.ndarray) -> np.ndarray:
-        dw = at.Theta @ eps
-        in_outputs = ridge.train_grad_v(lam + eps, at.w0) @ dw
-        return np.array([ridge.grad_w(lam + eps, at.w0) @ dw, in_outputs, residual @ ridge.X @ dw / ridge.n])
+        dw = point.Theta @ eps
+        in_outputs = ridge.train_grad_v(lam + eps, point.w0) @ dw
+        return np.array([ridge.grad_w(lam + eps, point.w0) @ dw, in_outputs, residual @ ridge.X @ dw / ridge.n])
 
-    left, right, printed = expectation(terms, at.sigma, NODES)
-    desired = at.sigma[0] ** 2 * a * (at.w0 @ at.Theta[:, 0]) / ridge.n
-    scale = np.abs(at.w0 * at.Theta[:, 0]) * a, np.abs(residual @ ridge.X @ at.Theta)
+    left, right, printed = expectation(terms, point.sigma, NODES)
+    desired = point.sigma[0] ** 2 * a * (point.w0 @ point.Theta[:, 0]) / ridge.n
+    scale = np.abs(point.w0 * point.Theta[:, 0]) * a, np.abs(residual @ ridge.X @ point.Theta)
     residuals = [relative_error(side, desired, *scale) for side in (left, right)]
     return Measured(max(*residuals, relative_error(printed, 0.0, *scale)), printed=relative_error(printed, left))
 
@@ -90,20 +92,20 @@ def eqn_d_20_penalty(rng: Generator) -> Measured:
 )
 def eqns_d_21_to_d_23(rng: Generator) -> Measured:
     ridge, lam = instances.ridge(rng, divided=False)
-    at = instances.setting(rng, ridge, lam)
-    Theta, a, variance = at.Theta[:, 0], np.exp(lam + at.sigma**2 / 2)[0], at.sigma[0] ** 2
-    Theta_D = fixed_points.appendix_d_response(ridge, lam, at.w0, at.sigma)[:, 0]
-    Theta_star = fixed_points.response_minimiser(ridge, lam, at.w0, at.sigma)[:, 0]
+    point = instances.setting(rng, ridge, lam)
+    Theta, a, variance = point.Theta[:, 0], np.exp(lam + point.sigma**2 / 2)[0], point.sigma[0] ** 2
+    Theta_D = fixed_points.appendix_d_response(ridge, lam, point.w0, point.sigma)[:, 0]
+    Theta_star = fixed_points.response_minimiser(ridge, lam, point.w0, point.sigma)[:, 0]
 
     def mean_curvature(Theta: np.ndarray, power: int) -> np.ndarray:
-        return expectation(lambda eps: eps[0] ** power * ridge.hess_vec(lam + eps, at.w0, Theta), at.sigma, NODES)
+        return expectation(lambda eps: eps[0] ** power * ridge.hess_vec(lam + eps, point.w0, Theta), point.sigma, NODES)
 
     d_22, d_23 = variance * Theta @ mean_curvature(Theta, 0), Theta @ mean_curvature(Theta, 2)
     discarded = variance**2 * a * Theta @ Theta / ridge.divisor
     solutions = variance * mean_curvature(Theta_D, 0), mean_curvature(Theta_star, 2)
     return Measured(
         max(relative_error(d_23 - d_22, discarded, d_22), relative_error(*solutions)),
-        f"{discarded / d_22:.2g} of D.22 at σ = {at.sigma[0]:.2g}",
+        f"{discarded / d_22:.2g} of D.22 at σ = {point.sigma[0]:.2g}",
     )
 
 
@@ -113,17 +115,17 @@ def eqns_d_21_to_d_23(rng: Generator) -> Measured:
     DIFFERENCE,
 )
 def eqns_d_24_to_d_26(rng: Generator) -> Measured:
-    problem, at = network(rng)
+    problem, point = network(rng)
 
     def terms(eps: np.ndarray) -> np.ndarray:
-        lam, dw = at.lam + eps, at.Theta @ eps
-        hessian = central_difference(lambda w: problem.grad_w(lam, w), at.w0)
-        curvature = problem.f.curvature_vec(at.w0, problem.train_grad_v(lam, problem.f(at.w0)), dw)
-        d_25 = dw @ problem.hess_vec(lam, at.w0, dw)
-        d_26 = dw @ problem.gauss_newton(lam, at.w0) @ dw
+        lam, dw = point.lam + eps, point.Theta @ eps
+        hessian = central_difference(lambda w: problem.grad_w(lam, w), point.w0)
+        curvature = problem.f.curvature_vec(point.w0, problem.train_grad_v(lam, problem.f(point.w0)), dw)
+        d_25 = dw @ problem.hess_vec(lam, point.w0, dw)
+        d_26 = dw @ problem.gauss_newton(lam, point.w0) @ dw
         return np.array([np.trace(hessian @ np.outer(dw, dw)), d_25, d_26, dw @ curvature])
 
-    d_24, d_25, d_26, discarded = expectation(terms, at.sigma, nodes=10)
+    d_24, d_25, d_26, discarded = expectation(terms, point.sigma, nodes=10)
     scale = abs(d_26) + abs(discarded)
     errors = relative_error(d_24, d_25, scale), relative_error(d_25 - d_26, discarded, scale)
     return Measured(max(errors), f"it discards {abs(discarded / d_25):.2g} of D.25 at unfitted weights")
@@ -138,32 +140,33 @@ def eqns_d_24_to_d_26(rng: Generator) -> Measured:
     "order one, where it is the second-order one",
 )
 def eqn_d_27(rng: Generator) -> Measured:
-    problem, at = network(rng)
-    y = problem.f(at.w0)
+    problem, point = network(rng)
+    y = problem.f(point.w0)
 
     def terms(Theta: np.ndarray) -> np.ndarray:
         """D.20 and D.27."""
 
         def both(eps: np.ndarray) -> np.ndarray:
-            lam, dy = at.lam + eps, problem.f.jvp(at.w0, Theta @ eps)
+            lam, dy = point.lam + eps, problem.f.jvp(point.w0, Theta @ eps)
             return np.array([problem.train_grad_v(lam, y) @ dy, dy @ problem.train_hess_vv(lam, y) @ dy])
 
-        return expectation(both, at.sigma, NODES)
+        return expectation(both, point.sigma, NODES)
 
     def curvature(eps: np.ndarray) -> np.ndarray:
-        return np.asarray(eps @ at.Theta.T @ problem.gauss_newton(at.lam + eps, at.w0) @ at.Theta @ eps)
+        return np.asarray(eps @ point.Theta.T @ problem.gauss_newton(point.lam + eps, point.w0) @ point.Theta @ eps)
 
-    (d_20, d_27), (first, second) = terms(at.Theta), central_difference(terms, at.Theta)
+    (d_20, d_27), (first, second) = terms(point.Theta), central_difference(terms, point.Theta)
     learned, learned_at_0 = (
-        mean_gradients(DELTA_STN, problem, replace(at, Theta=Theta))[:, 1:] for Theta in (at.Theta, 0 * at.Theta)
+        mean_gradients(DELTA_STN, problem, replace(point, Theta=Theta))[:, 1:]
+        for Theta in (point.Theta, 0 * point.Theta)
     )
-    to_first_order = np.sum(learned_at_0 * at.Theta)
+    to_first_order = np.sum(learned_at_0 * point.Theta)
     scale = np.abs([d_20, d_27])
     return Measured(
         max(
-            relative_error(d_27, expectation(curvature, at.sigma, NODES)),
+            relative_error(d_27, expectation(curvature, point.sigma, NODES)),
             relative_error(first + second / 2, learned, scale),
-            relative_error(d_20, to_first_order, np.abs(learned_at_0 * at.Theta)),
+            relative_error(d_20, to_first_order, np.abs(learned_at_0 * point.Theta)),
         ),
         printed=min(relative_error(first + second, learned), relative_error(d_27 / 2, to_first_order)),
     )

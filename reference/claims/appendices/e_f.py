@@ -74,14 +74,14 @@ def eqn_f_1(rng: Generator) -> float:
         (Logistic(0.0, 50.0), lambda x: 50 / (1 + np.exp(-x)), lambda x: 50 * np.exp(-x) / (1 + np.exp(-x)) ** 2),
     ):
         ridge, lam = instances.ridge(rng, s=s)
-        at, plain = instances.setting(rng, ridge, lam), replace(ridge, s=Linear())
+        point, plain = instances.setting(rng, ridge, lam), replace(ridge, s=Linear())
 
-        def by_hand(eps: np.ndarray, at: Setting = at, plain: Ridge = plain, value: Any = value) -> np.ndarray:
-            return np.outer(plain.grad_w(value(at.lam + eps), at.w0 + at.Theta @ eps), eps)
+        def by_hand(eps: np.ndarray, point: Setting = point, plain: Ridge = plain, value: Any = value) -> np.ndarray:
+            return np.outer(plain.grad_w(value(point.lam + eps), point.w0 + point.Theta @ eps), eps)
 
-        learned, desired = mean_gradients(CENTERED_STN, ridge, at)[:, 1:], expectation(by_hand, at.sigma, NODES)
+        learned, desired = mean_gradients(CENTERED_STN, ridge, point)[:, 1:], expectation(by_hand, point.sigma, NODES)
         chain = plain.best_response_jacobian(value(lam)) * slope(lam)
-        errors.append(relative_error(learned, desired, ridge.grad_w(lam, at.w0)))
+        errors.append(relative_error(learned, desired, ridge.grad_w(lam, point.w0)))
         errors.append(relative_error(ridge.best_response_jacobian(lam), chain))
     return max(errors)
 

@@ -21,13 +21,13 @@ from reference.problems.ridge import Ridge
     correction="appendix G calls G.7 and G.8 optimal whatever σ² > 0",
 )
 def eqn_g_2_no_minimum(rng: Generator) -> Measured:
-    below, (ridge, at, K) = bend(*drawn(rng, 0.9)[:2]), drawn(rng, 1.1)
-    above = bend(ridge, at)
+    below, (ridge, point, K) = bend(*drawn(rng, 0.9)[:2]), drawn(rng, 1.1)
+    above = bend(ridge, point)
     wrong = [below.size <= 0, above.size >= 0, not below.answered, above.answered]
-    w0 = np.linalg.solve(K @ K - at.sigma**2 * np.eye(len(K)), K @ ridge.Xt)
+    w0 = np.linalg.solve(K @ K - point.sigma**2 * np.eye(len(K)), K @ ridge.Xt)
     Theta = -np.linalg.solve(K, w0[:, None])
-    printed = float(expected_loss(ridge, at, w0, Theta))
-    lower = float(expected_loss(ridge, at, w0 + above.line[0], Theta + above.line[1]))
+    printed = float(expected_loss(ridge, point, w0, Theta))
+    lower = float(expected_loss(ridge, point, w0 + above.line[0], Theta + above.line[1]))
     return Measured(
         max(below.error, above.error, *map(float, wrong)),
         f"its second difference along that line is {below.size:.2g}, then {above.size:.2g}",
@@ -44,15 +44,15 @@ class Bend(NamedTuple):
     answered: bool
 
 
-def bend(ridge: Ridge, at: Setting) -> Bend:
+def bend(ridge: Ridge, point: Setting) -> Bend:
     """The line is the eigenvector of the Hessian's least eigenvalue."""
-    eigenvalues, Q = np.linalg.eigh(fixed_points.joint_hessian(ridge, at.lam, at.sigma))
-    w0, Theta = Q[: len(at.w0), 0], Q[len(at.w0) :, :1]
-    ahead, here, behind = (float(expected_loss(ridge, at, s * w0, s * Theta)) for s in (1, 0, -1))
+    eigenvalues, Q = np.linalg.eigh(fixed_points.joint_hessian(ridge, point.lam, point.sigma))
+    w0, Theta = Q[: len(point.w0), 0], Q[len(point.w0) :, :1]
+    ahead, here, behind = (float(expected_loss(ridge, point, s * w0, s * Theta)) for s in (1, 0, -1))
     size = ahead - 2 * here + behind
     error = relative_error(size, eigenvalues[0] / ridge.n, ahead, here)
     try:
-        fixed_points.appendix_g_minimiser(ridge, at.lam, at.sigma)
+        fixed_points.appendix_g_minimiser(ridge, point.lam, point.sigma)
     except ValueError:
         return Bend((w0, Theta), size, error, answered=False)
     return Bend((w0, Theta), size, error, answered=True)

@@ -20,14 +20,14 @@ def eqn_1_1(rng: Generator) -> float:
     ridge, lam = instances.ridge(rng)
     dropout, nu = instances.dropout(rng)
     errors = []
-    for problem, at, root in (
+    for problem, point, root in (
         (ridge, lam, np.sqrt(np.exp(lam)) * np.eye(ridge.X.shape[1])),
         (dropout, nu, np.diag(np.sqrt(np.exp(nu) * dropout.D))),
     ):
         rows, targets = np.vstack([problem.X, root]), np.append(problem.t, np.zeros(len(root)))
         w = rng.normal(size=len(root))
-        errors.append(relative_error(problem.train_loss(at, w), np.sum((rows @ w - targets) ** 2) / (2 * problem.n)))
-        errors.append(relative_error(problem.best_response(at), np.linalg.lstsq(rows, targets)[0]))
+        errors.append(relative_error(problem.train_loss(point, w), np.sum((rows @ w - targets) ** 2) / (2 * problem.n)))
+        errors.append(relative_error(problem.best_response(point), np.linalg.lstsq(rows, targets)[0]))
     return max(errors)
 
 
@@ -71,8 +71,8 @@ def eqn_2_2(rng: Generator) -> float:
         [[outer.A, outer.B, inner.A], [outer.B.T, outer.C, inner.B.T], [inner.A, inner.B, np.zeros((m, m))]]
     )
     solution = -np.linalg.solve(system, np.concatenate([outer.d, outer.e, inner.d]))
-    found = np.append(problem.best_response(best.lam_star), best.lam_star)
-    return relative_error(found, solution[: len(found)])
+    optimum = np.append(problem.best_response(best.lam_star), best.lam_star)
+    return relative_error(optimum, solution[: len(optimum)])
 
 
 @claim("2.3", "The Jacobian of the best response is -(∂²L_T/∂w²)⁻¹ ∂²L_T/∂w∂λ at r(λ).", DIFFERENCE)

@@ -22,15 +22,15 @@ from reference.rule.updates import CENTERED_STN, REPARAM_STN, STN, Method, outer
 )
 def eqn_2_5(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
+    point = instances.setting(rng, problem, lam)
 
     def gradients(phi: np.ndarray) -> np.ndarray:
-        here = instances.Setting(lam, at.sigma, w0=phi[:, 0], Theta=phi[:, 1:])
+        here = instances.Setting(lam, point.sigma, w0=phi[:, 0], Theta=phi[:, 1:])
         return mean_gradients(STN, problem, here, nodes=3)
 
-    found = affine_root(gradients, (len(at.w0), 1 + len(lam)))
+    solution = affine_root(gradients, (len(point.w0), 1 + len(lam)))
     right_side = np.column_stack([problem.train.d, problem.train.B])
-    return relative_error(found, -np.linalg.solve(problem.train.A, right_side))
+    return relative_error(solution, -np.linalg.solve(problem.train.A, right_side))
 
 
 @claim(
@@ -40,12 +40,12 @@ def eqn_2_5(rng: Generator) -> float:
     correction="section 3.1 prints the new offset as Φa + φ0; the sign of Φa is wrong for λ̃ = λ + a",
 )
 def eqn_2_6(rng: Generator) -> Measured:
-    at = instances.setting(rng, *instances.quadratic(rng))
-    a = rng.normal(size=at.lam.shape)
-    map_ = np.column_stack([at.Theta, at.w0]) @ homogeneous(at.lam)
-    shifted = uncentred_weights(at.Theta, at.w0 - at.Theta @ a, at.lam + a)
-    printed = uncentred_weights(at.Theta, at.Theta @ a + at.w0, at.lam + a)
-    return Measured(relative_error(shifted, map_, at.Theta @ a), printed=relative_error(printed, map_))
+    point = instances.setting(rng, *instances.quadratic(rng))
+    a = rng.normal(size=point.lam.shape)
+    map_ = np.column_stack([point.Theta, point.w0]) @ homogeneous(point.lam)
+    shifted = uncentred_weights(point.Theta, point.w0 - point.Theta @ a, point.lam + a)
+    printed = uncentred_weights(point.Theta, point.Theta @ a + point.w0, point.lam + a)
+    return Measured(relative_error(shifted, map_, point.Theta @ a), printed=relative_error(printed, map_))
 
 
 @claim(
@@ -56,22 +56,22 @@ def eqn_2_6(rng: Generator) -> Measured:
 )
 def eqn_2_7(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at, h, tau = instances.setting(rng, problem, lam), len(lam), 0.3
+    point, h, tau = instances.setting(rng, problem, lam), len(lam), 0.3
 
     def objective(method: Method, x: np.ndarray) -> Scalars:
         def loss(z: np.ndarray) -> np.ndarray:
             lam_eps, lam0 = x[:h] + x[h:] * z, lam if method.centred else np.zeros(h)
-            return np.asarray(problem.valid_loss(lam_eps, centred_weights(at.Theta, at.w0, lam_eps, lam0)))
+            return np.asarray(problem.valid_loss(lam_eps, centred_weights(point.Theta, point.w0, lam_eps, lam0)))
 
         return perturbation.expectation(loss, np.ones(h), nodes=3) - tau * np.sum(np.log(x[h:]))
 
     def error(method: Method) -> float:
         def gradients(eps: np.ndarray) -> np.ndarray:
-            return np.concatenate(outer_gradients(method, at.state, eps, problem, tau))
+            return np.concatenate(outer_gradients(method, point.state, eps, problem, tau))
 
-        x = np.append(lam, at.sigma)
+        x = np.append(lam, point.sigma)
         desired = central_difference(lambda x: objective(method, x), x)
-        return relative_error(perturbation.expectation(gradients, at.sigma, nodes=3), desired, objective(method, x))
+        return relative_error(perturbation.expectation(gradients, point.sigma, nodes=3), desired, objective(method, x))
 
     return max(error(STN), error(CENTERED_STN))
 
@@ -87,15 +87,15 @@ def eqn_2_7(rng: Generator) -> float:
 )
 def eqn_2_7_scale(rng: Generator) -> Measured:
     problem, lam = instances.weightwise(rng)
-    at, tau = instances.setting(rng, problem, lam), 0.01
-    hess_valid = problem.valid_hess_vv(lam, at.w0)
-    sigma = fixed_points.scale_minimiser(at.Theta, hess_valid, tau)
-    state = instances.Setting(lam, sigma, at.w0, at.Theta).state
+    point, tau = instances.setting(rng, problem, lam), 0.01
+    hess_valid = problem.valid_hess_vv(lam, point.w0)
+    sigma = fixed_points.scale_minimiser(point.Theta, hess_valid, tau)
+    state = instances.Setting(lam, sigma, point.w0, point.Theta).state
     gradient = perturbation.expectation(
         lambda eps: outer_gradients(REPARAM_STN, state, eps, problem, tau)[1], sigma, nodes=3
     )
-    precision = at.Theta.T @ problem.X_valid.T @ problem.X_valid @ at.Theta / len(problem.t_valid)
-    at_1, near_0 = (fixed_points.scale_minimiser(at.Theta, hess_valid, t) ** 2 for t in (1.0, 1e-12))
+    precision = point.Theta.T @ problem.X_valid.T @ problem.X_valid @ point.Theta / len(problem.t_valid)
+    at_1, near_0 = (fixed_points.scale_minimiser(point.Theta, hess_valid, t) ** 2 for t in (1.0, 1e-12))
     posterior = np.diag(np.linalg.solve(precision, np.eye(2)))
     errors = (
         relative_error(gradient, 0 * lam, tau / sigma),

@@ -12,12 +12,12 @@ from reference.rule.perturbation import expectation
 
 @claim("3.1", "It is the same map as Eqn. 2.6, with Φ = Θ and φ0 = w0 - Θλ0, and r_θ(λ0, λ0) = w0.", EXACT)
 def eqn_3_1(rng: Generator) -> float:
-    at = instances.setting(rng, *instances.quadratic(rng))
-    lam0 = rng.normal(size=at.lam.shape)
-    centred = centred_weights(at.Theta, at.w0, at.lam, lam0)
-    uncentred = uncentred_weights(at.Theta, at.w0 - at.Theta @ lam0, at.lam)
-    here = relative_error(centred_weights(at.Theta, at.w0, lam0, lam0), at.w0)
-    return max(relative_error(centred, uncentred, at.Theta @ lam0), here)
+    point = instances.setting(rng, *instances.quadratic(rng))
+    lam0 = rng.normal(size=point.lam.shape)
+    centred = centred_weights(point.Theta, point.w0, point.lam, lam0)
+    uncentred = uncentred_weights(point.Theta, point.w0 - point.Theta @ lam0, point.lam)
+    here = relative_error(centred_weights(point.Theta, point.w0, lam0, lam0), point.w0)
+    return max(relative_error(centred, uncentred, point.Theta @ lam0), here)
 
 
 @claim(
@@ -32,8 +32,8 @@ def eqn_3_2(rng: Generator) -> Measured:
     fitted_row = np.linalg.solve((matrices[1] @ matrices[0]).T, problem.best_output(lam))
     fitted = problem.f.flatten(matrices, fitted_row)
 
-    def hessian(at: np.ndarray) -> np.ndarray:
-        return central_difference(lambda x: problem.grad_w(lam, x), at)
+    def hessian(point: np.ndarray) -> np.ndarray:
+        return central_difference(lambda x: problem.grad_w(lam, x), point)
 
     elsewhere = relative_error(problem.gauss_newton(lam, w), hessian(w))
     residual = max(

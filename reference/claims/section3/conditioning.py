@@ -68,7 +68,7 @@ def eqn_3_5_centring(rng: Generator) -> Measured:
     least, greatest = (extreme(np.append(sigma**2, 1.0)) for extreme in (np.min, np.max))
     others = [lam, *(10 ** rng.uniform(-3, 0.5, size=(50, 1)) * rng.normal(size=(50, 3)))]
     eigenvalues = np.linalg.eigvalsh(second_moment(np.array(others), sigma))
-    centred, there = (np.linalg.cond(second_moment(at, sigma)) for at in (0 * lam, lam))
+    centred, there = (np.linalg.cond(second_moment(point, sigma)) for point in (0 * lam, lam))
     errors = (
         relative_error(centred, greatest / least),
         max(0.0, float(1 - eigenvalues[:, -1].min() / greatest)),

@@ -29,15 +29,17 @@ def theta(state: State) -> np.ndarray:
 )
 def eqn_3_6(rng: Generator) -> float:
     problem, lam = instances.weightwise(rng)
-    at = instances.setting(rng, problem, lam)
-    eps = at.sigma * rng.normal(size=lam.shape)
-    after = inner_step(STN, at.state, eps, problem, problem, ALPHA)
+    point = instances.setting(rng, problem, lam)
+    eps = point.sigma * rng.normal(size=lam.shape)
+    after = inner_step(STN, point.state, eps, problem, problem, ALPHA)
     lam_0 = lam + eps
-    w_0 = uncentred_weights(at.Theta, at.w0, lam_0)
+    w_0 = uncentred_weights(point.Theta, point.w0, lam_0)
     step = -ALPHA * np.outer(problem.grad_w(lam_0, w_0), lam_0)
-    gradient = central_difference(lambda Phi: problem.train_loss(lam_0, uncentred_weights(Phi, at.w0, lam_0)), at.Theta)
-    moved = theta(after) - at.Theta
-    return max(relative_error(moved, step, at.Theta), relative_error(moved, -ALPHA * gradient, at.Theta))
+    gradient = central_difference(
+        lambda Phi: problem.train_loss(lam_0, uncentred_weights(Phi, point.w0, lam_0)), point.Theta
+    )
+    moved = theta(after) - point.Theta
+    return max(relative_error(moved, step, point.Theta), relative_error(moved, -ALPHA * gradient, point.Theta))
 
 
 @claim(
@@ -48,11 +50,11 @@ def eqn_3_6(rng: Generator) -> float:
 )
 def eqn_3_6_mean(rng: Generator) -> float:
     problem, lam = instances.weightwise(rng)
-    at = Setting(lam, np.ones(2), w0=np.zeros(problem.X.shape[1]), Theta=np.zeros((problem.X.shape[1], 2)))
+    point = Setting(lam, np.ones(2), w0=np.zeros(problem.X.shape[1]), Theta=np.zeros((problem.X.shape[1], 2)))
     eps = rng.normal(size=2)
 
     def change(method: Method) -> np.ndarray:
-        ahead, behind = (theta(inner_step(method, at.state, e, problem, problem, ALPHA)) for e in (eps, -eps))
+        ahead, behind = (theta(inner_step(method, point.state, e, problem, problem, ALPHA)) for e in (eps, -eps))
         return (ahead + behind) / 2
 
     along = -ALPHA * np.outer(-problem.Xt / problem.n, lam)
@@ -66,18 +68,18 @@ def eqn_3_6_mean(rng: Generator) -> float:
 )
 def eqns_3_7_and_3_8(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    eps = at.sigma * rng.normal(size=lam.shape)
-    after = inner_step(STN, at.state, eps, problem, problem, ALPHA)
-    found = learned_hypergradient(STN, after, problem)
+    point = instances.setting(rng, problem, lam)
+    eps = point.sigma * rng.normal(size=lam.shape)
+    after = inner_step(STN, point.state, eps, problem, problem, ALPHA)
+    hypergradient = learned_hypergradient(STN, after, problem)
     total = central_difference(lambda x: problem.valid_loss(x, uncentred_weights(theta(after), after.w0, x)), lam)
     lam_0, w_1 = lam + eps, uncentred_weights(theta(after), after.w0, lam)
-    w_0 = uncentred_weights(at.Theta, at.w0, lam_0)
+    w_0 = uncentred_weights(point.Theta, point.w0, lam_0)
     g_valid = problem.valid_grad_w(lam, w_1)
     new = -ALPHA * (problem.grad_w(lam_0, w_0) @ g_valid) * lam_0
-    parts = problem.valid_grad_lam(lam, w_1) + at.Theta.T @ g_valid + new
+    parts = problem.valid_grad_lam(lam, w_1) + point.Theta.T @ g_valid + new
     weights = relative_error(after.weights(STN), w_1)
-    return max(relative_error(found, total, new), relative_error(found, parts, new), weights)
+    return max(relative_error(hypergradient, total, new), relative_error(hypergradient, parts, new), weights)
 
 
 @claim(
@@ -90,16 +92,16 @@ def eqns_3_7_and_3_8(rng: Generator) -> float:
 def eqn_3_8_sign(rng: Generator) -> Measured:
     drawn, lam = instances.weightwise(rng)
     problem = replace(drawn, X_valid=drawn.X, t_valid=drawn.t)
-    at = Setting(lam, np.ones(2), w0=np.zeros(problem.X.shape[1]), Theta=np.zeros((problem.X.shape[1], 2)))
+    point = Setting(lam, np.ones(2), w0=np.zeros(problem.X.shape[1]), Theta=np.zeros((problem.X.shape[1], 2)))
     # Small enough that the validation gradient keeps its sign along the step.
     alpha = 0.5 / float((1 + lam @ lam) * np.linalg.norm(problem.A / problem.n, 2))
-    move, centred = (first_move(method, problem, at, alpha) for method in (STN, REPARAM_STN))
+    move, centred = (first_move(method, problem, point, alpha) for method in (STN, REPARAM_STN))
     cosine = float(move @ lam / (np.linalg.norm(move) * np.linalg.norm(lam)))
     growth = move @ lam / (lam @ lam)
     return Measured(max(abs(1 - cosine), relative_error(centred, 0 * lam, move)), f"-dL_V/dλ = {growth:.2g} λ")
 
 
-def first_move(method: Method, problem: WeightwiseRidge, at: Setting, alpha: float) -> np.ndarray:
+def first_move(method: Method, problem: WeightwiseRidge, point: Setting, alpha: float) -> np.ndarray:
     """-dL_V/dλ, as learned, after one unperturbed inner step."""
-    after = inner_step(method, at.state, 0 * at.lam, problem, problem, alpha)
+    after = inner_step(method, point.state, 0 * point.lam, problem, problem, alpha)
     return -learned_hypergradient(method, after, problem)

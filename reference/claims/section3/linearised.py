@@ -19,9 +19,9 @@ def eqn_3_11(rng: Generator) -> float:
     linear, _, w0 = instances.network(rng)
     saturating, _ = instances.saturating(rng)
 
-    def miss(f: Network, at: np.ndarray) -> float:
-        moves = rng.normal(size=(5, at.size))
-        return abs(order(lambda t: f(at + t * moves) - f(at) - f.jvp(at, t * moves)) - 2)
+    def miss(f: Network, point: np.ndarray) -> float:
+        moves = rng.normal(size=(5, point.size))
+        return abs(order(lambda t: f(point + t * moves) - f(point) - f.jvp(point, t * moves)) - 2)
 
     return max(miss(linear.f, w0), miss(saturating.f, rng.normal(size=saturating.c.shape)))
 
@@ -69,9 +69,9 @@ class Watched(TrainingObjective):
 )
 def eqns_3_12_and_3_13(rng: Generator) -> float:
     problem, lam, w0 = instances.network(rng)
-    at, eps = Setting(lam, np.ones(1), w0, rng.normal(size=(w0.size, 1))), rng.normal(size=1)
-    w0, seen = step_on_Theta(problem, at, eps)
-    v = problem.f(centred_weights(at.Theta, w0, lam, lam)) + central_difference(problem.f, w0) @ at.Theta @ eps
+    point, eps = Setting(lam, np.ones(1), w0, rng.normal(size=(w0.size, 1))), rng.normal(size=1)
+    w0, seen = step_on_Theta(problem, point, eps)
+    v = problem.f(centred_weights(point.Theta, w0, lam, lam)) + central_difference(problem.f, w0) @ point.Theta @ eps
     return max(relative_error(seen.v, v), relative_error(seen.lam, lam + eps))
 
 
@@ -81,17 +81,17 @@ def eqn_3_12(rng: Generator) -> float:
     # Several, since along one of them the term of second order may all but vanish.
     settings = [Setting(lam, np.ones(1), w0, Theta) for Theta in rng.normal(size=(5, w0.size, 1))]
 
-    def remainder(at: Setting, eps: np.ndarray) -> np.ndarray:
-        w0, seen = step_on_Theta(problem, at, eps)
-        return problem.f(centred_weights(at.Theta, w0, lam + eps, lam)) - seen.v
+    def remainder(point: Setting, eps: np.ndarray) -> np.ndarray:
+        w0, seen = step_on_Theta(problem, point, eps)
+        return problem.f(centred_weights(point.Theta, w0, lam + eps, lam)) - seen.v
 
-    return abs(order(lambda t: np.array([remainder(at, np.full(1, t)) for at in settings])) - 2)
+    return abs(order(lambda t: np.array([remainder(point, np.full(1, t)) for point in settings])) - 2)
 
 
-def step_on_Theta(problem: Problem, at: Setting, eps: np.ndarray) -> tuple[np.ndarray, Watched]:
+def step_on_Theta(problem: Problem, point: Setting, eps: np.ndarray) -> tuple[np.ndarray, Watched]:
     """An inner step of Δ-STN: w0 after it, and what the loss saw in the step on Θ."""
     seen = Watched(problem)
-    return inner_step(DELTA_STN, at.state, eps, problem, seen, alpha1=0.01).w0, seen
+    return inner_step(DELTA_STN, point.state, eps, problem, seen, alpha1=0.01).w0, seen
 
 
 @claim(

@@ -45,10 +45,10 @@ def eqn_3_14(rng: Generator) -> float:
 @claim("3.14", "Its gradients in U, V and both responses are the chain rule's through Θε.", DIFFERENCE)
 def eqn_3_14_gradient(rng: Generator) -> float:
     response, g, c = layer(rng, 3, 2, 4), rng.normal(size=8), rng.normal(size=4)
-    found, errors = response.gradient(c, g), []
-    for name, at in vars(response).items():
-        desired = central_difference(lambda x, name=name: g @ replace(response, **{name: x}).apply(c), at)
-        errors.append(relative_error(vars(found)[name], desired))
+    gradient, errors = response.gradient(c, g), []
+    for name, point in vars(response).items():
+        desired = central_difference(lambda x, name=name: g @ replace(response, **{name: x}).apply(c), point)
+        errors.append(relative_error(vars(gradient)[name], desired))
     return max(errors)
 
 

@@ -14,13 +14,13 @@ from reference.problems.ridge import Ridge
 from reference.rule.updates import CENTERED_STN, DELTA_STN, REPARAM_STN, inner_step
 
 
-def learned_response(problem: Problem, at: Setting, nodes: int = NODES) -> np.ndarray:
+def learned_response(problem: Problem, point: Setting, nodes: int = NODES) -> np.ndarray:
     """Eqn. 3.10's Θ* for the fixed w0 of `at`: where Δ-STN's own expected gradient vanishes."""
 
     def gradient(Theta: np.ndarray) -> np.ndarray:
-        return mean_gradients(DELTA_STN, problem, Setting(at.lam, at.sigma, at.w0, Theta), nodes)[:, 1:]
+        return mean_gradients(DELTA_STN, problem, Setting(point.lam, point.sigma, point.w0, Theta), nodes)[:, 1:]
 
-    return affine_root(gradient, at.Theta.shape)
+    return affine_root(gradient, point.Theta.shape)
 
 
 @claim(
@@ -31,9 +31,9 @@ def learned_response(problem: Problem, at: Setting, nodes: int = NODES) -> np.nd
 def eqn_3_9(rng: Generator) -> float:
     errors = []
     for problem, lam in instances.problems(rng):
-        at = instances.setting(rng, problem, lam)
+        point = instances.setting(rng, problem, lam)
         r = problem.best_response(lam)
-        state, eps = Setting(lam, at.sigma, r, at.Theta).state, rng.normal(size=lam.shape)
+        state, eps = Setting(lam, point.sigma, r, point.Theta).state, rng.normal(size=lam.shape)
         for method in (CENTERED_STN, DELTA_STN):
             errors.append(relative_error(inner_step(method, state, eps, problem, problem, 1.0).w0, r))
     return max(errors)
@@ -48,11 +48,11 @@ def eqn_3_9_against_2_5(rng: Generator) -> Measured:
     errors, shares = [], []
     for divided in (False, True):
         ridge, lam = instances.ridge(rng, divided)
-        at = instances.setting(rng, ridge, lam)
+        point = instances.setting(rng, ridge, lam)
         gradients = mean_gradients(
-            REPARAM_STN, ridge, Setting(lam, at.sigma, *fixed_points.joint_minimiser(ridge, lam, at.sigma))
+            REPARAM_STN, ridge, Setting(lam, point.sigma, *fixed_points.joint_minimiser(ridge, lam, point.sigma))
         )
-        errors.append(relative_error(gradients, 0 * gradients, mean_gradients(REPARAM_STN, ridge, at)))
+        errors.append(relative_error(gradients, 0 * gradients, mean_gradients(REPARAM_STN, ridge, point)))
         w0, r = fixed_points.joint_minimiser(ridge, lam, np.ones(1))[0], ridge.best_response(lam)
         shares.append(float(np.linalg.norm(w0 - r) / np.linalg.norm(r)))
     return Measured(max(*errors, differs(min(shares))), f"at σ = 1 its w0 is off by {min(shares):.2g} of r(λ)")
@@ -67,9 +67,9 @@ def eqn_3_9_against_2_5(rng: Generator) -> Measured:
 def eqn_3_10(rng: Generator) -> float:
     errors = []
     for drawn in (instances.ridge(rng), instances.ridge(rng, divided=False), instances.ridge(rng, s=Linear())):
-        at = instances.setting(rng, *drawn)
-        closed = fixed_points.response_minimiser(drawn[0], at.lam, at.w0, at.sigma)
-        errors.append(relative_error(closed, learned_response(drawn[0], at)))
+        point = instances.setting(rng, *drawn)
+        closed = fixed_points.response_minimiser(drawn[0], point.lam, point.w0, point.sigma)
+        errors.append(relative_error(closed, learned_response(drawn[0], point)))
     return max(errors)
 
 
@@ -81,9 +81,11 @@ def eqn_3_10(rng: Generator) -> float:
 )
 def theorem_3(rng: Generator) -> float:
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    found = learned_response(problem, Setting(lam, 10 ** rng.uniform(-1, 1, lam.shape), 10 * at.w0, at.Theta), nodes=3)
-    return relative_error(found, -np.linalg.solve(problem.train.A, problem.train.B), at.w0)
+    point = instances.setting(rng, problem, lam)
+    Theta_learned = learned_response(
+        problem, Setting(lam, 10 ** rng.uniform(-1, 1, lam.shape), 10 * point.w0, point.Theta), nodes=3
+    )
+    return relative_error(Theta_learned, -np.linalg.solve(problem.train.A, problem.train.B), point.w0)
 
 
 @claim(

@@ -20,11 +20,11 @@ from reference.rule.perturbation import expectation
     EXACT,
 )
 def at_rest(rng: Generator) -> float:
-    problem, at, _, g0 = drawn(rng)
-    at = replace(at, Theta=problem.best_response_jacobian(at.lam))
-    eps = rng.normal(size=at.lam.shape)
-    terms = problem.grad_w(at.lam + eps, at.w0), at.Theta, problem.train.A @ at.Theta
-    nothing, noise = reduced(problem, at)(eps), plain(problem, at)(eps)
+    problem, point, _, g0 = drawn(rng)
+    point = replace(point, Theta=problem.best_response_jacobian(point.lam))
+    eps = rng.normal(size=point.lam.shape)
+    terms = problem.grad_w(point.lam + eps, point.w0), point.Theta, problem.train.A @ point.Theta
+    nothing, noise = reduced(problem, point)(eps), plain(problem, point)(eps)
     return max(
         relative_error(nothing, np.zeros_like(nothing), *terms), relative_error(noise, np.outer(g0, eps), *terms)
     )
@@ -37,16 +37,16 @@ def at_rest(rng: Generator) -> float:
     EXACT,
 )
 def moved(rng: Generator) -> Measured:
-    problem, at, M, g0 = drawn(rng)
+    problem, point, M, g0 = drawn(rng)
     alpha, Ag0 = 0.1, problem.train.A @ g0
-    after = replace(at, w0=at.w0 - alpha * g0)
-    eps = rng.normal(size=at.lam.shape)
+    after = replace(point, w0=point.w0 - alpha * g0)
+    eps = rng.normal(size=point.lam.shape)
     left = plain(problem, after)(eps) - np.outer(g0, eps)
-    gradient_error = relative_error(left - reduced(problem, at)(eps), -alpha * np.outer(Ag0, eps), left, at.Theta)
-    noise = measured_covariance(lambda e: plain(problem, after)(e) - np.outer(g0, e), at.sigma, nodes=3)
-    extra = np.einsum("ik,jl->ijkl", alpha**2 * np.outer(Ag0, Ag0), np.diag(at.sigma**2))
-    error = relative_error(noise - covariance(M, 0 * g0, at.sigma), extra, noise, at.Theta)
-    square, h = np.sum(M**2), at.lam.size
+    gradient_error = relative_error(left - reduced(problem, point)(eps), -alpha * np.outer(Ag0, eps), left, point.Theta)
+    noise = measured_covariance(lambda e: plain(problem, after)(e) - np.outer(g0, e), point.sigma, nodes=3)
+    extra = np.einsum("ik,jl->ijkl", alpha**2 * np.outer(Ag0, Ag0), np.diag(point.sigma**2))
+    error = relative_error(noise - covariance(M, 0 * g0, point.sigma), extra, noise, point.Theta)
+    square, h = np.sum(M**2), point.lam.size
     times = 1 + h * alpha**2 * np.sum(Ag0**2) / (0.03**2 * (h + 1) * square)
     return Measured(max(gradient_error, error), f"at σ = 0.03 and α = 0.1 {times:.3g} times the variance")
 
@@ -58,11 +58,11 @@ def moved(rng: Generator) -> Measured:
     EXACT,
 )
 def contraction(rng: Generator) -> float:
-    problem, at, _, g0 = drawn(rng)
-    alpha, A, Theta_star = 0.1, problem.train.A, problem.best_response_jacobian(at.lam)
-    error, rates = at.Theta - Theta_star, (np.ones_like(at.sigma), at.sigma**2)
-    found = []
+    problem, point, _, g0 = drawn(rng)
+    alpha, A, Theta_star = 0.1, problem.train.A, problem.best_response_jacobian(point.lam)
+    error, rates = point.Theta - Theta_star, (np.ones_like(point.sigma), point.sigma**2)
+    errors = []
     for method, rate in zip((DELTA_STN_CV_NORMALISED, DELTA_STN_CV), rates, strict=True):
-        step = expectation(reduced(problem, at, method), at.sigma, nodes=3)
-        found.append(relative_error(error - alpha * step, error - alpha * A @ error * rate, g0, at.Theta))
-    return max(found)
+        step = expectation(reduced(problem, point, method), point.sigma, nodes=3)
+        errors.append(relative_error(error - alpha * step, error - alpha * A @ error * rate, g0, point.Theta))
+    return max(errors)

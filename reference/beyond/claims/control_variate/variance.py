@@ -25,20 +25,22 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 """ε -> Θ's gradient at it."""
 
 
-def reduced(problem: TrainingObjective, at: Setting, method: Method = DELTA_STN_CV) -> Gradient:
+def reduced(problem: TrainingObjective, point: Setting, method: Method = DELTA_STN_CV) -> Gradient:
     """With the control variate, as the step takes it."""
 
     def gradient(eps: np.ndarray) -> np.ndarray:
-        after = inner_step(method, at.state, eps, problem, problem, alpha1=1.0).response
+        after = inner_step(method, point.state, eps, problem, problem, alpha1=1.0).response
         assert isinstance(after, FullResponse)
-        return at.Theta - after.Theta
+        return point.Theta - after.Theta
 
     return gradient
 
 
-def plain(problem: TrainingObjective, at: Setting) -> Gradient:
+def plain(problem: TrainingObjective, point: Setting) -> Gradient:
     """The paper's, at w0."""
-    return lambda eps: np.outer(perturbed_gradient(DELTA_STN, problem, at.lam + eps, at.w0, at.Theta @ eps), eps)
+    return lambda eps: np.outer(
+        perturbed_gradient(DELTA_STN, problem, point.lam + eps, point.w0, point.Theta @ eps), eps
+    )
 
 
 def measured_covariance(gradient: Gradient, sigma: np.ndarray, nodes: int) -> np.ndarray:
@@ -51,8 +53,8 @@ def measured_covariance(gradient: Gradient, sigma: np.ndarray, nodes: int) -> np
 def drawn(rng: Generator) -> tuple[QuadraticProblem, Setting, np.ndarray, np.ndarray]:
     """A quadratic problem, a point of it, and there M = B + AΘ and g0."""
     problem, lam = instances.quadratic(rng)
-    at = instances.setting(rng, problem, lam)
-    return problem, at, slope(problem, lam, at.w0, at.Theta), problem.grad_w(lam, at.w0)
+    point = instances.setting(rng, problem, lam)
+    return problem, point, slope(problem, lam, point.w0, point.Theta), problem.grad_w(lam, point.w0)
 
 
 @claim(
@@ -63,10 +65,10 @@ def drawn(rng: Generator) -> tuple[QuadraticProblem, Setting, np.ndarray, np.nda
 def unbiased(rng: Generator) -> float:
     errors = []
     for problem, lam in instances.problems(rng):
-        at = instances.setting(rng, problem, lam)
-        desired = mean_gradients(DELTA_STN, problem, at, nodes=6)[:, 1:]
-        actual = expectation(reduced(problem, at), at.sigma, nodes=6)
-        errors.append(relative_error(actual, desired, problem.grad_w(lam, at.w0), at.Theta))
+        point = instances.setting(rng, problem, lam)
+        desired = mean_gradients(DELTA_STN, problem, point, nodes=6)[:, 1:]
+        actual = expectation(reduced(problem, point), point.sigma, nodes=6)
+        errors.append(relative_error(actual, desired, problem.grad_w(lam, point.w0), point.Theta))
     return max(errors)
 
 
@@ -77,12 +79,14 @@ def unbiased(rng: Generator) -> float:
     EXACT,
 )
 def quadratic_covariance(rng: Generator) -> Measured:
-    problem, at, M, g0 = drawn(rng)
-    without, with_it = (covariance(M, b, at.sigma) for b in (g0, 0 * g0))
+    problem, point, M, g0 = drawn(rng)
+    without, with_it = (covariance(M, b, point.sigma) for b in (g0, 0 * g0))
     errors = (
-        relative_error(measured_covariance(plain(problem, at), at.sigma, nodes=3), without),
-        relative_error(measured_covariance(reduced(problem, at), at.sigma, nodes=3), with_it, at.Theta**2),
-        relative_error((without - with_it).reshape(M.size, -1), np.kron(np.outer(g0, g0), np.diag(at.sigma**2)), M**2),
+        relative_error(measured_covariance(plain(problem, point), point.sigma, nodes=3), without),
+        relative_error(measured_covariance(reduced(problem, point), point.sigma, nodes=3), with_it, point.Theta**2),
+        relative_error(
+            (without - with_it).reshape(M.size, -1), np.kron(np.outer(g0, g0), np.diag(point.sigma**2)), M**2
+        ),
     )
     share = np.einsum("ijij->", with_it) / np.einsum("ijij->", without)
     return Measured(max(errors), f"{share:.0%} of the variance is left")
@@ -95,13 +99,13 @@ def quadratic_covariance(rng: Generator) -> Measured:
     EXACT,
 )
 def normalised(rng: Generator) -> Measured:
-    problem, at, M, g0 = drawn(rng)
-    h, errors, shares = at.lam.size, [], []
+    problem, point, M, g0 = drawn(rng)
+    h, errors, shares = point.lam.size, [], []
     for sigma in (1.0, 0.03):
-        here = replace(at, sigma=np.full(h, sigma))
+        here = replace(point, sigma=np.full(h, sigma))
         bounded, growing = (h + 1) * np.sum(M**2), h * np.sum(g0**2) / sigma**2
         with_it, without = (np.sum(part) for part in normalised_variances(problem, here, nodes=3))
-        terms = np.sum(at.Theta**2), growing
+        terms = np.sum(point.Theta**2), growing
         errors += [relative_error(with_it, bounded, *terms), relative_error(without, bounded + growing, *terms)]
         errors += [
             relative_error(normalised_variance(M, b, here.sigma), bounded + x) for b, x in ((0 * g0, 0), (g0, growing))
@@ -122,27 +126,31 @@ def small_scales(rng: Generator) -> float:
     orders = []
     for problem, lam in (instances.ridge(rng), instances.weightwise(rng), instances.saturating(rng)):
         orders += orders_at(problem, instances.setting(rng, problem, lam))
-    return max(abs(found - 2) for found in orders)
+    return max(abs(power - 2) for power in orders)
 
 
-def orders_at(problem: Problem, at: Setting) -> list[float]:
+def orders_at(problem: Problem, point: Setting) -> list[float]:
     """At which order in σ both variances tend to their limits."""
-    M, g0, one = slope(problem, at.lam, at.w0, at.Theta), problem.grad_w(at.lam, at.w0), np.ones_like(at.lam)
-    limits = np.einsum("ijij->ij", covariance(M, 0 * g0, one)), np.outer(g0**2, one)
+    M, g0, ones = (
+        slope(problem, point.lam, point.w0, point.Theta),
+        problem.grad_w(point.lam, point.w0),
+        np.ones_like(point.lam),
+    )
+    limits = np.einsum("ijij->ij", covariance(M, 0 * g0, ones)), np.outer(g0**2, ones)
 
     def remainder(sigma: float, k: int) -> np.ndarray:
-        found = normalised_variances(problem, replace(at, sigma=sigma * one), nodes=6)[k]
-        return sigma ** (2 * k) * found - limits[k]
+        variance = normalised_variances(problem, replace(point, sigma=sigma * ones), nodes=6)[k]
+        return sigma ** (2 * k) * variance - limits[k]
 
     # Even in σ: the next order is 1e-5 of this one. At a smaller step rounding, eps/σ³, would show.
     return [order(partial(remainder, k=k), step=3e-3) for k in (0, 1)]
 
 
-def normalised_variances(problem: Problem, at: Setting, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+def normalised_variances(problem: Problem, point: Setting, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each entry of Θ's gradient divided by σ², with the control variate and without."""
-    gradients = reduced(problem, at, DELTA_STN_CV_NORMALISED), plain(problem, at)
-    with_it, without = (np.einsum("ijij->ij", measured_covariance(g, at.sigma, nodes)) for g in gradients)
-    return with_it, without / at.sigma**4
+    gradients = reduced(problem, point, DELTA_STN_CV_NORMALISED), plain(problem, point)
+    with_it, without = (np.einsum("ijij->ij", measured_covariance(g, point.sigma, nodes)) for g in gradients)
+    return with_it, without / point.sigma**4
 
 
 @claim(
@@ -152,10 +160,10 @@ def normalised_variances(problem: Problem, at: Setting, nodes: int) -> tuple[np.
     EXACT,
 )
 def counterexample(rng: Generator) -> Measured:
-    one, t = np.ones((1, 1)), rng.uniform(2.1, 4.2)
-    problem = Ridge(one, np.array([t]), one, one[0], divisor=1.0)
-    at = Setting(np.zeros(1), np.ones(1), np.ones(1), np.zeros((1, 1)))
-    without, with_it = (measured_covariance(g(problem, at), at.sigma, nodes=40).item() for g in (plain, reduced))
+    ones, t = np.ones((1, 1)), rng.uniform(2.1, 4.2)
+    problem = Ridge(ones, np.array([t]), ones, ones[0], divisor=1.0)
+    point = Setting(np.zeros(1), np.ones(1), np.ones(1), np.zeros((1, 1)))
+    without, with_it = (measured_covariance(g(problem, point), point.sigma, nodes=40).item() for g in (plain, reduced))
     desired = (2 - t) ** 2 - 2 * (2 - t) * (1 - t + 2 * np.exp(0.5))
     error = relative_error(with_it - without, desired, without, with_it)
     return Measured(max(error, float(desired <= 0)), f"{with_it / without:.3g} times the variance at t = {t:.3g}")
