@@ -87,11 +87,11 @@ def main() -> int:
         processes.execute(measurements, structure.run, options.jobs)
     records = gathered([name for name in names if name not in RECORDED], options.records) | shown
     drawn = draw({name: records[name] for name in names if name not in lacking}, out, options.format, options.jobs)
-    committed = [file for name, made in drawn.items() if any(map(is_committed, records[name])) for file in made]
-    fresh = [file for made in drawn.values() for file in made if file not in committed]
-    for where, some in ((options.records, fresh), (f"committed records in {archive.COMMITTED}", committed)):
-        if some:
-            print(f"drawn from {where} into {out}: {', '.join(some)}")
+    committed = [file for name, pages in drawn.items() if any(map(is_committed, records[name])) for file in pages]
+    fresh = [file for pages in drawn.values() for file in pages if file not in committed]
+    for where, pictures in ((options.records, fresh), (f"committed records in {archive.COMMITTED}", committed)):
+        if pictures:
+            print(f"drawn from {where} into {out}: {', '.join(pictures)}")
     for name in lacking:
         print(f"{name} left out: it has no records; make them: {ALL[name].make}")
     return 0

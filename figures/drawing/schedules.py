@@ -82,8 +82,8 @@ def draw_panel(axes: Axes, records: Sequence[Record], panel: Panel) -> None:
     right = axes.twinx() if any(name in RIGHT for name in names) else axes
     for i, name in enumerate(names):
         _draw_one(right if name in RIGHT else axes, records, name, _look(i, len(names), panel.kind, name in RIGHT))
-    for one in {axes, right}:
-        one.set_ylim(bottom=0)
+    for side in {axes, right}:
+        side.set_ylim(bottom=0)
     axes.set(title=panel.title, xlabel="epoch", ylabel=KINDS[panel.kind])
     axes.set_xlim(0, max(record.history["epoch"][-1] for record in records))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))

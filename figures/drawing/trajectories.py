@@ -88,10 +88,10 @@ def draw(
         figure = style.new_figure(sum(heights) + 0.5 * len(lines) + 0.8)
         grid = figure.add_gridspec(len(heights), max(len(line) for _, line in lines), height_ratios=heights)
         for i, (experiment, line) in enumerate(lines):
-            for j, (title, some) in enumerate(line):
+            for j, (title, replicas) in enumerate(line):
                 column = [figure.add_subplot(grid[i * depth + k, j]) for k in range(depth)]
-                column[0].set_title(heading(title, some), parse_math=False)
-                draw_data_set(column, comparison, experiment, some, j == 0, j == len(line) - 1)
+                column[0].set_title(heading(title, replicas), parse_math=False)
+                draw_data_set(column, comparison, experiment, replicas, j == 0, j == len(line) - 1)
         if below is not None:
             below(figure.add_subfigure(grid[-1, :]))
         return style.finish(figure, handles(comparison), f"{comparison.caption} {choices(comparison, records)}")

@@ -123,8 +123,8 @@ class MaskedRegression(TrainingObjective):
 
     def inputs(self, lam: Float[ndarray, "... h"]) -> Float[ndarray, "... b m"]:
         """R ⊙ X, divided by q with inverted scaling; one rate for all columns (h = 1), or one for each (h = m)."""
-        kept = self.X * (self.uniforms >= expit(lam)[..., None, :])
-        return kept / expit(-lam)[..., None, :] if self.inverted else kept
+        masked = self.X * (self.uniforms >= expit(lam)[..., None, :])
+        return masked / expit(-lam)[..., None, :] if self.inverted else masked
 
     def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         """Eqn. H.2."""

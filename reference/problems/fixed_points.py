@@ -143,8 +143,9 @@ def _unique(ridge: Ridge, p: Float[ndarray, "... 1"]) -> Float[ndarray, "... m"]
     try:
         return ridge.equations.fit(p)
     except ValueError as error:
-        what = f"the expected objective has no unique minimum in (w0, Θ) ({error})"
-        raise ValueError(f"{what}; lower σ or raise the penalty") from None
+        raise ValueError(
+            f"the expected objective has no unique minimum in (w0, Θ) ({error}); lower σ or raise the penalty"
+        ) from None
 
 
 def scale_minimiser(

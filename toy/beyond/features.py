@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from toy.data.split import Split
 
 
-def random_features(one: Split, count: int, seed: int) -> Split:
+def random_features(whole: Split, count: int, seed: int) -> Split:
     """The split with `count` random features in place of its own, all scaled as `toy.data.split.split` scales.
 
     Example:
@@ -21,8 +21,8 @@ def random_features(one: Split, count: int, seed: int) -> Split:
         >>> wide.X.shape, wide.X_valid.shape, abs(wide.X.mean(axis=0)).max() < 1e-12
         ((20, 50), (5, 50), np.True_)
     """
-    rng, p = np.random.default_rng(seed), one.X.shape[-1]
+    rng, p = np.random.default_rng(seed), whole.X.shape[-1]
     W, b = rng.standard_normal((p, count)) / np.sqrt(p), rng.standard_normal(count)
-    X, X_valid = np.tanh(one.X @ W + b), np.tanh(one.X_valid @ W + b)
+    X, X_valid = np.tanh(whole.X @ W + b), np.tanh(whole.X_valid @ W + b)
     scaler = StandardScaler().fit(X)
-    return Split(np.asarray(scaler.transform(X)), one.t, np.asarray(scaler.transform(X_valid)), one.t_valid)
+    return Split(np.asarray(scaler.transform(X)), whole.t, np.asarray(scaler.transform(X_valid)), whole.t_valid)

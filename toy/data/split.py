@@ -50,4 +50,4 @@ def split(dataset: Dataset, seed: int) -> Split:
 
 def stack(splits: list[Split]) -> Split:
     """Splits of equal shapes as one, the leading axis running over them."""
-    return Split(*(np.stack([getattr(one, field.name) for one in splits]) for field in fields(Split)))
+    return Split(*(np.stack([getattr(part, field.name) for part in splits]) for field in fields(Split)))

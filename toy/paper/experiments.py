@@ -123,8 +123,10 @@ def saturating(split: Split) -> SaturatingSlopes:
     split = _strongest(split, 2)
     correlations = split.X.mT @ split.X / split.X.shape[-2]
     if np.linalg.eigvalsh(correlations).min() < DEPENDENT:
-        what = "the two features that go best with the target are dependent, or one is constant,"
-        raise UserError(f"nonlinear: {what} over the training rows of a seed; leave that column out")
+        raise UserError(
+            "nonlinear: the two features that go best with the target are dependent, or one is constant, over the "
+            "training rows of a seed; leave that column out"
+        )
     data = (split.X, split.t, split.X_valid, split.t_valid)
     penalties = np.linspace(*SaturatingSlopes.bounds, 101).reshape(-1, *[1] * split.t.ndim)
     slopes = np.abs(Ridge(*data, divisor=1.0, s=Linear()).best_output(penalties)).max(axis=0)

@@ -54,12 +54,12 @@ def run(jobs: Sequence[Job]) -> str:
 
 def train_jobs(jobs: Sequence[Job]) -> list[tuple[Job, Trajectory]]:
     """Every job and its trajectory; mini-batches and noise are drawn once for all of them."""
-    one = jobs[0]
-    problem = one.experiment.problem(stack([split(one.dataset, seed) for seed in one.seeds]))
+    experiment, dataset, seeds = jobs[0].experiment, jobs[0].dataset, jobs[0].seeds
+    problem = experiment.problem(stack([split(dataset, seed) for seed in seeds]))
     _, n, m = problem.X.shape
-    starts, row_streams, normal_streams, uniform_streams = streams(one.seeds)
-    w0 = np.stack([one.experiment.weights(generator, m) for generator in starts])
-    size = one.experiment.batch(len(one.dataset.X), n)
+    starts, row_streams, normal_streams, uniform_streams = streams(seeds)
+    w0 = np.stack([experiment.weights(generator, m) for generator in starts])
+    size = experiment.batch(len(dataset.X), n)
     minibatches = _minibatches(problem, row_batches(row_streams, n, size), uniforms(uniform_streams, size, m))
     kinds = dict.fromkeys((job.method, job.schedule) for job in jobs)
     groups = [[job for job in jobs if (job.method, job.schedule) == kind] for kind in kinds]
@@ -78,7 +78,8 @@ def _start(jobs: Sequence[Job], w0: np.ndarray) -> State:
     """Of jobs of one method and schedule, along a leading axis before that of the replicates."""
     lam = [np.full((len(w0), 1), job.experiment.s.inverse(job.start)) for job in jobs]
     response = FullResponse(np.zeros((*w0.shape, 1)))
-    return stacked([State(one, np.full_like(one, job.sigma), w0, response) for one, job in zip(lam, jobs, strict=True)])
+    pairs = zip(lam, jobs, strict=True)
+    return stacked([State(lam_i, np.full_like(lam_i, job.sigma), w0, response) for lam_i, job in pairs])
 
 
 def _minibatches(
@@ -99,9 +100,9 @@ def _write(seed: int, trained: Sequence[tuple[Job, Trajectory]]) -> None:
     Raises:
         UserError: the problem has no exact answer at one of the λ.
     """
-    one, _ = trained[0]
-    problem = one.experiment.problem(split(one.dataset, seed))
-    with _exact_answers(one, seed):
+    first, _ = trained[0]
+    problem = first.experiment.problem(split(first.dataset, seed))
+    with _exact_answers(first, seed):
         optimum = problem.optimum()
     for job, trajectory in trained:
         sound = steps_before_divergence(job, trajectory)
@@ -119,8 +120,10 @@ def _exact_answers(job: Job, seed: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:  # a LinAlgError is one
-        what = f"{job.title}, seed {seed}: no exact answer ({error})"
-        raise UserError(f"{what}; choose another --start, or leave out features that depend on others") from error
+        raise UserError(
+            f"{job.title}, seed {seed}: no exact answer ({error}); "
+            "choose another --start, or leave out features that depend on others"
+        ) from error
 
 
 def write(

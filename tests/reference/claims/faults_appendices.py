@@ -191,7 +191,7 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by(
         "eqn_h_2_unscaled", "problems.dropout", "p, q = expit(lam), expit(-lam)", "p, q = expit(-lam), expit(lam)"
     ),
-    *noticed_by("eqn_h_2_unscaled", "problems.dropout", "None, :] if self.inverted else kept", "None, :]"),
+    *noticed_by("eqn_h_2_unscaled", "problems.dropout", "None, :] if self.inverted else masked", "None, :]"),
     *noticed_by("eqn_d_27", "bilevel.networks", "return J.mT @ H @ J", "return J.mT @ J"),
     *noticed_by(
         "eqn_e_1", "rule.structured", "np.matvec(self.V, c) * self.b_response", "np.matvec(self.U, c) * self.b_response"
