@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from figures.beyond.laboratory import by_regime, cheapest, curve, estimators, shown
+from figures.beyond.estimators.laboratory import by_regime, cheapest, curve, estimators, shown
 from figures.reading import archive
 from reference.beyond.estimators.price import LOSS, PRODUCT
 from reference.console.records import Record

@@ -6,24 +6,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from figures.beyond import figb1, figb2, figb3, figb4, figb5, figb6, tableb1, tableb2, tableb4, tableb5, tableb6
+from figures.beyond.deep import figb6, tableb6
+from figures.beyond.estimators import figb4, figb5, tableb4, tableb5
+from figures.beyond.toy import figb1, figb2, figb3, tableb1, tableb2
 from figures.drawing import style
-from figures.paper import (
-    fig01,
-    fig02,
-    fig04,
-    fig05,
-    fig06,
-    fig14,
-    fig15,
-    fig16,
-    table01,
-    table03,
-    table04,
-    table_splits,
-    table_toy,
-)
+from figures.paper.deep import fig05, fig06, fig14, fig15, fig16, table01, table03, table04
 from figures.paper.series import COMPARISONS, SCHEDULES
+from figures.paper.toy import fig01, fig02, fig04, table_splits, table_toy
 from figures.reading.variants import PAPER, Variant
 from reference.console.records import Record
 from toy.beyond import structure

@@ -1,1 +1,1 @@
-"""The command line: how every command of the project ends, its argument types, and the check of all claims."""
+"""The command line: how every command ends, its argument types, the check of all claims; and the format of records."""

@@ -15,8 +15,8 @@ from benchmarks.alternatives.oracle import Oracle, size
 from benchmarks.alternatives.problems import CountedLogistic
 from benchmarks.alternatives.searches import logistic_cv, ridge_cv
 from benchmarks.alternatives.tasks import TASKS
-from figures.beyond.alternatives import shown
-from figures.beyond.figb5 import draw
+from figures.beyond.estimators.alternatives import shown
+from figures.beyond.estimators.figb5 import draw
 from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.beyond.estimators.closed_form import Exact
 from reference.beyond.estimators.hypernetwork import Hypernetwork

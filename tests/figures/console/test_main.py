@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 
 import figures.console.cli
-from figures.beyond import figb3
+from figures.beyond.toy import figb3
 from figures.console.contents import ALL, RECORDED
 from figures.drawing import style
 from reference.console.command import UserError

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
 
 from figures.drawing import style
-from figures.paper import fig05, fig06, fig15, fig16
+from figures.paper.deep import fig05, fig06, fig15, fig16
 from figures.reading.trained import BAYESIAN, RANDOM
 from tests.figures.made_deep import write
 

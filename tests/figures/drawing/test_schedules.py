@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from figures.drawing import style
 from figures.drawing.schedules import label, of_kind
-from figures.paper import fig14
+from figures.paper.deep import fig14
 from figures.paper.series import SCHEDULES
 from tests.figures.made_deep import write
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from figures.paper import table01, table03, table04
+from figures.paper.deep import table01, table03, table04
 from figures.reading import results
 from figures.reading.results import Group, Part, rows, verdict
 from figures.reading.trained import best

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from figures.paper import fig04
-from figures.paper.table_splits import files, order, outer_step, stability
+from figures.paper.toy import fig04
+from figures.paper.toy.table_splits import files, order, outer_step, stability
 from figures.reading import splits
 from reference.console.records import Record
 from tests.figures.made import record

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from figures.beyond.tableb1 import NAMES as BEYOND_NAMES
-from figures.beyond.tableb1 import rows, verdicts
-from figures.paper.table_toy import NAMES
+from figures.beyond.toy.tableb1 import NAMES as BEYOND_NAMES
+from figures.beyond.toy.tableb1 import rows, verdicts
+from figures.paper.toy.table_toy import NAMES
 from figures.reading.variants import CV, CV_SMALL, PAPER, VARIANTS, called
 from reference.beyond.control_variate.updates import DELTA_STN_CV
 from reference.rule.updates import METHODS

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.beyond.deep_variants import by_setting, price, rates
+from figures.beyond.deep.deep_variants import by_setting, price, rates
 from figures.drawing import curves, style
-from figures.paper.fig05 import TITLES
+from figures.paper.deep.fig05 import TITLES
 from figures.reading.trained import setting_of, so_far
 from reference.console.records import Record
 

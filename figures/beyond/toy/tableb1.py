@@ -6,7 +6,7 @@ The verdicts follow the rule of `figures.reading.verdicts`: "better" is its "as 
 from collections.abc import Iterator, Sequence
 
 from figures.console.pages import comma_separated, markdown
-from figures.paper.table_toy import Row, numbers_table, rows
+from figures.paper.toy.table_toy import Row, numbers_table, rows
 from figures.reading.selection import panels
 from figures.reading.variants import CV, CV_SMALL, VARIANTS
 from figures.reading.verdicts import Claim, verdict

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from figures.beyond import figb4, laboratory, tableb4
+from figures.beyond.estimators import figb4, laboratory, tableb4
 from reference.console.records import Record
 
 

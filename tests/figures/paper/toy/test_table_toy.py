@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from figures.paper.table_toy import NAMES, NEEDS, files, numbers_table, rows, verdicts, verdicts_table
+from figures.paper.toy.table_toy import NAMES, NEEDS, files, numbers_table, rows, verdicts, verdicts_table
 from figures.reading.verdicts import CLAIMS
 from tests.figures.made import record
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures.beyond.deep_variants import Setting, best_by, by_setting, price, rates
+from figures.beyond.deep.deep_variants import Setting, best_by, by_setting, price, rates
 from figures.console.pages import comma_separated, markdown
 from reference.console.records import Record
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from figures.beyond import figb1, tableb2
+from figures.beyond.toy import figb1, tableb2
 from figures.drawing import style
 from figures.reading.variants import CV
 from toy.data.datasets import load

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from figures.beyond import alternatives, tableb5
-from figures.beyond.alternatives import LBFGS, Trace, median, shown
-from figures.beyond.figb5 import FLOOR, draw
+from figures.beyond.estimators import alternatives, tableb5
+from figures.beyond.estimators.alternatives import LBFGS, Trace, median, shown
+from figures.beyond.estimators.figb5 import FLOOR, draw
 from figures.drawing import style
 from figures.drawing.style import encode
 from reference.console.records import Writer, read

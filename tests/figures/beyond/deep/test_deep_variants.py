@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from figures.beyond import figb6, tableb6
-from figures.beyond.deep_variants import best_by, by_setting, label, price, rates
+from figures.beyond.deep import figb6, tableb6
+from figures.beyond.deep.deep_variants import best_by, by_setting, label, price, rates
 from figures.drawing import style
 from tests.figures.made_deep import write
 

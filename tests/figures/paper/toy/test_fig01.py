@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from figures.drawing import style
-from figures.paper import fig01
+from figures.paper.toy import fig01
 from toy.data.datasets import load
 from toy.data.split import split
 from toy.paper.experiments import one_feature

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures.beyond.laboratory import MAKE, NEEDS, by_regime, cheapest, curve, estimators, seeds, shown
+from figures.beyond.estimators.laboratory import MAKE, NEEDS, by_regime, cheapest, curve, estimators, seeds, shown
 from figures.console.pages import comma_separated, markdown
 from reference.console.records import Record
 

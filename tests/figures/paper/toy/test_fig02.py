@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from figures.drawing import style
-from figures.paper import fig02
+from figures.paper.toy import fig02
 from toy.data.datasets import load
 from toy.data.split import split
 from toy.paper.experiments import saturating

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures.beyond.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
+from figures.beyond.estimators.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
 from figures.console.pages import comma_separated, markdown
 from reference.console.records import Record
 

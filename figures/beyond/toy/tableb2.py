@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures.beyond import figb1
+from figures.beyond.toy import figb1
 from figures.console.pages import comma_separated, markdown
 from figures.reading.selection import current_of
 from figures.reading.verdicts import number

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.beyond import alternatives
-from figures.beyond.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
+from figures.beyond.estimators import alternatives
+from figures.beyond.estimators.alternatives import LBFGS, MAKE, NEEDS, TITLES, Trace, shown, traces
 from figures.drawing import style
 from reference.console.records import Record
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.beyond import laboratory
-from figures.beyond.laboratory import MAKE, NEEDS, by_regime, curve, shown
+from figures.beyond.estimators import laboratory
+from figures.beyond.estimators.laboratory import MAKE, NEEDS, by_regime, curve, shown
 from figures.drawing import style
 from reference.console.records import Record
 

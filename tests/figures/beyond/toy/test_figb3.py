@@ -3,7 +3,7 @@
 import pytest
 from numpy.testing import assert_array_equal
 
-from figures.beyond import figb3
+from figures.beyond.toy import figb3
 from reference.console import records
 from toy.beyond import structure
 from toy.console.processes import execute

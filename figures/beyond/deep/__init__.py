@@ -1,0 +1,1 @@
+"""Δ-STN's changes on deep runs."""

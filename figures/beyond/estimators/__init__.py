@@ -1,0 +1,1 @@
+"""Every way to a hypergradient, and what a user would pick instead."""

@@ -1,0 +1,1 @@
+"""The control variate, its bias, and structured responses, on the toy experiments."""
