@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import tests.annotations  # noqa: F401  before anything that it is to check
 from tests.strategies import no_type_checks
 
 settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)

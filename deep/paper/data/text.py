@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +85,7 @@ class Streams(Dataset[tuple[Text, Tensor]]):
         return Text(self.x[:, steps], torch.full((len(self.x),), i == 0)), self.t[:, steps]
 
 
+@cache
 def novel() -> Corpus:
     """Split Persuasion 80/10/10 by position; words that its training part has once, or not at all, are <unk>."""
     tokens = words(gzip.decompress(NOVEL.read_bytes()).decode())

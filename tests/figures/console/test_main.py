@@ -33,7 +33,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_as_a_person_runs_it_twice(tmp_path, repository):
+def test_as_a_person_runs_it_and_once_more(tmp_path, repository, command, capsys):
     arguments = ("fig01", "--jobs", "1", "--out", tmp_path / "pictures", "--records", tmp_path / "records")
     first = python_m_figures(*arguments, cwd=repository)
     assert first.returncode == 0, first.stderr
@@ -45,18 +45,16 @@ def test_as_a_person_runs_it_twice(tmp_path, repository):
     runs = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "records").rglob("*"))
     assert len([path for path, _ in runs if path.name == "history.csv"]) == 4 * 5
 
-    second = python_m_figures(*arguments, cwd=repository)
-    assert second.returncode == 0, second.stderr
-    assert "one-feature" not in second.stderr
+    assert command(*arguments) == 0
+    assert "one-feature" not in capsys.readouterr().err
     assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "records").rglob("*")) == runs
     assert contents(tmp_path / "pictures") == pictures
 
 
-def test_an_unknown_figure_is_refused_in_one_line_and_nothing_is_written(tmp_path, repository):
-    folders = ("--out", tmp_path / "pictures", "--records", tmp_path / "records")
-    done = python_m_figures("fig01", "fig17", *folders, cwd=repository)
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [f"error: unknown figure 'fig17'; choose from {', '.join(ALL)}"]
+def test_an_unknown_figure_is_refused_and_nothing_is_written(tmp_path, command):
+    with pytest.raises(UserError) as refused:
+        command("fig01", "fig17", "--out", tmp_path / "pictures", "--records", tmp_path / "records")
+    assert str(refused.value) == f"unknown figure 'fig17'; choose from {', '.join(ALL)}"
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,8 @@ from toy.console.processes import execute
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     monkeypatch.setattr(structure, "STEPS", 5)
-    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
+    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 20: (1, 20)})
+    monkeypatch.setattr(structure, "TRAINED", 10)
     monkeypatch.setattr(figb3, "DATA", ("diabetes",))
     execute(figb3.pending(tmp_path), structure.run, 1)
     return list(records.find(tmp_path / structure.EXPERIMENT))
@@ -25,7 +26,7 @@ def test_every_line_is_a_column_of_a_record(measured):
     by_width = {record.settings["width"]: record.history for record in measured}
     for axes, measure in zip(panels, figb3.MEASURES, strict=True):
         lines = {line.get_gid(): line for line in axes.get_lines() if line.get_gid() != "chance"}
-        wide = {f"{name}: 200" for name in ("loss", "frobenius", "rate_loss")}
+        wide = {f"{name}: 20" for name in ("loss", "frobenius", "rate_loss")}
         assert set(lines) == wide | {f"{name}: 10" for name in figb3.LOOKS}
         for gid, line in lines.items():
             name, width = str(gid).split(": ")
@@ -34,4 +35,4 @@ def test_every_line_is_a_column_of_a_record(measured):
     caption = figb3.caption(measured)
     assert "5 steps" in caption
     assert "at one λ, penalties 50 or rates 0.2, w0 = r(λ), and on one split, seed 0." in caption
-    assert "10 (thick) and 200 random features (thin); nothing is trained for rates, nor with 200 features." in caption
+    assert "10 (thick) and 20 random features (thin); nothing is trained for rates, nor with 20 features." in caption
