@@ -13,7 +13,7 @@ from hypothesis import settings
 import tests.annotations  # noqa: F401  before anything that it is to check
 from tests.strategies import no_type_checks
 
-settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
+settings.register_profile("ci", max_examples=15, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=500, derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("ci")
 
