@@ -129,9 +129,10 @@ def test_a_row_is_at_penalties_of_50_and_rates_of_a_fifth(tmp_path: Path, monkey
 def test_a_record_is_made_once_and_the_same_again(tmp_path: Path, monkeypatch):
     assert {job.width: job.trained for job in structure.pending(["diabetes"], tmp_path)} == {100: True, 1000: False}
     monkeypatch.setattr(structure, "STEPS", 5)
-    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 200: (1, 200)})
+    monkeypatch.setattr(structure, "GROUPS", {10: (1, 5), 20: (1, 20)})
+    monkeypatch.setattr(structure, "TRAINED", 10)
     jobs = structure.pending(["diabetes"], tmp_path / "a")
-    assert [(job.width, job.trained) for job in jobs] == [(10, True), (200, False)]
+    assert [(job.width, job.trained) for job in jobs] == [(10, True), (20, False)]
     execute(jobs, structure.run, 1)
     assert structure.pending(["diabetes"], tmp_path / "a") == []
     execute(structure.pending(["diabetes"], tmp_path / "b"), structure.run, 1)

@@ -11,6 +11,8 @@ import pytest
 from reference.beyond.yardstick.cli import found, main
 from reference.console.command import UserError
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 ROOT = Path(__file__).parents[4]
 
 MODULE = """

@@ -68,7 +68,7 @@ def test_every_failure_of_one_mistake_has_that_cause(name: str):
     assert found == {words.removesuffix(", which diverges")}
 
 
-@pytest.mark.parametrize("sigma", [0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("sigma", [0.3, 1.0])
 @pytest.mark.parametrize("method", BIASED)
 def test_a_bias_of_sigma_is_named_with_any_sigma_on_every_problem_that_has_it(method: str, sigma: float):
     function, names = BIASED[method]
