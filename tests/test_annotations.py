@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from beartype.roar import BeartypeCallHintViolation
-
-from deep.hyper.hyperparameters import Pass
 from reference.hypernet import FullResponse
 from reference.perturbation import quadrature
 from reference.updates import State
-from tests.strategies import no_type_checks
 from toy.datasets import load
 from toy.split import split
+
+from deep.hyper.hyperparameters import Pass
+from tests.strategies import no_type_checks
 
 BROKEN = {
     "a vector with two axes": lambda: quadrature(np.ones((2, 2))),

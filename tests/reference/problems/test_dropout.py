@@ -1,6 +1,5 @@
-"""Eqn. H.2: the exact expectation over masks against all masks one by one, and ridge regression in the metric D."""
+"""Eqn. H.2: the exact expectation over masks against all masks one by one, and the best response."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from reference.problems.dropout import InputDropout, MaskedRegression
-from reference.problems.ridge import Ridge
 from tests.strategies import Case, differences, dropouts, exactly, generators, normal
 
 single = st.just(())
@@ -102,36 +100,6 @@ def test_every_replicate_has_masks_of_its_own(case: Case[InputDropout]):
         alone = problem.masked(np.arange(n), uniforms[k])
         assert_array_equal(alone.X, problem.X)
         assert_allclose(gradient[k], *exactly(alone.grad_w(lam, w), alone.X * np.max(alone.t)))
-
-
-@given(with_inverted)
-def test_inverted_dropout_is_ridge_in_the_metric_d(case: Case[InputDropout]):
-    # ‖Xw - t‖² + e^λ wᵀDw = ‖X D^-½ u - t‖² + e^λ ‖u‖² at u = D^½ w.
-    for index, problem, lam, w in case.replicates():
-        root = np.sqrt(sum(x**2 for x in problem.X))
-        ridge = Ridge(problem.X / root, problem.t, problem.X_valid / root, problem.t_valid, divisor=float(problem.n))
-        loss, r = np.asarray(case.problem.train_loss(case.lam, case.w)), case.problem.best_response(case.lam)
-        assert_allclose(loss[index], *exactly(ridge.train_loss(lam, root * w)))
-        assert_allclose(root * r[index], *exactly(ridge.best_response(lam)))
-        jacobian = case.problem.best_response_jacobian(case.lam)[index]
-        assert_allclose(root * jacobian[:, 0], *exactly(ridge.best_response_jacobian(lam)[:, 0]))
-        assert_allclose(
-            np.asarray(case.problem.outer_loss(case.lam))[index], *exactly(ridge.outer_loss(lam), problem.t_valid**2)
-        )
-
-
-@given(with_inverted)
-def test_without_rescaling_the_weights_are_larger_by_one_over_q(case: Case[InputDropout]):
-    # pq wᵀDw = (p/q) (qw)ᵀD(qw): the problem without rescaling is the other one at qw; dq/dλ = -pq.
-    inverted, plain, lam, w = case.problem, replace(case.problem, inverted=False), case.lam, case.w
-    p = rate(lam)
-    q = 1 - p
-    r, jacobian = inverted.best_response(lam), inverted.best_response_jacobian(lam)
-    assert_allclose(plain.train_loss(lam, w), *exactly(inverted.train_loss(lam, q * w)))
-    assert_allclose(plain.grad_w(lam, w), *exactly(q * inverted.grad_w(lam, q * w), inverted.A * w.max() / inverted.n))
-    assert_allclose(plain.best_response(lam), *exactly(r / q))
-    with_rescaling_moved = jacobian / q[..., None] + (p / q * r)[..., None]
-    assert_allclose(plain.best_response_jacobian(lam), *exactly(with_rescaling_moved, r / q))
 
 
 @given(dropouts())

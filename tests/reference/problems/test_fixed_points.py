@@ -71,23 +71,6 @@ def test_eqn_3_10_is_stationary_in_Theta(case: Case[Ridge], scale: float) -> Non
     assert_allclose(gradient, *exactly(0 * w0, terms(ridge, lam, w0, Theta)))
 
 
-@given(ridges(alone, s=penalties))
-def test_eqn_3_10_tends_to_the_jacobian_as_sigma_vanishes_and_not_before(case: Case[Ridge]) -> None:
-    ridge, lam = case.problem, case.lam
-    r, jacobian = ridge.best_response(lam), ridge.best_response_jacobian(lam)
-
-    def error(scale: float) -> float:
-        learned = fixed_points.response_minimiser(ridge, lam, r, np.array([scale]))
-        return float(np.linalg.norm(learned - jacobian) / np.linalg.norm(jacobian))
-
-    assert error(1e-4) < 1e-7  # about σ²
-    p, a = np.exp(lam), np.exp(lam + 0.5)
-    c, eye = ridge.n / ridge.divisor, np.eye(len(r))
-    middle = (p - a) * ridge.A + c * a * p * eye
-    bias = c * np.linalg.solve(ridge.A + 2 * c * a * eye, middle @ np.linalg.solve(ridge.K(lam), r))
-    assert_allclose(error(1.0) * np.linalg.norm(jacobian), np.linalg.norm(bias), rtol=1e-8, atol=1e-12)
-
-
 # Appendix D.
 
 
@@ -97,12 +80,6 @@ def test_eqn_d_1_is_stationary(case: Case[Ridge], scale: float) -> None:
     w = fixed_points.perturbed_best_response(ridge, lam, sigma)
     none = np.zeros((len(w), 1))
     assert_allclose(gradients(ridge, lam, sigma, w, none)[0], *exactly(0 * w, terms(ridge, lam, w, none)))
-
-
-@given(ridges(s=penalties), scales)
-def test_eqn_d_1_is_the_best_response_to_a_larger_lam(case: Case[Ridge], scale: float) -> None:
-    found = fixed_points.perturbed_best_response(case.problem, case.lam, np.array([scale]))
-    assert_allclose(found, *exactly(case.problem.best_response(case.lam + scale**2 / 2)))
 
 
 @given(ridges(alone), scales)

@@ -1,6 +1,6 @@
 """Eqn. H.4: a product of matrices against loops over its entries, and ridge regression in v."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 from hypothesis import given
@@ -10,9 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reference.problems.linear_network import LinearNetwork, Product
 from reference.problems.ridge import Ridge
 from tests.strategies import Case, exactly, linear_networks
-
-EIGENVALUES_ARE_ZERO = 1e-9
-"""Relative to the largest: the spectrum of the data keeps the others above 1e-6."""
 
 single = linear_networks(leads=st.just(()))
 
@@ -94,27 +91,6 @@ def test_flatten_undoes_unflatten(case: Case[LinearNetwork]):
     assert_array_equal(f.flatten(*f.unflatten(case.w)), case.w)
 
 
-@given(single)
-def test_eqn_h_4_penalises_the_slopes_of_all_predictions_or_of_one(case: Case[LinearNetwork]):
-    problem, lam, w = case.problem, case.lam, case.w
-    matrices = cut(w, problem.depth, problem.f.width)
-
-    def predict(x):
-        for W in matrices:
-            x = W @ x
-        return x[0]
-
-    data = sum((predict(x) - t) ** 2 for x, t in zip(problem.X, problem.t, strict=True)) / (2 * problem.n)
-    # y is linear in x: the difference over a whole unit is its derivative.
-    slopes = [[predict(x + e) - predict(x) for e in np.eye(problem.f.width)] for x in problem.X]
-    letter = np.exp(lam[0]) / (2 * problem.n) * np.sum(np.square(slopes))
-    of_one_row = np.exp(lam[0]) / (2 * problem.n) * np.sum(np.square(slopes[0]))
-    # What cancels in the slopes are predictions, here at most 100 times larger than them.
-    for divisor, penalty in ((1.0, letter), (float(problem.n), of_one_row)):
-        loss = replace(problem, divisor=divisor).train_loss(lam, w)
-        assert_allclose(loss, *exactly(data + penalty, 100.0 * penalty))
-
-
 @given(linear_networks())
 def test_the_best_outputs_are_ridges_best_response(case: Case[LinearNetwork]):
     problem, lam = case.problem, case.lam
@@ -123,26 +99,6 @@ def test_the_best_outputs_are_ridges_best_response(case: Case[LinearNetwork]):
     assert_allclose(problem.best_output_jacobian(lam), *exactly(ridge.best_response_jacobian(lam)))
     terms = np.abs(ridge.best_response_jacobian(lam)).max() * ridge.valid_grad_w(lam, ridge.best_response(lam))
     assert_allclose(problem.hypergradient(lam), *exactly(ridge.hypergradient(lam), terms))
-
-
-@given(linear_networks())
-def test_at_the_best_response_the_hessian_is_gauss_newtons_of_rank_m(case: Case[LinearNetwork]):
-    problem, lam = case.problem, case.lam
-    r = problem.best_response(lam)
-    hessian = problem.hess_ww(lam, r)
-    assert_allclose(hessian, *exactly(problem.gauss_newton(lam, r)))
-    assert (np.linalg.matrix_rank(hessian, rtol=EIGENVALUES_ARE_ZERO) == problem.f.width).all()
-
-
-@given(linear_networks())
-def test_theta_is_the_least_of_all_that_give_the_best_outputs(case: Case[LinearNetwork]):
-    problem, lam = case.problem, case.lam
-    Theta, J = problem.best_response_jacobian(lam), problem.f.jacobian(problem.best_response(lam))
-    dv = problem.best_output_jacobian(lam)
-    assert_allclose(J @ Theta, *exactly(dv))
-    for index in np.ndindex(case.lead):
-        # Least squares by the complete orthogonal decomposition gives the solution of least norm.
-        assert_allclose(Theta[index], *exactly(np.linalg.lstsq(J[index], dv[index])[0]))
 
 
 @given(single)

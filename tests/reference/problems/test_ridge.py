@@ -106,17 +106,6 @@ def test_the_response_shrinks_as_the_penalty_grows(case: Case[Ridge]):
     assert (more < less).all()
 
 
-@given(with_exp)
-def test_undivided_is_the_penalty_n_times_larger(case: Case[Ridge]):
-    n = case.problem.n
-    undivided, divided = replace(case.problem, divisor=1.0), replace(case.problem, divisor=float(n))
-    lam, larger, w = case.lam, case.lam + np.log(n), case.w
-    assert_allclose(undivided.train_loss(lam, w), *exactly(divided.train_loss(larger, w)))
-    assert_allclose(undivided.grad_w(lam, w), *exactly(divided.grad_w(larger, w), case.problem.A * np.abs(w).max() / n))
-    for name in ("K", "best_response", "best_response_jacobian"):
-        assert_allclose(getattr(undivided, name)(lam), *exactly(getattr(divided, name)(larger)), err_msg=name)
-
-
 @given(with_linear)
 def test_the_penalty_itself_and_its_logarithm_are_one_problem(case: Case[Ridge]):
     # Eqn. G.1 at penalty λ is H.1 at log λ; d log λ / dλ = 1/λ.

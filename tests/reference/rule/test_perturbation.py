@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.stats import norm
 
 from reference.rule.perturbation import entropy, expectation, quadrature, softplus, softplus_inverse
 from tests.strategies import EXACT, differences, exactly, few, generators, leads
@@ -17,11 +16,6 @@ LOGNORMAL = 1e-12
 
 scales = st.lists(st.floats(0.01, 5.0), min_size=1, max_size=3).map(np.array)
 small = st.floats(0.05, 1.0)
-
-
-@given(scales)
-def test_the_entropy_is_scipys(sigma):
-    assert_allclose(entropy(sigma), sum(norm.entropy(scale=scale) for scale in sigma), rtol=EXACT, atol=EXACT)
 
 
 @given(scales)

@@ -1,4 +1,4 @@
-"""Eqns. 3.14 and E.1 against loops over units, inputs and kernels, and as special cases of Eqn. 3.1."""
+"""Eqn. 3.14 against loops over units and inputs, and as a special case of Eqn. 3.1."""
 
 from itertools import product
 
@@ -10,9 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reference.rule.hypernet import FullResponse
 from reference.rule.structured import (
     LayeredResponse,
-    StructuredResponse,
-    convolution_parameters,
-    dense_parameters,
 )
 from tests.strategies import (
     dense,
@@ -38,23 +35,6 @@ def test_eqn_3_14_scales_each_units_row_and_bias(rng, lead, o, i, h):
             scale_b = sum(layer.V[index][unit, k] * c[index][k] for k in range(h))
             assert_allclose(W[index][unit], *exactly(scale_W * layer.W_response[index][unit], layer.U))
             assert_allclose(b[index][unit], *exactly(scale_b * layer.b_response[index][unit], layer.V))
-
-
-@given(generators(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), few)
-def test_eqn_e_1_is_eqn_3_14_of_flattened_kernels(rng, c_out, c_in, kernel, h):
-    W_general, W_response = (normal(rng, c_out, c_in, kernel, kernel) for _ in range(2))
-    b_general, b_response = normal(rng, c_out), normal(rng, c_out)
-    u, v, step = normal(rng, c_out, h), normal(rng, c_out, h), normal(rng, h)
-    layer = StructuredResponse(W_response.reshape(c_out, -1), b_response, u, v)
-    general = layer.flat(W_general.reshape(c_out, -1), b_general)
-    flat_W, b = layer.split(general + layer.apply(step))
-    W = flat_W.reshape(c_out, c_in, kernel, kernel)
-    for c in range(c_out):  # Eqn. E.1, kernel by kernel
-        along_u, along_v = (sum(step[k] * vector[c, k] for k in range(h)) for vector in (u, v))
-        for i, x, y in product(range(c_in), range(kernel), range(kernel)):
-            desired = W_general[c, i, x, y] + along_u * W_response[c, i, x, y]
-            assert_allclose(W[c, i, x, y], *exactly(desired, u))
-        assert_allclose(b[c], *exactly(b_general[c] + along_v * b_response[c], v))
 
 
 @given(generators(), leads, sizes, sizes, few)
@@ -90,19 +70,3 @@ def test_layers_follow_one_another(rng, lead, shapes, h):
         for found, desired in zip(parameters(gradient.layers[k]), parameters(alone), strict=True):
             assert_array_equal(found, desired)
         start += width
-
-
-@given(generators(), st.integers(1, 6), st.integers(1, 6), few)
-def test_section_3_4_counts_the_parameters_of_a_dense_layer(rng, m_in, m_out, h):
-    layer = structured_response(rng, (), m_out, m_in, h)
-    W_general, b_general = layer.split(np.zeros(m_out * m_in + m_out))
-    weights = W_general.size + layer.W_response.size + layer.U.size
-    biases = b_general.size + layer.b_response.size + layer.V.size
-    assert dense_parameters(m_in, m_out, h) == (weights, biases)
-
-
-@given(generators(), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), few)
-def test_appendix_e_counts_the_parameters_of_a_convolution(rng, c_in, c_out, kernel, h):
-    layer = structured_response(rng, (), c_out, c_in * kernel * kernel, h)
-    general = np.zeros((c_out, c_in, kernel, kernel)).size + np.zeros(c_out).size
-    assert convolution_parameters(c_in, c_out, kernel, h) == general + sum(a.size for a in parameters(layer))

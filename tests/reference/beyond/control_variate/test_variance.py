@@ -1,7 +1,5 @@
 """The noise of Θ's gradient for C.9: closed forms against quadrature over ε, of steps as the algorithm takes them."""
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,51 +52,6 @@ def plain(case: Case, state: State, eps: np.ndarray, w0: np.ndarray) -> np.ndarr
     return g[..., :, None] * eps[..., None, :]
 
 
-def by_quadrature(gradients: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Cov[G_ij, G_kl] of gradients at the points of a quadrature."""
-    off = gradients - np.tensordot(weights, gradients, 1)
-    return np.einsum("z,zij,zkl->ijkl", weights, off, off)
-
-
-@given(states(quadratics(single)))
-def test_the_covariance_with_and_without_the_control_variate(drawn):
-    case, state = drawn
-    problem, Theta = case.problem, state.response.Theta
-    M, g0 = slope(problem, state.lam, state.w0, Theta), problem.grad_w(state.lam, state.w0)
-    eps, weights = quadrature(state.sigma, nodes=4)  # exact to degree 7; what is needed is 4
-    reduced = by_quadrature(taken(case, state, eps), weights)
-    whole = by_quadrature(plain(case, state, eps, state.w0), weights)
-    size = np.abs(M).max() ** 2 + np.abs(g0).max() ** 2 + np.abs(Theta).max() ** 2
-    assert_allclose(covariance(M, np.zeros_like(g0), state.sigma), *exactly(reduced, size))
-    assert_allclose(covariance(M, g0, state.sigma), *exactly(whole, size))
-
-
-@given(states(quadratics(single)))
-def test_the_control_variate_takes_a_positive_semidefinite_part_away(drawn):
-    case, state = drawn
-    problem = case.problem
-    M, g0 = slope(problem, state.lam, state.w0, state.response.Theta), problem.grad_w(state.lam, state.w0)
-    k = M.size
-    less = (covariance(M, g0, state.sigma) - covariance(M, 0 * g0, state.sigma)).reshape(k, k)
-    # Besides the closed form: G's rows are parted by i, its columns by j, as np.kron parts them.
-    assert_allclose(less, *exactly(np.kron(np.outer(g0, g0), np.diag(state.sigma**2)), M**2))
-    assert np.linalg.eigvalsh(less).min() >= -1e-10 * (np.abs(g0).max() ** 2 + np.abs(M).max() ** 2)
-
-
-@given(states(quadratics(single)), st.floats(0.01, 0.5))
-def test_at_a_w0_that_has_moved_the_difference_keeps_alpha_a_g0(drawn, alpha1: float):
-    case, state = drawn
-    problem = case.problem
-    g0 = problem.grad_w(state.lam, state.w0)
-    moved = state.w0 - alpha1 * g0
-    eps, weights = quadrature(state.sigma, nodes=4)
-    gradients = plain(case, state, eps, moved) - g0[:, None] * eps[:, None, :]
-    M = slope(problem, state.lam, moved, state.response.Theta)
-    left = -alpha1 * problem.train.A @ g0
-    size = np.abs(M).max() ** 2 + np.abs(g0).max() ** 2 + np.abs(left).max() ** 2
-    assert_allclose(covariance(M, left, state.sigma), *exactly(by_quadrature(gradients, weights), size))
-
-
 @given(states(quadratics(single)))
 def test_the_normalised_variance_is_the_mean_square_of_the_step_around_m(drawn):
     case, state = drawn
@@ -132,16 +85,6 @@ def test_the_slope_is_that_of_the_linearised_gradient_in_epsilon(drawn):
 
     desired = differences(gradient, np.zeros_like(state.lam))
     assert_allclose(slope(case.problem, state.lam, state.w0, state.response.Theta), *desired)
-
-
-@given(states(quadratics(single)))
-def test_at_the_best_response_jacobian_nothing_is_left_of_the_gradient(drawn):
-    case, state = drawn
-    exact = replace(state, response=FullResponse(case.problem.best_response_jacobian(state.lam)))
-    eps = case.normal(5, state.lam.size)
-    # Wherever w0 stands; what cancels is the gradient itself.
-    terms = case.problem.grad_w(state.lam + eps, state.w0), exact.response.Theta, case.problem.train.B
-    assert_allclose(taken(case, exact, eps), *exactly(np.zeros((5, *case.w.shape, state.lam.size)), *terms))
 
 
 @given(generators(), st.integers(2, 4), st.integers(2, 3), leads)
