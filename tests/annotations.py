@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial, wraps
 from inspect import isclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_type_hints
 
 import jaxtyping
 from beartype import beartype
@@ -18,6 +19,7 @@ from jaxtyping import config, jaxtyped
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Check the function's annotations at each call, one size for one name; not within `no_type_checks`."""
+    function.__annotations__ = {name: resolved(hint, function) for name, hint in function.__annotations__.items()}
     typed = beartype(function)
     shapes = any("jaxtyping" in repr(annotation) for annotation in function.__annotations__.values())
 
@@ -31,6 +33,15 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
             return typed(*args, **kwargs)
 
     return call
+
+
+def resolved(hint: Any, function: Callable[..., Any]) -> Any:
+    """Return what a string stands for; Any where that is not yet defined, or imported for the type checker alone."""
+    holder = SimpleNamespace(__annotations__={"": hint})
+    try:
+        return get_type_hints(holder, function.__globals__, include_extras=True)[""]
+    except Exception:
+        return Any
 
 
 def decorate(thing: Any = None, *, typechecker: Any = None) -> Any:

@@ -153,7 +153,7 @@ class Run:
     def _seconds(self) -> float:
         return time.perf_counter() - self._begin
 
-    def _train_epoch(self, bar: tqdm, interrupted: Callable[[], bool]) -> None:
+    def _train_epoch(self, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> None:
         tuner = self.tuner
         for group in grouped(self.train.epoch(self._epoch, self._batch * self.accumulate), self.accumulate):
             seen, n = tuner.inner_step_over(group), sum(examples(x) for x, _ in group)
@@ -171,7 +171,7 @@ class Run:
                 if anywhere(interrupted(), self.tuner.device):
                     raise KeyboardInterrupt
 
-    def _end_of_epoch(self, bar: tqdm, on_row: Callable[[Row], object], epoch: int) -> None:
+    def _end_of_epoch(self, bar: "tqdm[Any]", on_row: Callable[[Row], object], epoch: int) -> None:
         if self.replay is not None:
             self.tuner.hyper.set(self.replay.values_at(epoch))
         row = self._row(epoch)

@@ -28,7 +28,7 @@ Part = tuple[str, str, Sequence[float]]
 """Name, unit, values."""
 
 
-def progress_bar(total: int | None, done: int, progress: bool) -> tqdm:
+def progress_bar(total: int | None, done: int, progress: bool) -> "tqdm[Any]":
     """A bar of steps; hidden in processes other than the first, and where standard error is closed."""
     return tqdm(total=total, initial=done, bar_format=FORMAT, disable=not (progress and _is_shown()))
 

@@ -11,23 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from reference.beyond.control_variate.normalised import per_variance
 from reference.beyond.control_variate.updates import BEYOND, ExtendedMethod, extended, inner_step
-from reference.bilevel.objective import TrainingObjective
-from reference.problems.ridge import Ridge
 from reference.rule.hypernet import FullResponse, Response
-from reference.rule.perturbation import expectation
 from reference.rule.updates import (
     CENTERED_STN,
     DELTA_STN,
     METHODS,
     Method,
-    State,
-    perturbed_gradient,
-    response_input,
 )
 from tests.reference.rule.test_updates import (
     ALPHA1,
     Drawn,
-    Unused,
     check_replicates,
     mean_step,
     paths,
@@ -37,7 +30,7 @@ from tests.reference.rule.test_updates import (
     states,
     theta_gradient,
 )
-from tests.strategies import EXACT, dense, differences, dropouts, exactly, parameters, problems, quadratics, ridges
+from tests.strategies import dense, differences, exactly, parameters, problems, quadratics
 
 with_control_variate = tuple(replace(extended(method), control_variate=True) for method in (CENTERED_STN, DELTA_STN))
 control_variates = pytest.mark.parametrize("method", with_control_variate, ids=lambda method: method.name)
@@ -52,25 +45,6 @@ def test_replicates_are_as_if_alone_bit_for_bit(method: Method, drawn: Drawn):
 # The control variate.
 
 
-def plain_theta_gradient(method: Method, problem: TrainingObjective, state: State, eps: np.ndarray) -> np.ndarray:
-    """The gradient of Eqn. 3.10 in Θ at each ε, w0 where it is."""
-    c = response_input(method, state.lam, eps)
-    g = perturbed_gradient(method, problem, state.lam + eps, state.w0, state.response.apply(c))
-    return g[..., :, None] * c[..., None, :]
-
-
-def control_variate_gradient(method: Method, problem: TrainingObjective, state: State, eps: np.ndarray) -> np.ndarray:
-    """What the step with the control variate takes for it, from one batch with one set of masks."""
-    after = inner_step(method, state, eps, problem, Unused(), ALPHA1)
-    return (dense(state.response) - dense(after.response)) / ALPHA1
-
-
-def variance(gradients: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Entry by entry, over the quadrature points."""
-    centred = gradients - np.tensordot(weights, gradients, 1)
-    return np.tensordot(weights, centred**2, 1)
-
-
 @control_variates
 @given(states(problems(single)))
 def test_the_control_variate_changes_no_mean(method: Method, drawn: Drawn):
@@ -79,56 +53,6 @@ def test_the_control_variate_changes_no_mean(method: Method, drawn: Drawn):
     assert_allclose(moved, *differences(lambda w0: problem.train_loss(state.lam, w0), state.w0))
     objective = perturbed_objective(method, problem, state, state.w0 if method.linearised else None)
     assert_allclose(Theta_moved, *theta_gradient(objective, state.w0, dense(state.response)))
-
-
-@control_variates
-@given(states(quadratics(single)))
-def test_for_quadratic_losses_the_control_variate_never_adds_variance(method: Method, drawn: Drawn):
-    problem, state = drawn.problem, drawn.state
-    eps, weights = points(state.sigma)
-    plain, reduced = (
-        variance(gradient(method, problem, state, eps), weights)
-        for gradient in (plain_theta_gradient, control_variate_gradient)
-    )
-    # ∇L_T(λ, w0) εᵀ is odd in ε and the rest even: the variances of the two add.
-    g0 = problem.grad_w(state.lam, state.w0)
-    scale = np.abs(plain).max() + np.abs(dense(state.response)).max() / ALPHA1
-    assert_allclose(plain - reduced, *exactly(np.outer(g0**2, state.sigma**2), scale))
-    assert (reduced <= plain + EXACT * scale).all()
-
-
-def test_with_exp_lam_at_sigma_one_the_control_variate_can_add_variance():
-    # One row x = 1, t = 3, at w0 = 1, λ = 0, Θ = 0: the plain gradient is (e^ε - 2)ε and g0 = -1. Without g0 it is
-    # (e^ε - 1)ε, and the variance larger by σ² g0² - 2 g0 E[(e^ε - 2)ε²] = 1 + 2(2√e - 2) = 4√e - 3.
-    one, w0 = np.ones((1, 1)), np.ones(1)
-    problem = Ridge(one, 3 * w0, one, w0, divisor=1.0)
-    state = State(lam=np.zeros(1), sigma=np.ones(1), w0=w0, response=FullResponse(np.zeros((1, 1))))
-    assert_allclose(problem.grad_w(state.lam, state.w0), [-1.0], rtol=EXACT)
-    eps, weights = points(state.sigma)
-    method = with_control_variate[1]
-    plain = variance(plain_theta_gradient(method, problem, state, eps), weights).item()
-    added = variance(control_variate_gradient(method, problem, state, eps), weights).item() - plain
-    assert_allclose(added, 4 * np.exp(0.5) - 3, rtol=EXACT)
-    by_hand = expectation(lambda e: ((np.exp(e[0]) - 2) * e[0]) ** 2, state.sigma) - (np.exp(0.5)) ** 2
-    assert_allclose(plain, by_hand, rtol=EXACT)
-
-
-@control_variates
-@given(states(ridges(leads=single) | dropouts(leads=single)))
-def test_divided_by_sigma_squared_its_variance_stays_bounded_as_sigma_vanishes(method: Method, drawn: Drawn):
-    problem, small = drawn.problem, 1e-3
-    state = replace(drawn.state, sigma=np.full(1, small))
-    eps, weights = points(state.sigma)
-    scaled = variance(control_variate_gradient(method, problem, state, eps) / small**2, weights)[:, 0]
-    # Its limit is the variance of (B + AΘ) ε²/σ², which is 2 (B + AΘ)².
-    A, B = problem.hess_ww(state.lam, state.w0), problem.hess_wlam(state.lam, state.w0)
-    limit = 2 * (B + A @ dense(state.response))[:, 0] ** 2
-    # The next term is of relative order σ², times the size of derivatives of higher order, at most e^(2+1) more.
-    size = (np.abs(A).max() * np.abs(dense(state.response)).max() + np.abs(B).max() + np.abs(state.w0).max()) ** 2
-    assert_allclose(scaled, limit, rtol=1e-3, atol=1e-3 * size)
-    plain = variance(plain_theta_gradient(method, problem, state, eps) / small**2, weights)[:, 0]
-    g0 = problem.grad_w(state.lam, state.w0)
-    assert_allclose(plain * small**2, g0**2, rtol=1e-3, atol=1e-3 * (size + np.abs(g0).max() ** 2))
 
 
 # Θ's step divided by σ².

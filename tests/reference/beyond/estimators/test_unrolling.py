@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from reference.beyond.estimators.implicit import Neumann
 from reference.beyond.estimators.unrolling import ForwardUnrolling, ReverseUnrolling
 from reference.bilevel.problem import Problem
 from reference.problems.quadratic import QuadraticProblem
-from tests.reference.beyond.estimators.test_implicit import any_rng, single, sizes_of, strictly_convex, terms
+from tests.reference.beyond.estimators.test_implicit import any_rng, single, sizes_of, terms
 from tests.strategies import Case, differences, dropouts, exactly, problems, quadratics, ridges, seeds
 
 few_steps = st.integers(0, 6)
@@ -84,19 +83,6 @@ def test_truncated_unrolling_of_a_quadratic_is_a_sum_in_closed_form(
     assert_allclose(
         found, *exactly(desired, sizes_of(H, B, problem.valid_grad_w(lam, end)), problem.valid_grad_w(lam, w))
     )
-
-
-@given(strictly_convex, st.integers(1, 6))
-def test_from_the_best_response_unrolling_is_the_neumann_series(case: Case[Problem], steps: int):
-    problem, lam = case.problem, case.lam
-    r = problem.best_response(lam)
-    alpha = step_size(problem, lam, r)
-    unrolled = ReverseUnrolling(alpha)(problem, lam, r, budget(steps, None), any_rng).gradient
-    series = Neumann(alpha)(problem, lam, r, 3.0 + 2 * (steps - 1), any_rng).gradient
-    H, B, g = terms(problem, lam, r)
-    # Steps from r move by rounding. B, at weights that move, is as exact as its parts: it may cancel to 0 at r itself.
-    without_weights = problem.hess_wlam(lam, np.zeros_like(r))
-    assert_allclose(unrolled, *exactly(series, sizes_of(H, B, g), sizes_of(H, without_weights, g)))
 
 
 def test_a_budget_buys_steps_that_are_differentiated_or_once_those_are_paid_for_any():

@@ -100,17 +100,6 @@ def test_the_best_weights_of_an_input_sum_to_zero_over_classes(case: Case[Logist
     assert_allclose(W.sum(axis=-2), *exactly(np.zeros((*case.lead, W.shape[-1])), W, 1.0))
 
 
-@given(logistics(), st.floats(-1, 1))
-def test_scaling_all_class_weights_and_the_decay_is_redundant(case: Case[Logistic], shift: float):
-    problem, lam = case.problem, case.lam
-    if problem.h < 3:
-        return
-    direction = np.array([1.0, 0.0, *[1.0] * problem.classes])
-    r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
-    assert_allclose(problem.best_response(lam + shift * direction), *exactly(r))
-    assert_allclose(Theta @ direction, *exactly(np.zeros_like(r), Theta))
-
-
 @given(logistics(), st.integers(0, 3))
 def test_with_all_labels_smoothed_away_nothing_is_learned(case: Case[Logistic], k: int):
     problem = case.problem
