@@ -56,7 +56,7 @@ def numbers(one: Tuner) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("method", EVERY, ids=lambda method: method.name if method else "plain")
-@settings(max_examples=5)
+@settings(max_examples=3)  # of three steps each
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=2, max_size=4),
     seed=st.integers(0, 99),
@@ -81,7 +81,7 @@ def test_steps_over_batches_are_steps_on_one_batch_of_all_their_rows(method, siz
 
 @pytest.mark.parametrize("method", [DELTA_STN, DELTA_STN_CV], ids=lambda method: method.name)
 @settings(max_examples=4)
-@given(n=st.integers(6, 30), size=st.integers(1, 4), accumulate=st.integers(2, 4), loaders=st.booleans())
+@given(n=st.integers(6, 14), size=st.integers(1, 4), accumulate=st.integers(2, 4), loaders=st.booleans())
 def test_fit_with_accumulation_is_fit_with_larger_batches(method, n, size, accumulate, loaders):
     def go(size: int, accumulate: int) -> Tuner:
         one, train, valid = tuner(method), data(n, 0), data(7, 1)

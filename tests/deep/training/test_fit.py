@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,10 +86,18 @@ def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(method):
     assert go(0)[0] != go(0, eps=4)[0]
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """The history of the same run with nothing in its way."""
+    folder = tmp_path_factory.mktemp("straight")
+    record(run(tuner(), folder), {})
+    return history(folder)
+
+
 class TestGoingOn:
     """The same call after a kill ends as if there had been none."""
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(
         method=st.sampled_from(EVERY),
         weights=st.sampled_from(sorted(OPTIMISERS)),
@@ -136,7 +144,7 @@ class TestGoingOn:
 
     @settings(max_examples=8)
     @given(call=st.integers(1, 14), cut=st.floats(0, 1))
-    def test_after_a_kill_in_the_middle_of_writing_a_checkpoint(self, call, cut):
+    def test_after_a_kill_in_the_middle_of_writing_a_checkpoint(self, straight, call, cut):
         save, calls = torch.save, iter(range(1, 99))
 
         def half(state: Any, file: Any) -> None:
@@ -146,8 +154,7 @@ class TestGoingOn:
                 raise Killed
 
         with TemporaryDirectory() as folder:
-            straight, broken = Path(folder) / "straight", Path(folder) / "broken"
-            record(run(tuner(), straight), {})
+            broken = Path(folder) / "broken"
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(torch, "save", half)
                 patch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # a kill cleans nothing up
@@ -155,7 +162,7 @@ class TestGoingOn:
                     record(run(tuner(), broken), {})
             assert list(broken.glob("*.part"))
             record(run(tuner(), broken), {})
-            assert history(broken) == history(straight)
+            assert history(broken) == straight
             assert sorted(os.listdir(broken)) == ["history.csv", "settings.json"]
 
     def test_after_sigkill(self, tmp_path):
@@ -165,15 +172,14 @@ class TestGoingOn:
         for broken in ("quick", "slow"):
             assert history(tmp_path / broken) == history(tmp_path / "straight")
 
-    def test_when_only_the_record_was_left_to_write(self, tmp_path):
+    def test_when_only_the_record_was_left_to_write(self, straight, tmp_path):
         with killed_at(1, records.Writer, "_finish"):
             record(run(tuner(), tmp_path), {})
         assert not (tmp_path / "history.csv").exists()
         one = tuner()
         with killed_at(1, type(one), "inner_step_over"):  # nothing is trained again
             record(run(one, tmp_path), {})
-        record(run(tuner(), tmp_path / "straight"), {})
-        assert history(tmp_path) == history(tmp_path / "straight")
+        assert history(tmp_path) == straight
 
     def test_with_the_time_before_it(self, tmp_path, monkeypatch):
         with killed_at(9, gradients, "evaluate"):
@@ -185,36 +191,33 @@ class TestGoingOn:
         assert rows[0]["seconds"] < 100 < 1000 < rows[-1]["seconds"] < 1100
 
     @pytest.mark.parametrize("where", [(gradients, "evaluate"), (torch, "save"), (os, "replace")])
-    def test_after_ctrl_c(self, tmp_path, where):
+    def test_after_ctrl_c(self, straight, tmp_path, where):
         with killed_at(9, *where, error=KeyboardInterrupt):
             record(run(tuner(), tmp_path), {})
         assert os.listdir(tmp_path) == [checkpoint.FILE]
         record(run(tuner(), tmp_path), {})
-        record(run(tuner(), tmp_path / "straight"), {})
-        assert history(tmp_path) == history(tmp_path / "straight")
+        assert history(tmp_path) == straight
 
-    def test_after_ctrl_c_in_the_last_evaluation(self, tmp_path):
-        last = run(tuner(), tmp_path / "straight").epochs
+    def test_after_ctrl_c_in_the_last_evaluation(self, straight, tmp_path):
+        last = run(tuner()).epochs
 
         def press(row: dict[str, Any]) -> None:
             if row["epoch"] == last:
                 signal.raise_signal(signal.SIGINT)
 
-        record(run(tuner(), tmp_path / "straight"), {})
         with pytest.raises(KeyboardInterrupt):
             run(tuner(), tmp_path).run(on_row=press)
         record(run(tuner(), tmp_path), {})
-        assert history(tmp_path) == history(tmp_path / "straight")
+        assert history(tmp_path) == straight
 
-    def test_while_another_process_does_the_same_in_the_same_folder(self, tmp_path):
+    def test_while_another_process_does_the_same_in_the_same_folder(self, straight, tmp_path):
         def other(row: dict[str, Any]) -> None:
             if row["epoch"] == 2:
                 record(run(tuner(), tmp_path), {})
 
         with pytest.raises(UserError, match="another command writes this record too"):
             record(run(tuner(), tmp_path), {}, on_row=other)
-        record(run(tuner(), tmp_path / "straight"), {})
-        assert history(tmp_path) == history(tmp_path / "straight")
+        assert history(tmp_path) == straight
         assert not list(tmp_path.glob("*.part"))
 
 
@@ -333,6 +336,15 @@ SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
 }
 
 
+@cache
+def with_scheduler(name: str) -> list[list[str]]:
+    """The history of a run with it and with nothing in its way."""
+    one = tuner()
+    with TemporaryDirectory() as folder:
+        record(run(one, Path(folder), schedulers=[SCHEDULERS[name][0](one)]), {})
+        return history(Path(folder))
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_settings_of_them(tmp_path, name):
     same, *others = SCHEDULERS[name]
@@ -347,8 +359,7 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
         with pytest.raises(UserError, match="another run: its schedulers differ"):
             go(tmp_path, other)
     go(tmp_path, same)
-    go(tmp_path / "straight", same)
-    assert history(tmp_path) == history(tmp_path / "straight")
+    assert history(tmp_path) == with_scheduler(name)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -358,9 +369,7 @@ def test_a_checkpoint_goes_on_with_schedulers_made_anew_on_optimizers_that_have_
     with killed_at(25, gradients, "evaluate"):
         record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
     record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
-    other = tuner()
-    record(run(other, tmp_path / "straight", schedulers=[scheduler(other)]), {})
-    assert history(tmp_path) == history(tmp_path / "straight")
+    assert history(tmp_path) == with_scheduler(name)
 
 
 class TestALossThatIsNotFinite:
