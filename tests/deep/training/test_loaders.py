@@ -4,6 +4,7 @@ import math
 import random
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def loaders(kind: str) -> tuple[DataLoader, DataLoader]:
     return DataLoader(train, 5, shuffle=True, **options), DataLoader(valid, 5, shuffle=True, **options)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("kind", ["global generator", "own generator", "workers", "kept workers"])
+KINDS = ("global generator", "own generator", "workers", "kept workers")
+
+
+@pytest.mark.parametrize(("kind", "accumulate"), [*product(KINDS, [1]), (KINDS[0], 2), (KINDS[-1], 2)])
 def test_a_run_over_loaders_that_draw_goes_on_after_a_kill_with_the_same_numbers(
     tmp_path, monkeypatch, kind, accumulate
 ):
