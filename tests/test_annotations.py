@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from beartype.roar import BeartypeCallHintViolation
-from reference.hypernet import FullResponse
-from reference.perturbation import quadrature
-from reference.updates import State
-from toy.datasets import load
-from toy.split import split
 
 from deep.hyper.hyperparameters import Pass
+from reference.rule.hypernet import FullResponse
+from reference.rule.perturbation import quadrature
+from reference.rule.updates import State
 from tests.strategies import no_type_checks
+from toy.data.datasets import load
+from toy.data.split import split
 
 BROKEN = {
     "a vector with two axes": lambda: quadrature(np.ones((2, 2))),
