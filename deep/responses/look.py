@@ -75,7 +75,7 @@ class _Look(TorchFunctionMode):
     def __init__(self, n: int, named: Mapping[int, str], rates: Mapping[float, Rate], layouts: Layouts) -> None:
         super().__init__()
         self.n, self.rates = n, rates
-        self.roots = dict(named)
+        self.roots: dict[int, tuple[str, ...]] = {key: (name,) for key, name in named.items()}
         self.members, self.layouts = layouts.members, layouts
         self.calls: dict[Key, list[_Call]] = defaultdict(list)
         self._alive: list[Tensor] = []
@@ -88,7 +88,7 @@ class _Look(TorchFunctionMode):
             args, kwargs = known(self.rates, (args, kwargs))
         leaves = tree_leaves((args, kwargs))
         about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
-        roots = [] if about else [self.roots[id(leaf)] for leaf in leaves if id(leaf) in self.roots]
+        roots = () if about else sum((self.roots.get(id(leaf), ()) for leaf in leaves), ())
         rates = [leaf for leaf in leaves if isinstance(leaf, Rate)]
         if hides(func, args) and (roots or rates or func is F.multi_head_attention_forward):
             with self:
@@ -100,7 +100,7 @@ class _Look(TorchFunctionMode):
             self._log(func, roots, rates, leaves, result)
         return result
 
-    def _log(self, func: Any, roots: list[str], rates: list[Rate], leaves: list[Any], result: Any) -> None:
+    def _log(self, func: Any, roots: tuple[str, ...], rates: list[Rate], leaves: list[Any], result: Any) -> None:
         tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.members]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
@@ -114,19 +114,19 @@ class _Look(TorchFunctionMode):
         self.layouts.seen.update(roots)
         if torch.is_grad_enabled():
             self.layouts.with_gradient.update(roots)
-        key = key_of(roots[0], func, tensors)
-        self.calls[key].append(call)
-        if self._without_batch(key, tensors):
+        for root in dict.fromkeys(roots):  # any of them may be left out later
+            self.calls[key_of(root, func, tensors)].append(call)
+        if self._without_batch(key_of(roots[0], func, tensors), tensors):
             for y in results:
-                self._follow(y, roots[0])
+                self._follow(y, roots)
 
     def _derive(self, func: Any, args: Any, result: Any) -> Any:
         if isinstance(result, Tensor) and id(args[0]) in self.roots:
             self._follow(result, self.roots[id(args[0])])
         return result
 
-    def _follow(self, y: Tensor, root: str) -> None:
-        self.roots[id(y)] = root
+    def _follow(self, y: Tensor, roots: tuple[str, ...]) -> None:
+        self.roots[id(y)] = roots
         self._alive.append(y)
 
     def _without_batch(self, key: Key, tensors: list[Tensor]) -> bool:
@@ -139,9 +139,10 @@ def _name(func: Any) -> str:
 
 
 def _regrouped_sums(x: Tensor, n: int) -> dict[int, Tensor]:
-    """By axis along which x may have several rows an example: each row's sum."""
-    axes = [axis for axis, length in enumerate(x.shape) if length > n and length % n == 0]
-    return {axis: x.detach().double().movedim(axis, 0).flatten(1).sum(1) for axis in axes if x.ndim > 1}
+    """By axis along which x may have several rows an example: each row's sum, with weights, for a norm's sums are 0."""
+    axes = [axis for axis, length in enumerate(x.shape) if length > n and length % n == 0 and x.ndim > 1]
+    rows = {axis: x.detach().double().movedim(axis, 0).flatten(1) for axis in axes}
+    return {axis: y @ torch.arange(1.0, 1 + y.shape[1], device=y.device).to(y).sqrt() for axis, y in rows.items()}
 
 
 def _plain_rate(func: Any, args: Any, kwargs: Any) -> float:

@@ -369,6 +369,7 @@ USES: dict[str, Uses] = {
     "class token": Uses(joined, token=(1, 1, 3)),
     "windows": Uses(regrouped, w=(2, 3), b=(2,)),
     "steps first": Uses(steps_first, w=(2, 3)),
+    "steps first, in rows of one sum": Uses(lambda m, x: steps_first(m, torch.cat([x, 1 - x], -1)), w=(2, 6)),
     "positions as long as the batch": Uses(positions, w=(9, 3)),
     "a table of biases": Uses(attention, table=(7,), scale=(3,)),
     "in parts": Uses(in_parts, w=(4, 3)),
@@ -407,6 +408,18 @@ def test_every_use_of_a_weight_has_each_examples_own(name: str, n: int) -> None:
     with net.through(Pass(net.hyper.lam.detach()[None], c, n)):
         y = net.model(x)
     close(y, one_by_one(net, plain, c, x))
+
+
+@pytest.mark.parametrize("name", [name for name, use in USES.items() if len(list(use.parameters())) > 1])
+def test_a_parameter_left_out_after_the_look_leaves_the_others_in_their_places(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 4, 3, dtype=torch.float64)
+    for left_out in dict(USES[name].named_parameters()):
+        net, plain, c = looked(USES[name], x)
+        net.silent[left_out] = "no rule"
+        with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
+            y = net.model(x)
+        close(y, one_by_one(net, plain, c, x))
 
 
 @uses
