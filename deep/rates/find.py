@@ -91,10 +91,11 @@ def _read(model: nn.Module, x: Any) -> set[str]:
     """Names of the rates that a dropout reads when the model runs; nothing of the model moves."""
     read: set[str] = set()
     marks = [Mark(name, holder, holder.value, False) for name, holder in holders(model, everything=True).items()]
+    likely = [*holders(model)]  # before they are marked
 
     def run(_rows: int) -> None:
         model(**x) if isinstance(x, Mapping) else model(x)
 
     with torch.no_grad(), repeated(), frozen_statistics(model), marked(marks, read.add) as rates:
-        look(run, 1, {}, (), rates, holders(model))
+        look(run, 1, {}, (), rates, likely)
     return read

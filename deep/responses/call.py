@@ -156,10 +156,10 @@ class Call:
             y = change(x, product(x, w, bias))
         elif self.kind == "differential":
             y, D = product(x, w, bias), change(x.detach(), None)
-            y = self._first_order(y if D is None else y + differential(D).to(y.dtype))
+            y = self._not_in_inputs(y if D is None else y + differential(D).to(y.dtype))
         else:
             x, dx = forward_ad.unpack_dual(x)
-            y = self._constant(product(x, w, bias))
+            y = self._not_in_inputs(product(x, w, bias))
             dy = change(x, None if dx is None else product(dx, w, None))
             if dy is not None:
                 y = y if y.shape == dy.shape else y.expand(dy.shape).clone()
@@ -167,31 +167,19 @@ class Call:
         assert y is not None
         return y
 
-    def _constant(self, y: Tensor) -> Tensor:
-        """y, a linearised value at w0, which nothing may be differentiated through.
-
-        Its derivative in x would be w0's alone, for the response is in no weight but in the tangent.
+    def _not_in_inputs(self, y: Tensor) -> Tensor:
+        """y, whose derivative in x would be w0's alone: the response is in a tangent, or in a differential.
 
         Raises:
-            UserError: it has a graph.
+            UserError: it is differentiated in x; of a differential, twice.
         """
-        if y.requires_grad:
-            problem = f"the operation on {self.root!r} is differentiated in its inputs"
-            instead = "give it inputs that need no gradient, or choose a method without linearisation"
-            raise UserError(f"{problem}, which the linearisation cannot follow; {instead}")
-        return y
-
-    def _first_order(self, y: Tensor) -> Tensor:
-        """y, of a pass whose gradients are a differential's: one more derivative would not see the response.
-
-        Raises:
-            UserError: it is differentiated twice.
-        """
+        linearised = self.kind == "linearised"
 
         def refuse(_gradient: Tensor) -> None:
-            if torch.is_grad_enabled():
+            if linearised or torch.is_grad_enabled():
                 problem = f"the operation on {self.root!r} is differentiated in its inputs"
-                raise UserError(f"{problem}, which the control variate cannot follow; choose a method without one")
+                which = "linearisation" if linearised else "control variate"
+                raise UserError(f"{problem}, which the {which} cannot follow; choose a method without one")
 
         if y.requires_grad:
             y.register_hook(refuse)
@@ -252,7 +240,6 @@ class Call:
         return y.flatten(place.axis, place.axis + 1)
 
     def _diagonal(self, y: Tensor, place: Place) -> Tensor:
-        """Example i of what i's weights would give the whole batch."""
-        if place.times != 1:
-            raise NoRule(self.root, "it is repeated for rows of examples")
-        return y.diagonal(dim1=0, dim2=place.axis + 1).movedim(-1, place.axis)
+        """Example i's rows of what i's weights would give the whole batch; repeated weights are alike in each."""
+        y = y.unflatten(place.axis + 1, (-1, place.times)).diagonal(dim1=0, dim2=place.axis + 1)
+        return y.movedim(-1, place.axis).flatten(place.axis, place.axis + 1)

@@ -47,7 +47,7 @@ IN_PROCESSES: dict[Any, Callable[..., Any]] = {}
 
 ABOUT = frozenset({
     "size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_complex", "is_contiguous",
-    "type", "get_device", "element_size", "data_ptr", "__len__", "__hash__", "__repr__", "__format__", "detach",
+    "type", "get_device", "element_size", "data_ptr", "__len__", "__hash__", "__repr__", "__format__",
     "detach_", "item", "tolist", "__bool__", "requires_grad_", "register_hook", "new_zeros", "new_ones", "new_empty",
     "new_full", "new_tensor", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
     "_unpack_dual",
@@ -198,6 +198,8 @@ class Forward(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ABOUT or (name in LIKE and not self._concerned(args[:1])[0]):
             return func(*args, **kwargs)
+        if id(kwargs.get("out")) in self.layouts.members:
+            return func(*args, **kwargs)  # a buffer, such as a spectral norm's, is of w0
         if name == "__get__" and (func not in RULES or not isinstance(func(*args), Tensor)):
             return func(*args, **kwargs)
         if self.linearised_outputs:

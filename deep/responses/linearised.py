@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map
 
 from deep.responses.forward import LINEARISED
 from deep.responses.weights import first_order
+from reference.console.command import UserError
 
 
 @cache
@@ -42,6 +43,12 @@ def ending(loss: Callable[..., Any]) -> Callable[..., Any]:
             return loss(*args, **kwargs)
 
     return at_outputs
+
+
+def without_forward_mode(error: RuntimeError) -> UserError:
+    """What to do where PyTorch has no forward derivative, or none of a tangent."""
+    problem = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
+    return UserError(f"{problem}; replace the function, or choose a method without linearisation")
 
 
 def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from deep.hyper.generators import repeated
 from deep.rates.marks import Rate, known
 from deep.responses.composite import WRITTEN_OUT, hides
 from deep.responses.forward import ABOUT, LIKE, RATE_RULES
@@ -51,7 +52,8 @@ def look(
 
     for _ in range(8):
         known = set(layouts.uses)
-        whole = log(n)
+        with repeated():  # the two runs take the same branches
+            whole = log(n)
         if n == 1:
             break
         try:
@@ -63,10 +65,15 @@ def look(
     return layouts
 
 
+OF_BATCH = "_of_batch"
+"""Marks the inputs, and what is computed from them."""
+
+
 class _Call(NamedTuple):
     shapes: list[torch.Size]
     results: list[torch.Size]
     sums: list[dict[int, Tensor]]
+    of_batch: bool
 
 
 class _Look(TorchFunctionMode):
@@ -88,6 +95,7 @@ class _Look(TorchFunctionMode):
             args, kwargs = known(self.rates, (args, kwargs))
         leaves = tree_leaves((args, kwargs))
         about = _name(func) in ABOUT or (_name(func) in LIKE and id(args[0]) not in self.roots)
+        about |= id(kwargs.get("out")) in self.members
         roots = () if about else sum((self.roots.get(id(leaf), ()) for leaf in leaves), ())
         rates = [leaf for leaf in leaves if isinstance(leaf, Rate)]
         if hides(func, args) and (roots or rates or func is F.multi_head_attention_forward):
@@ -96,6 +104,11 @@ class _Look(TorchFunctionMode):
         if not rates and (number := _plain_rate(func, args, kwargs)):
             self.layouts.numbers[f"{_name(func)}(..., {number:g})"] = number
         result = _alone(func, args, kwargs, rates)
+        sources = () if _name(func) in ABOUT else args[:1] if _name(func) in LIKE else leaves
+        if any(hasattr(leaf, OF_BATCH) for leaf in sources):
+            for y in tree_leaves(result):
+                if isinstance(y, Tensor) and id(y) not in self.members:
+                    setattr(y, OF_BATCH, True)
         if roots or rates:
             self._log(func, roots, rates, leaves, result)
         return result
@@ -104,7 +117,8 @@ class _Look(TorchFunctionMode):
         tensors = [x for x in leaves if isinstance(x, Tensor) and id(x) not in self.roots and id(x) not in self.members]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         sums = [_regrouped_sums(tensor, self.n) for tensor in tensors]
-        call = _Call([x.shape for x in tensors], [y.shape for y in results], sums)
+        of_batch = any(hasattr(x, OF_BATCH) for x in tensors)
+        call = _Call([x.shape for x in tensors], [y.shape for y in results], sums, of_batch)
         for rate in rates:
             if rate.name in self.layouts.likely or func in RATE_RULES:
                 rate.read()
@@ -187,6 +201,8 @@ def _merge(layouts: Layouts, full: _Look, less: _Look, n: int) -> None:
                 tensors = tuple(_place(*pair, n) for pair in pairs)
                 # The order of a result's rows is of use where the result is an operation's tensor in turn.
                 results = tuple(_place(a, b, {}, {}, n) for a, b in zip(call.results, other.results, strict=True))
+                if call.of_batch and not any(tensors):  # such as the rows of an expert that the last example has not
+                    raise _Unclear
                 use = Use(tensors, results)
                 if layouts.uses.setdefault(key, use) == use:
                     continue

@@ -40,6 +40,13 @@ def rnn_cell(activation: Callable[[Tensor], Tensor], a: Tensor, g: Tensor, _stat
     return (activation(a + g),)
 
 
+def step(cell: Cell, x: Tensor, hx: Any, W_ih: Tensor, W_hh: Tensor, b_ih: Any = None, b_hh: Any = None) -> Any:
+    """What torch.lstm_cell, torch.gru_cell and torch.rnn_*_cell return."""
+    state = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+    state = cell(F.linear(x, W_ih, b_ih), F.linear(state[0], W_hh, b_hh), state)
+    return state[0] if isinstance(hx, Tensor) else state
+
+
 def layers(
     cell: Cell,
     x: Tensor,
@@ -89,9 +96,13 @@ def _direction(
     return torch.stack(hs[::-1] if backwards else hs, 1), state
 
 
+_CELLS: dict[str, Cell] = {
+    "lstm": lstm_cell,
+    "gru": gru_cell,
+    "rnn_tanh": partial(rnn_cell, torch.tanh),
+    "rnn_relu": partial(rnn_cell, torch.relu),
+}
 RECURRENT: dict[Any, Callable[..., Any]] = {
-    torch.lstm: partial(layers, lstm_cell),
-    torch.gru: partial(layers, gru_cell),
-    torch.rnn_tanh: partial(layers, partial(rnn_cell, torch.tanh)),
-    torch.rnn_relu: partial(layers, partial(rnn_cell, torch.relu)),
+    **{getattr(torch, name): partial(layers, cell) for name, cell in _CELLS.items()},
+    **{getattr(torch, f"{name}_cell"): partial(step, cell) for name, cell in _CELLS.items()},
 }

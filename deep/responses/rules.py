@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from deep.responses.call import Call, beside, value_of
 from deep.responses.forward import RULES
@@ -96,7 +96,7 @@ def embedding_bag(
 
 def elementwise(call: Call, *args: Any, **kwargs: Any) -> Any:
     """An operation on tensors that broadcast; a mask or a divisor that all examples share leaves the rows in place."""
-    if call.func in IN_PLACE and isinstance(args[0], Weight):
+    if call.func in IN_PLACE and isinstance(args[0], Weight) and isinstance(args[0].value, nn.Parameter):
         raise TypeError("a parameter is changed in place")
     if (rows := _masked(call, *args)) is not NotImplemented:
         return rows
@@ -153,6 +153,17 @@ def _part(call: Call, weight: Weight, value: Tensor, index: Tensor, terms: list[
         if bool((rows == rows[:, :1]).all()):
             return Weight(weight.root, value, call.kind, Rows([(s[:, rows[:, 0]], R) for s, R in terms], axis))
     return None
+
+
+def detach(call: Call, weight: Any) -> Any:
+    """Each example's own numbers as constants; at w0 where the response is in their derivative alone."""
+    value = call.func(weight.value)
+    if call.kind != "weights":
+        return value
+    if weight.rows is None:
+        return Weight(weight.root, value, call.kind, lifted=weight.written_out().detach())
+    terms = [(s.detach(), R.detach()) for s, R in weight.rows.terms]
+    return Weight(weight.root, value, call.kind, Rows(terms, weight.rows.axis))
 
 
 def weight_norm(call: Call, v: Any, g: Any, dim: int = 0) -> Any:
@@ -218,6 +229,9 @@ RULES |= {
     F.prelu: prelu,
     **dict.fromkeys(PRODUCTS | QUOTIENTS | IN_PLACE | SUMS, elementwise),
     **dict.fromkeys(VIEWS, view),
+    torch.Tensor.detach: detach,
+    torch.detach: detach,
+    torch.Tensor.data.__get__: detach,  # type: ignore[attr-defined]
     torch._weight_norm: weight_norm,  # type: ignore[attr-defined]
     **dict.fromkeys(RECURRENT, packed),
 }

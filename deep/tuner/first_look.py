@@ -14,8 +14,8 @@ from deep.rates.find import holders
 from deep.rates.marks import Mark, marked
 from deep.responses.contexts import frozen_statistics
 from deep.responses.forward import RATE_RULES
-from deep.responses.linearised import dual_level
-from deep.responses.look import look
+from deep.responses.linearised import dual_level, without_forward_mode
+from deep.responses.look import OF_BATCH, look
 from deep.responses.weights import NoRule
 from deep.tuner.hypernet import Hypernetwork, eager
 from reference.console.command import UserError
@@ -33,20 +33,13 @@ def first_look(net: Hypernetwork, predict: Predict, x: Any, n: int, kinds: Colle
     Raises:
         UserError: a drop rate is declared that nothing reads, or a parameter is used without a gradient alone.
     """
-    _see(net, predict, x, n)
-    _require_gradients(net)
-    if kinds:
-        responding = {name for name, _, _ in net}
-        net.silent |= {name: why for name, why in net.layouts.unclear.items() if name in responding}
-    net.looking = True  # each process by itself
-    try:
-        with net.draws.repeated(), frozen_statistics(net.model), torch.no_grad():
-            for kind in kinds if n > 1 else ():
-                _try(net, kind, predict, x, n)
-    finally:
-        net.looking = False
-    for silent in gathered(net.silent):
-        net.silent |= silent
+    refused: list[dict[str, str]] = [{}]
+    while refused:  # where a parameter is left out, other operations are on what responds
+        _see(net, predict, x, n)
+        _require_gradients(net)
+        refused = [each for each in gathered(_refused(net, predict, x, n, kinds)) if each]
+        for each in refused:
+            net.silent |= each
     net.looked = True
 
 
@@ -55,18 +48,23 @@ def _see(net: Hypernetwork, predict: Predict, x: Any, n: int) -> None:
     read: set[str] = set()
     every = holders(net.model, everything=True)
     named = {id(w): name for name, w, _ in net}
+    likely = [*holders(net.model)]  # before they are marked
     tensors = [*net.model.parameters(), *net.model.buffers()]
 
     def first(rows: int) -> None:
         def cut(leaf: Any) -> Any:
-            return leaf[:rows] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf
+            if not (isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n):
+                return leaf
+            part = leaf[:rows]
+            setattr(part, OF_BATCH, True)
+            return part
 
         with net.passes(), net.hyper.during(net.hyper.centre(rows)), torch.enable_grad(), eager():
             predict(tree_map(cut, x))
 
     marks = [Mark(name, holder, holder.value, name in net.rates) for name, holder in every.items()]
     with net.draws.repeated(), frozen_statistics(net.model), marked(marks, read.add) as rates:
-        net.layouts = look(first, n, named, tensors, rates, holders(net.model))
+        net.layouts = look(first, n, named, tensors, rates, likely)
     _settle_rates(net, read)
     idle = {name: float(holder.value) for name, holder in every.items() if name in read and name not in net.rates}
     net.idle_rates = idle | net.layouts.numbers
@@ -81,28 +79,38 @@ def _settle_rates(net: Hypernetwork, read: set[str]) -> None:
         raise UserError(f"{problem}; do not declare it, or let the module give it to a dropout itself")
     net.withdraw(unread)
     shared = {key[0] for key, use in net.layouts.uses.items() if key[1] in RATE_RULES and not any(use.tensors)}
-    net.hyper.share(shared & presumed)
+    net.hyper.share((shared | net.layouts.unclear.keys()) & presumed)
 
 
 def _require_gradients(net: Hypernetwork) -> None:
     for name in net.names:
         if name in net.layouts.seen and name not in net.layouts.with_gradient:
-            problem = (
-                f"parameter {name!r} is used without a graph, as under a reentrant checkpoint, and would never train"
-            )
-            raise UserError(f"{problem}; train without activation checkpointing, or freeze it")
+            problem = f"parameter {name!r} is used without a graph and would never train"
+            where = "a reentrant checkpoint or an autograd.Function does that"
+            raise UserError(f"{problem}: {where}; write it out in plain operations, or freeze the parameter")
 
 
-def _try(net: Hypernetwork, kind: str, predict: Predict, x: Any, n: int) -> None:
-    """Make one pass of this kind; a parameter that it cannot follow keeps Θ = 0."""
+def _refused(net: Hypernetwork, predict: Predict, x: Any, n: int, kinds: Collection[str]) -> dict[str, str]:
+    """Parameters that passes of these kinds cannot follow, and why: they keep Θ = 0.
+
+    Raises:
+        UserError: the model has no forward derivative, and a pass wants it.
+    """
+    unclear = {name: net.layouts.unclear[name] for name, _, _ in net if name in net.layouts.unclear}
+    if unclear or n == 1 or not kinds:
+        return unclear if kinds else {}
     lam = net.hyper.lam.detach().expand(n, -1)
-    while True:
-        try:
-            level = dual_level() if kind == "linearised" else nullcontext()
-            with net.through(Pass(lam, torch.zeros_like(lam), n, kind)), level:
-                predict(x)
-            return
-        except NoRule as error:
-            if error.root in net.silent:
-                raise
-            net.silent[error.root] = error.reason
+    net.looking = True  # each process by itself
+    try:
+        with net.draws.repeated(), frozen_statistics(net.model), torch.no_grad():
+            for kind in kinds:
+                level = dual_level() if kind == "linearised" else nullcontext()
+                with net.through(Pass(lam, torch.zeros_like(lam), n, kind)), level:
+                    predict(x)
+    except NoRule as error:
+        return {error.root: error.reason}
+    except NotImplementedError as error:
+        raise without_forward_mode(error) from error
+    finally:
+        net.looking = False
+    return {}

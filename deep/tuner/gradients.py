@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from deep.hyper.hyperparameters import Pass
 from deep.responses.composite import inside
 from deep.responses.contexts import evaluating, frozen, frozen_statistics
-from deep.responses.linearised import dual_level
+from deep.responses.linearised import dual_level, without_forward_mode
 from deep.responses.weights import first_order
 from deep.tuner.hypernet import Hypernetwork
 from reference.beyond.control_variate.updates import extended
@@ -152,7 +152,7 @@ def gradients(
         except RuntimeError as error:
             # Some tangents cannot be differentiated in turn.
             if plan.kind == "linearised" and re.match("(the )?derivative for .* is not implemented", str(error)):
-                raise _without_forward_mode(error) from error
+                raise without_forward_mode(error) from error
             raise
 
 
@@ -186,7 +186,7 @@ def evaluate(net: Hypernetwork, objective: Objective, x: Any, t: Any, now: Pass)
             raise
         except NotImplementedError as error:
             if linearised:
-                raise _without_forward_mode(error) from error
+                raise without_forward_mode(error) from error
             raise
         dual = outputs
         if linearised:
@@ -225,11 +225,6 @@ def _require_loss(loss: Any) -> None:
 
 def _tangent(y: Any) -> Tensor | None:
     return forward_ad.unpack_dual(y).tangent if isinstance(y, Tensor) else None
-
-
-def _without_forward_mode(error: RuntimeError) -> UserError:
-    problem = f"the model has no forward-mode derivative ({str(error).split('.')[0][:120]})"
-    return UserError(f"{problem}; replace the function, or choose a method without linearisation")
 
 
 def alone() -> UserError:

@@ -81,7 +81,9 @@ class Hypernetwork:
 
     def _require_free(self) -> None:
         if any(
-            getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod")
+            getattr(module, "_compiled_call_impl", None)
+            or hasattr(module, "_orig_mod")
+            or isinstance(module, torch.jit.ScriptModule)
             for module in self.model.modules()
         ):
             problem = "the model is compiled; give it as it was before, and where no drop rate is tuned"
@@ -167,7 +169,7 @@ class Hypernetwork:
                 _move(parameter, w.device, w.dtype)
         like = next(iter(self.w0), self.hyper.lam)
         for parameter in (self.hyper.lam, self.hyper.raw_sigma):
-            _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32))
+            _move(parameter, like.device, torch.promote_types(like.dtype, torch.float32).to_real())
 
     @contextmanager
     def passes(self) -> Iterator[None]:

@@ -15,7 +15,8 @@ from deep.rates.find import dropout_rates
 from deep.responses.contexts import evaluating, frozen
 from deep.tuner.gradients import Objective, evaluate
 from deep.tuner.tuner import Tuner
-from reference.updates import DELTA_STN, DELTA_STN_CV, METHODS
+from reference.beyond.control_variate.updates import DELTA_STN_CV
+from reference.rule.updates import DELTA_STN, METHODS
 from tests.deep.integrations.small import foreign
 from tests.deep.strategies import close, explicit, randomise
 

@@ -125,6 +125,30 @@ def test_whole_examples_are_dropped_at_their_own_rates(kind: int) -> None:
     assert ((dropped - rates[::n]).abs() < 6 * (rates[::n] * (1 - rates[::n]) / n).sqrt()).all()
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_the_rate_of_whole_examples_is_seen_to_be_read(kind: int) -> None:
+    model, x = nn.Sequential(Path(0.2, kind), nn.Linear(3, 1)), torch.randn(4, 3)
+    assert [rate.name for rate in dropout_rates(model, x)] == ["0"]
+    tuner = Tuner(model, Hyperparameters(dropout_rates(model)), half_square)
+    tuner.look(x)
+    assert tuner.hyper.names == ("0",)
+
+
+def test_a_dropout_that_sees_the_rows_of_some_examples_has_one_rate_a_batch() -> None:
+    class Expert(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop, self.out = nn.Dropout(0.2), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(x.index_add(0, torch.arange(1, len(x)), self.drop(x[1:])))
+
+    model, x = Expert(), torch.randn(4, 3)
+    tuner = Tuner(model, Hyperparameters(dropout_rates(model)), half_square)
+    assert tuner.inner_step(x, torch.zeros(4, 1)).loss.isfinite()
+    assert [declared.per for declared in tuner.hyper.declared] == ["batch"]
+
+
 class Reads(nn.Module):
     """Functions that drop, at an attribute of the module."""
 

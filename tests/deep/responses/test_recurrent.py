@@ -196,7 +196,27 @@ class Read(nn.Module):
         return torch.cat([(y if self.recurrent.batch_first else y.transpose(0, 1)).flatten(1), *ends], 1)
 
 
+class Steps(nn.Module):
+    """A cell in a loop."""
+
+    batch_first = True
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        state, outputs = None, []
+        for x_t in x.unbind(1):
+            state = self.cell(x_t, state)
+            outputs.append(torch.cat(state, 1) if isinstance(state, tuple) else state)
+        return torch.stack(outputs, 1), outputs[-1][None]
+
+
 RECURRENT = {
+    "lstm cells": lambda: Steps(nn.LSTMCell(2, 3)),
+    "gru cells without bias": lambda: Steps(nn.GRUCell(2, 3, bias=False)),
+    "rnn cells": lambda: Steps(nn.RNNCell(2, 3)),
     "lstm in both directions": lambda: nn.LSTM(2, 3, bidirectional=True, batch_first=True),
     "lstm with projections": lambda: nn.LSTM(2, 3, 2, proj_size=2, batch_first=True),
     "lstm, steps first": lambda: nn.LSTM(2, 3),
@@ -237,7 +257,7 @@ def test_inputs_that_need_a_gradient_are_an_error_where_the_lstm_is_linearised()
     with net.through(Pass(c, c, 3, "linearised")), dual_level():
         lstm(x)
         with pytest.raises(UserError, match="differentiated in its inputs"):
-            lstm(x.requires_grad_())
+            torch.autograd.grad(lstm(x.requires_grad_())[0].sum(), x)
 
 
 def test_packed_sequences_keep_theta_0_with_an_eps_for_each_example_and_respond_with_one() -> None:

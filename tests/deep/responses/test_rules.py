@@ -375,6 +375,12 @@ USES: dict[str, Uses] = {
     "in parts": Uses(in_parts, w=(4, 3)),
     "tied": Uses(tied, w=(5, 2)),
     "in place": Uses(in_place, scale=(3,), b=(4, 3)),
+    "a part changed in place": Uses(lambda m, x: x @ m.w.sin().div_(2.0), w=(3, 2)),
+    "rounded, by detaching": Uses(lambda m, x: x @ (m.w + ((4 * m.w).round() / 4 - m.w).detach()), w=(3, 2)),
+    "repeated, two rows an example": Uses(
+        lambda m, x: torch.bmm(x.reshape(2 * len(x), 2, 3), m.w.exp().repeat(len(x), 1, 1)).view(len(x), -1),
+        w=(2, 3, 2),
+    ),
     "a product of weights": Uses(lambda m, x: x @ (m.a @ m.w), a=(3, 2), w=(2, 3)),
     "a mask on a weight": Uses(lambda m, x: F.linear(x, m.w * torch.ones(2, 3).triu().double()), w=(2, 3)),
     "a bias in parts": Uses(
@@ -420,6 +426,44 @@ def test_a_parameter_left_out_after_the_look_leaves_the_others_in_their_places(n
         with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
             y = net.model(x)
         close(y, one_by_one(net, plain, c, x))
+
+
+def test_where_one_cannot_be_followed_the_others_are_at_each_examples_own() -> None:
+    """Indices by a mask have no rule; what they give is as long as the batch, and is none."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 4, 3, dtype=torch.float64)
+    call: Any = lambda m, x: F.linear(x, m.w) * F.linear(m.r[m.r.exp() > 0].view(4, 3), m.v)  # noqa: E731
+    model = Uses(call, w=(2, 3), v=(2, 3), r=(4, 3))
+    plain, net = copy.deepcopy(model).double(), attach(model)
+    first_look(net, net.model, x, 4, ("weights",))
+    assert set(net.silent) == {"r"}
+    c = torch.randn(4, 2, dtype=torch.float64)
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
+        y = net.model(x)
+    close(y, one_by_one(net, plain, c, x))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(0, 0)])
+def test_rows_of_some_examples_are_not_taken_for_what_all_share(rows: slice) -> None:
+    """A mixture of experts: two examples, or none, are of an expert, and the last one is not."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    model = Uses(lambda m, x: (x @ m.w).index_add(0, torch.arange(4)[rows], x[rows] @ m.e), w=(3, 2), e=(3, 2))
+    plain, net = copy.deepcopy(model).double(), attach(model)
+    first_look(net, net.model, x, 4, ("weights", "linearised"))
+    assert set(net.silent) == {"e"}
+    c = torch.randn(4, 2, dtype=torch.float64)
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
+        y = net.model(x)
+    close(y, one_by_one(net, plain, c, x))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_done_at_random_is_the_same_in_both_runs_of_the_look(seed: int) -> None:
+    torch.manual_seed(seed)
+    net = attach(Uses(lambda m, x: x @ m.w if torch.rand(()) < 0.5 else x @ m.w.tanh(), w=(3, 2)))
+    first_look(net, net.model, torch.randn(4, 3, dtype=torch.float64), 4, ("weights",))
+    assert not net.silent
 
 
 @uses
@@ -493,6 +537,17 @@ def test_a_parametrised_weight_responds_through_its_parametrisation(build: Calla
     with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
         y = net.model(x)
     close(y, one_by_one(net, plain, c, x), 1e-8)
+
+
+def test_a_spectral_norm_in_training_iterates_at_w0() -> None:
+    """Its vectors are buffers, which the pass has moved; each example's norm is its own with these."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    net, plain, c = looked(spectral().train(), x, ("weights", "linearised", "differential"))
+    with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
+        y = net.model(x)
+    plain.load_state_dict(net.model.state_dict())
+    close(y, one_by_one(net, plain.eval(), c, x))
 
 
 def test_ones_own_operation_can_be_given_a_rule() -> None:

@@ -403,7 +403,7 @@ def test_differentiating_the_inputs_is_right_or_refused() -> None:
     wanted = torch.autograd.grad(half_square(torch.stack(rows), torch.zeros_like(x)), net.Theta, allow_unused=True)
     for actual, desired in zip(found.gradients, wanted, strict=True):
         close(actual, torch.zeros_like(actual) if desired is None else desired)
-    with pytest.raises(UserError, match="without linearisation"):
+    with pytest.raises(UserError, match="linearisation cannot follow"):
         response_gradient(DELTA_STN, net, both, z, x, t, 4)
 
 
