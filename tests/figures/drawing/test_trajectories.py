@@ -76,7 +76,7 @@ def test_lines_are_the_records_own(name, records):
 def test_dashed_lines_are_the_exact_optima(name, records):
     some = records(*ALL[name].needs)
     lines = [line for axes in drawn(name, some).axes for line in axes.lines]
-    dashed = {line.get_ydata()[0] for line in lines if line.get_gid() == "exact"}
+    dashed = {np.asarray(line.get_ydata())[0] for line in lines if line.get_gid() == "exact"}
     assert dashed == {r.facts["exact"]["lam_star"] for r in some if r.facts["exact"]["where"] == "interior"}
 
 

@@ -478,10 +478,10 @@ def test_only_switches_that_go_together_are_accepted(switches: tuple[bool, bool,
     centred, unperturbed, linearised = switches
     # Eqns. 3.9 and 3.13 are about the current weights, which w0 is in the centred form only.
     if centred or not (unperturbed or linearised):
-        assert Method("any", *switches).centred == centred
+        assert Method("any", centred, unperturbed, linearised).centred == centred
     else:
         with pytest.raises(ValueError, match="without `centred`"):
-            Method("any", *switches)
+            Method("any", centred, unperturbed, linearised)
 
 
 @given(states(problems(), structured=True))

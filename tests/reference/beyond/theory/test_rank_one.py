@@ -53,6 +53,8 @@ def test_one_unit_is_eqn_3_14_without_a_bias(rng, lead, m, h):
     assert_allclose(unit.gradient(c, g).u, *exactly(gradient.U[..., 0, :]))
     sigma = np.exp(normal(rng, *lead, h))
     ours, theirs = per_variance(unit, sigma), per_variance(layer, sigma)
+    assert isinstance(ours, OneUnit)
+    assert isinstance(theirs, StructuredResponse)
     assert_allclose(ours.r, *exactly(theirs.W_response[..., 0, :]))
     assert_allclose(ours.u, *exactly(theirs.U[..., 0, :]))
     for index in np.ndindex(lead):
