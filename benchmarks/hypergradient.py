@@ -87,7 +87,8 @@ class Task:
 
     def training_loss(self, lam: Tensor, w: Tensor) -> Tensor:
         """L_T(λ, w)."""
-        layers = w.split([sum(p.numel() for p in layer.parameters()) for layer in self.net if list(layer.parameters())])
+        sizes = [sum(p.numel() for p in layer.parameters()) for layer in self.net.children()]
+        layers = w.split([size for size in sizes if size])
         penalty = sum(e.exp() / 2 * part.square().sum() for e, part in zip(lam, layers, strict=False))
         return F.cross_entropy(self.outputs(w, self.x * (1 + lam[3].exp() * self.u)), self.t) + penalty
 
@@ -124,11 +125,10 @@ class Task:
         optimiser.step(closure)
         w = w.detach()
         for _ in range(20):
-            g = grad(self.training_loss, 1)(lam, w)
-            if g.norm() < 1e-12:
+            if (g := grad(self.training_loss, 1)(lam, w)).norm() < 1e-12:
                 return w
             w = w - torch.linalg.solve(hessian(self.training_loss, 1)(lam, w), g)
-        raise ArithmeticError(f"the training loss has a gradient of {float(g.norm()):.1e} left")
+        raise ArithmeticError("Newton's steps do not bring the weights to rest")
 
     def unrolled(self, lam: Tensor, start: Tensor, step: float = 0.1) -> Tensor:
         """The gradient in λ of L_V after K steps of gradient descent."""
@@ -148,8 +148,8 @@ def tuner_of(task: Task, name: str, seed: int) -> Tuner:
     )
 
     def train_loss(outputs: Tensor, t: Tensor) -> Tensor:
-        penalty = sum(hyper[decay] / 2 * tuner.squared_norm(str(2 * k)) for k, decay in enumerate(DECAYS))
-        return F.cross_entropy(outputs, t) + penalty.mean()
+        penalties = [hyper[decay] / 2 * tuner.squared_norm(str(2 * k)) for k, decay in enumerate(DECAYS)]
+        return F.cross_entropy(outputs, t) + torch.stack(penalties).sum(0).mean()
 
     tuner = Tuner(
         task.net, hyper, train_loss, F.cross_entropy, method=method, w0=PLAIN, Theta=Theta, sigma=None, seed=seed,
