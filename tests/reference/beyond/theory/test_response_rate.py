@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 from reference.beyond.control_variate.updates import DELTA_STN_NORMALISED as NORMALISED
+from reference.beyond.control_variate.updates import inner_step
 from reference.beyond.problems.logistic import Logistic
 from reference.beyond.theory.response_rate import adam_errors, best_response_path, curvature_bound, descent_errors
 from reference.rule.hypernet import FullResponse
-from reference.rule.updates import State, inner_step
+from reference.rule.updates import State
 from tests.strategies import generators
 
 STEPS = 241
