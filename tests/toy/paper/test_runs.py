@@ -34,8 +34,10 @@ from toy.paper.experiments import EXPERIMENTS
 from toy.paper.jobs import alike, digest, pending
 from toy.paper.runs import execute, run
 
+pytestmark = pytest.mark.usefixtures("no_types_checked")
+
 SHORT = {"warm_up": 5, "T_train": 2, "updates": 6, "keep_every": 2}
-"""A schedule of 17 inner steps: under pytest the shapes of arrays are checked at every call."""
+"""A schedule of 17 inner steps."""
 
 KEPT = [0, 2, 4, 6]
 
