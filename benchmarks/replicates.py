@@ -74,8 +74,8 @@ def main() -> None:
     times = np.array([[seconds(update) for update in updates.values()] for _ in range(ROUNDS)])
     for name, median in zip(updates, np.median(times, axis=0), strict=True):
         print(f"{name:>20}  {1e6 * median:7.1f} µs")
-    five, one, autograd = times.T
-    print(f"five replicates / one:        {np.median(five / one):.2f}  (at most 2)")
+    five, single, autograd = times.T
+    print(f"five replicates / one:        {np.median(five / single):.2f}  (at most 2)")
     print(f"five replicates / torch's:    {np.median(five / autograd):.2f}  (at most 0.25)")
 
 

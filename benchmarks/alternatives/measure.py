@@ -67,26 +67,26 @@ def alternatives(task: Task) -> Iterator[tuple[str, Run]]:
 
 def run(task: Task, seeds: Iterable[int], rounds: int = ROUNDS) -> dict[int, dict[int, Trace]]:
     """Seed -> number of the alternative -> its trace, timed with everything else in turn."""
-    found: dict[int, dict[int, list[Trace]]] = {seed: {} for seed in seeds}
-    for _, one in alternatives(task.quick()):
-        once(task.quick(), one, 0)  # what is imported on first use is nobody's time
-    turns = [(seed, i, one) for seed in found for i, one in enumerate(alternatives(task))]
+    traces: dict[int, dict[int, list[Trace]]] = {seed: {} for seed in seeds}
+    for _, alternative in alternatives(task.quick()):
+        once(task.quick(), alternative, 0)  # what is imported on first use is nobody's time
+    turns = [(seed, i, alternative) for seed in traces for i, alternative in enumerate(alternatives(task))]
     with tqdm(total=rounds * len(turns), unit="run", desc=task.name) as bar:
         for _ in range(rounds):
-            for seed, i, (name, one) in turns:
+            for seed, i, (name, alternative) in turns:
                 bar.set_postfix_str(name)
-                before = found[seed].setdefault(i, [])
+                before = traces[seed].setdefault(i, [])
                 if sum(trace.seconds[-1] for trace in before) < task.patience:
-                    before.append(once(task, one, seed))
+                    before.append(once(task, alternative, seed))
                 bar.update()
-    return {seed: {i: combined(some) for i, some in every.items()} for seed, every in found.items()}
+    return {seed: {i: combined(repeats) for i, repeats in every.items()} for seed, every in traces.items()}
 
 
-def once(task: Task, one: Run, seed: int) -> Trace:
+def once(task: Task, alternative: Run, seed: int) -> Trace:
     """A run from data of which nothing has been computed yet."""
     problem = task.problem(seed)
     trace = Trace()
-    one(task, problem, seed, trace.keep)
+    alternative(task, problem, seed, trace.keep)
     return trace
 
 
@@ -101,7 +101,7 @@ def combined(traces: list[Trace]) -> Trace:
         if other.price != first.price or not np.array_equal(other.lam, first.lam, equal_nan=True):
             raise ValueError("a repeat took another way than the first run did")
     moments = zip(*(trace.seconds for trace in traces), strict=True)
-    return Trace([statistics.median(some) for some in moments], first.price, first.lam)
+    return Trace([statistics.median(moment) for moment in moments], first.price, first.lam)
 
 
 def thinned(trace: Trace, count: int = KEPT) -> Trace:
@@ -117,7 +117,7 @@ def optimum(task: Task, problem: Tuned, seen: float) -> float:
     starts = np.random.default_rng(0).uniform(*task.bounds, size=(STARTS, task.h))
     outer, options = Oracle(problem).loss_and_gradient, {"ftol": 1e-14, "gtol": 1e-9}
     descend = partial(minimize, outer, jac=True, method="L-BFGS-B", bounds=[task.bounds] * task.h, options=options)
-    return min([*exact, seen, *(float(descend(one).fun) for one in starts)])
+    return min([*exact, seen, *(float(descend(start).fun) for start in starts)])
 
 
 def outer_losses(problem: Tuned, trace: Trace) -> list[float]:
@@ -139,7 +139,7 @@ def judged(task: Task, traces: Mapping[int, Mapping[int, Trace]]) -> Iterator[di
     for seed, every in traces.items():
         problem, few = task.problem(seed), {i: thinned(trace) for i, trace in every.items()}
         losses = {i: outer_losses(problem, trace) for i, trace in few.items()}
-        least = optimum(task, problem, min(min(some) for some in losses.values()))
+        least = optimum(task, problem, min(min(curve) for curve in losses.values()))
         for i, trace in few.items():
             for seconds, price, loss in zip(trace.seconds, trace.price, losses[i], strict=True):
                 yield {

@@ -80,5 +80,7 @@ def digits(seed: int) -> CountedLogistic:
     parts = train_test_split(data.X, data.t, test_size=0.2, random_state=seed)
     X, X_valid, t, t_valid = (np.asarray(part) for part in parts)
     scaler = StandardScaler().fit(X)
-    X, X_valid = (np.column_stack([np.asarray(scaler.transform(one)), np.ones(len(one))]) for one in (X, X_valid))
+    X, X_valid = (
+        np.column_stack([np.asarray(scaler.transform(features)), np.ones(len(features))]) for features in (X, X_valid)
+    )
     return CountedLogistic(X, t, X_valid, t_valid, classes=10, divisor=float(len(t)), h=12)

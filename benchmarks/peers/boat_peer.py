@@ -12,14 +12,14 @@ from benchmarks.peers.torch_problem import torch_problem
 from benchmarks.peers.torch_vector import Vector
 
 
-def lower(feed: Any, outer: Any, inner: Any, **given: Any) -> torch.Tensor:
+def lower(feed: Any, outer: Any, inner: Any, **options: Any) -> torch.Tensor:
     """L_T, found by its name; BOAT passes the weights of an inner step as `params`."""
-    return feed["view"].train(outer(), inner(**given))
+    return feed["view"].train(outer(), inner(**options))
 
 
-def upper(feed: Any, outer: Any, inner: Any, **given: Any) -> torch.Tensor:
+def upper(feed: Any, outer: Any, inner: Any, **options: Any) -> torch.Tensor:
     """L_V."""
-    return feed["view"].valid(outer(), inner(**given))
+    return feed["view"].valid(outer(), inner(**options))
 
 
 def hypergradient(

@@ -25,13 +25,13 @@ class Weights(nn.Module):
 def hypergradient(problem: Any, lam: ndarray, steps: int, lr: float | None = None) -> ndarray:
     """dL_V/dλ through `steps` steps; where no learning rate is given, the safe one."""
     view = torch_problem(problem, lam)
-    at = view.lam.clone().requires_grad_()
+    lam_here = view.lam.clone().requires_grad_()
     model = Weights(view.best)
     sgd = torch.optim.SGD(model.parameters(), lr=safe_step(view) if lr is None else lr)
     with higher.innerloop_ctx(model, sgd) as (functional, optimiser):
         for _ in range(steps):
-            optimiser.step(view.train(at, functional()))
-        (gradient,) = torch.autograd.grad(view.valid(at, functional()), at)
+            optimiser.step(view.train(lam_here, functional()))
+        (gradient,) = torch.autograd.grad(view.valid(lam_here, functional()), lam_here)
     return gradient.numpy()
 
 

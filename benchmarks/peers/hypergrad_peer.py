@@ -13,14 +13,14 @@ from benchmarks.peers.torch_problem import torch_problem
 def hypergradient(problem: Any, lam: ndarray, method: str, **options: Any) -> ndarray:
     """dL_V/dλ by one of its functions."""
     view = torch_problem(problem, lam)
-    found = getattr(approx_hypergrad, method)(
+    gradients = getattr(approx_hypergrad, method)(
         lambda inner, outer: view.train(outer[0], inner[0]),
         lambda inner, outer: view.valid(outer[0], inner[0]),
         (view.best,),
         (view.lam,),
         **options,
     )
-    return found[0].numpy()
+    return gradients[0].numpy()
 
 
 def cg(problem: Any, lam: ndarray) -> ndarray:

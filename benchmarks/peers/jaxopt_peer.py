@@ -13,13 +13,13 @@ from benchmarks.peers.jax_view import jax_problem
 
 def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:
     """dL_V/dλ through `custom_root`."""
-    train, valid, at, best_response = jax_problem(problem, lam)
+    train, valid, lam_here, best_response = jax_problem(problem, lam)
 
     @implicit_diff.custom_root(lambda w, lam: jax.grad(train, argnums=1)(lam, w), **options)
     def solver(w: Any, lam: Any) -> Any:
         return best_response
 
-    return np.asarray(jax.grad(lambda lam: valid(lam, solver(best_response, lam)))(at))
+    return np.asarray(jax.grad(lambda lam: valid(lam, solver(best_response, lam)))(lam_here))
 
 
 def default(problem: Any, lam: ndarray) -> ndarray:

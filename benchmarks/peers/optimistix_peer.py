@@ -13,16 +13,16 @@ from benchmarks.peers.jax_view import jax_problem
 
 def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:
     """dL_V/dλ through `minimise`; `throw=False`, since in single precision BFGS may not reach its tolerance."""
-    train, valid, at, best_response = jax_problem(problem, lam)
+    train, valid, lam_here, best_response = jax_problem(problem, lam)
     solver = optimistix.BFGS(rtol=1e-8, atol=1e-8)
 
     def outer(lam: Any) -> Any:
-        found = optimistix.minimise(
+        solution = optimistix.minimise(
             lambda w, lam: train(lam, w), solver, best_response, args=lam, throw=False, **options
         )
-        return valid(lam, found.value)
+        return valid(lam, solution.value)
 
-    return np.asarray(jax.grad(outer)(at))
+    return np.asarray(jax.grad(outer)(lam_here))
 
 
 def default(problem: Any, lam: ndarray) -> ndarray:

@@ -15,9 +15,9 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    errors = sorted(float("inf") if one["error"] is None else one["error"] for one in row["results"])
+    errors = sorted(float("inf") if result["error"] is None else result["error"] for result in row["results"])
     worst, middle = _number(errors[-1]), _number(median(errors))
-    seconds = median(one["seconds"] for one in row["results"])
+    seconds = median(result["seconds"] for result in row["results"])
     name = f"{row['library']} {row['version']} ({row['on']})"
     cells = (name, row["setting"], _passed(row), worst, middle, f"{seconds:.2f}", row["cause"] or "none")
     return f"| {' | '.join(cells)} |"

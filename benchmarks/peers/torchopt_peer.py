@@ -18,10 +18,10 @@ def hypergradient(problem: Any, lam: ndarray, **options: Any) -> ndarray:
     def solver(w: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
         return view.best.clone()
 
-    at = view.lam.clone().requires_grad_()
-    view.valid(at, solver(view.best.clone(), at)).backward()
-    assert at.grad is not None
-    return at.grad.numpy()
+    lam_here = view.lam.clone().requires_grad_()
+    view.valid(lam_here, solver(view.best.clone(), lam_here)).backward()
+    assert lam_here.grad is not None
+    return lam_here.grad.numpy()
 
 
 def default(problem: Any, lam: ndarray) -> ndarray:

@@ -23,10 +23,10 @@ EARLY = 0.2
 
 def draw_best(axes: Axes, records: Sequence[Record], methods: Sequence[str], x: str) -> None:
     """The best validation loss so far against a column of the history."""
-    found = {name: [so_far(record, x) for record in replicas(records, name)] for name in methods}
+    curves = {name: [so_far(record, x) for record in replicas(records, name)] for name in methods}
     # Searches and methods are compared at any time, where what counts is the best that was there by then.
     drawstyle = "default" if x == "epoch" else "steps-post"
-    draw_groups(axes, {name: some for name, some in found.items() if some}, style.LINES, drawstyle)
+    draw_groups(axes, {name: group for name, group in curves.items() if group}, style.LINES, drawstyle)
 
 
 def draw_groups(
@@ -36,17 +36,17 @@ def draw_groups(
     drawstyle: str = "default",
 ) -> None:
     """Losses: a thin line for each curve of a group, a thick one for their mean."""
-    drawn = {name: mean(some) for name, some in groups.items()}
-    for name, some in groups.items():
-        draw_seeds(axes, name, some, lines[name]["color"], drawstyle)
+    drawn = {name: mean(group) for name, group in groups.items()}
+    for name, group in groups.items():
+        draw_seeds(axes, name, group, lines[name]["color"], drawstyle)
         axes.plot(*drawn[name], drawstyle=drawstyle, gid=f"{name}: mean", linewidth=WIDTH, **lines[name])
-    _zoom(axes, list(drawn.values()), min(y[-1] for some in groups.values() for _, y in some))
+    _zoom(axes, list(drawn.values()), min(y[-1] for group in groups.values() for _, y in group))
     loss_axis(axes)
 
 
-def draw_seeds(axes: Axes, name: str, some: Sequence[Curve], color: str, drawstyle: str = "default") -> None:
+def draw_seeds(axes: Axes, name: str, curves: Sequence[Curve], color: str, drawstyle: str = "default") -> None:
     """A thin line for each."""
-    for curve in some:
+    for curve in curves:
         axes.plot(*curve, drawstyle=drawstyle, gid=f"{name}: seed", linewidth=0.5, alpha=0.45, color=color)
 
 

@@ -76,17 +76,17 @@ def draw_regret(axes: Axes, records: Sequence[Record], lines: Lines) -> None:
 
 def remarks(records: Sequence[Record]) -> str:
     """What a panel cannot show: optima at an end of λ's interval, and replicates that diverged."""
-    exact, said = exact_by_seed(records), []
-    what = "dropout" if "rate" in records[0].history else "penalty"
+    exact, words = exact_by_seed(records), []
+    unit = "dropout" if "rate" in records[0].history else "penalty"
     for where, best in AT_END.items():
-        if some := [facts["lam_star"] for facts in exact.values() if facts["where"] == where]:
-            value = "any" if where == "flat" else f"{some[0]:.0f}".replace("-", "−")
-            said.append(f"λ* = {value} ({best} {what}) in {len(some)} of {len(exact)} splits")
+        if group := [facts["lam_star"] for facts in exact.values() if facts["where"] == where]:
+            value = "any" if where == "flat" else f"{group[0]:.0f}".replace("-", "−")
+            words.append(f"λ* = {value} ({best} {unit}) in {len(group)} of {len(exact)} splits")
     for method in filter(None, dict.fromkeys(map(called, records))):
-        some = replicas(records, method)
-        if lost := sum(map(diverged, some)):
-            said.append(f"{method}: {lost} of {len(some)} diverged")
-    return "\n".join(said)
+        group = replicas(records, method)
+        if lost := sum(map(diverged, group)):
+            words.append(f"{method}: {lost} of {len(group)} diverged")
+    return "\n".join(words)
 
 
 def _number(value: float) -> str:

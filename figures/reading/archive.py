@@ -12,8 +12,10 @@ COMMITTED = Path(__file__).parents[1] / "records"
 
 def gather(experiment: str, root: Path) -> list[Record]:
     """The experiment's records."""
-    found = {record.folder.relative_to(top): record for top in (COMMITTED, root) for record in find(top / experiment)}
-    return list(found.values())
+    by_folder = {
+        record.folder.relative_to(top): record for top in (COMMITTED, root) for record in find(top / experiment)
+    }
+    return list(by_folder.values())
 
 
 def is_committed(record: Record) -> bool:

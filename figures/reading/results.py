@@ -90,17 +90,17 @@ def verdict(part: Part) -> str:
     reversed_ = [f"{b} better than {a}" for a, b, signs in pairs if (signs < 0).all()]
     ties = [f"{a} and {b}" for a, b, signs in pairs if not (signs > 0).all() and not (signs < 0).all()]
     agree = len(pairs) - len(reversed_) - len(ties)
-    said = [f"not as the paper: {', '.join(reversed_)}"] if reversed_ else []
-    said += [f"ties within seeds: {', '.join(ties)}"] if ties else []
-    said = [*said, f"{agree} of {len(pairs)} pairs as the paper's"] if said else ["order as the paper's"]
+    words = [f"not as the paper: {', '.join(reversed_)}"] if reversed_ else []
+    words += [f"ties within seeds: {', '.join(ties)}"] if ties else []
+    words = [*words, f"{agree} of {len(pairs)} pairs as the paper's"] if words else ["order as the paper's"]
     fewest = min(signs.size for _, _, signs in pairs)
     seeds = f"{fewest} seeds" if fewest > 1 else "one seed, so nothing is known of the spread"
-    return f"{'; '.join(said)}; here {_order(part)} ({seeds})"
+    return f"{'; '.join(words)}; here {_order(part)} ({seeds})"
 
 
 def compare(part: Part, a: Group, b: Group) -> np.ndarray:
     """For each seed that both have: 1 where a is better, -1 where b is, 0 where they are equal."""
-    ours, theirs = ({record.settings["seed"]: part.score(record)[0] for record in one.records} for one in (a, b))
+    ours, theirs = ({record.settings["seed"]: part.score(record)[0] for record in run.records} for run in (a, b))
     sign = 1 if part.better == "higher" else -1
     return np.array([sign * np.sign(ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())])
 
@@ -118,10 +118,10 @@ def _order(part: Part) -> str:
     return (" > " if part.better == "higher" else " < ").join(names)
 
 
-def files(name: str, parts: Sequence[Part], what: str, note: str) -> dict[str, bytes]:
-    """NAME.md and NAME.csv; `what` is the scores' name."""
+def files(name: str, parts: Sequence[Part], quantity: str, note: str) -> dict[str, bytes]:
+    """NAME.md and NAME.csv; `quantity` is the scores' name."""
     every = [(row, part.decimals) for part in parts for row in rows(part)]
-    header = ("experiment", "preset", "method", "seeds", what, "the paper's")
+    header = ("experiment", "preset", "method", "seeds", quantity, "the paper's")
     judged = [(part.experiment, part.records[0].settings["preset"], verdict(part)) for part in parts]
     page = "\n".join(
         (

@@ -44,13 +44,15 @@ def is_current(record: Record, experiment: str) -> bool:
 
 def of_dataset(records: Iterable[Record], experiment: str, dataset: Dataset) -> list[Record]:
     """The experiment's records of exactly this data set, of the paper's four methods."""
-    return [one for one in current_of(records, experiment, dataset) if called(one) in PAPER]
+    return [record for record in current_of(records, experiment, dataset) if called(record) in PAPER]
 
 
 def current_of(records: Iterable[Record], experiment: str, dataset: Dataset) -> list[Record]:
     """The experiment's records of exactly this data set, of any method at any σ."""
     mine = digest(dataset)
-    return [one for one in records if is_current(one, experiment) and one.settings["data"]["digest"] == mine]
+    return [
+        record for record in records if is_current(record, experiment) and record.settings["data"]["digest"] == mine
+    ]
 
 
 def replicas(records: Iterable[Record], method: str) -> list[Record]:
@@ -83,5 +85,5 @@ def count_seeds(records: Iterable[Record]) -> str:
     seeds: dict[str, set[int]] = {}
     for record in records:
         seeds.setdefault(record.settings["data"]["digest"], set()).add(record.settings["seed"])
-    counts = sorted({len(some) for some in seeds.values()})
+    counts = sorted({len(group) for group in seeds.values()})
     return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"

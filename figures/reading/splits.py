@@ -62,6 +62,6 @@ def fisher(first: np.ndarray, second: np.ndarray) -> float:
         >>> print(f"{fisher(np.arange(80) < 11, np.zeros(80, bool)):.2g}")
         0.00068
     """
-    table = [[np.sum(some), np.sum(~some)] for some in (first, second)]
+    table = [[np.sum(events), np.sum(~events)] for events in (first, second)]
     answer: Any = fisher_exact(table)
     return float(answer.pvalue)

@@ -60,15 +60,15 @@ def chosen(
     groups = by_setting(records, experiment, methods, varied)
 
     def worth(setting: Setting) -> tuple[bool, int, int, int]:
-        preset, some = setting[0], groups[setting]
-        return preset != "smoke", len(set(map(method, some))), PRESETS.index(preset), len(some)
+        preset, runs = setting[0], groups[setting]
+        return preset != "smoke", len(set(map(method, runs))), PRESETS.index(preset), len(runs)
 
     return groups[max(groups, key=worth)] if groups else []
 
 
 def replicas(records: Iterable[Record], name: str) -> list[Record]:
     """One method's records, in the order of their seeds."""
-    return sorted((one for one in records if method(one) == name), key=lambda one: one.settings["seed"])
+    return sorted((run for run in records if method(run) == name), key=lambda run: run.settings["seed"])
 
 
 def at_best(record: Record, column: str, among: np.ndarray | None = None) -> float:
@@ -100,12 +100,12 @@ def setting_of(records: Sequence[Record]) -> str:
     """'mnist-mlp: preset cpu, not the paper's setting: 5000 rows, width 0.33 of the paper's, 150 epochs; 3 seeds'."""
     settings = records[0].settings
     size, preset = settings["size"], settings["preset"]
-    said = [f"on {size['data']}"] if size["data"] else []
-    said += [f"{size['rows']} rows" if size["rows"] else "all rows"]
-    said += [f"width {size['width']:.2g} of the paper's"] if size["width"] != 1 else []
-    said += [f"{size['epochs']} epochs"]
+    words = [f"on {size['data']}"] if size["data"] else []
+    words += [f"{size['rows']} rows" if size["rows"] else "all rows"]
+    words += [f"width {size['width']:.2g} of the paper's"] if size["width"] != 1 else []
+    words += [f"{size['epochs']} epochs"]
     paper = "the paper's setting" if preset == "paper" else "not the paper's setting"
-    return f"{settings['experiment']}: preset {preset}, {paper}: {', '.join(said)}; {count_seeds(records)}"
+    return f"{settings['experiment']}: preset {preset}, {paper}: {', '.join(words)}; {count_seeds(records)}"
 
 
 def count_seeds(records: Iterable[Record]) -> str:
@@ -113,7 +113,7 @@ def count_seeds(records: Iterable[Record]) -> str:
     seeds: dict[str, set[int]] = {}
     for record in records:
         seeds.setdefault(method(record), set()).add(record.settings["seed"])
-    counts = sorted({len(some) for some in seeds.values()})
+    counts = sorted({len(group) for group in seeds.values()})
     return f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
 
 

@@ -35,9 +35,9 @@ _IN_SETTINGS = {name: asdict(extended(variant.method)) for name, variant in VARI
 def called(record: Record) -> str | None:
     """The variant that a record is of, if any."""
     settings = record.settings
-    own = EXPERIMENTS[settings["experiment"]].sigma
+    default = EXPERIMENTS[settings["experiment"]].sigma
     for name, variant in VARIANTS.items():
-        sigma = own if variant.sigma is None else variant.sigma
+        sigma = default if variant.sigma is None else variant.sigma
         if settings["method"] == _IN_SETTINGS[name] and settings["sigma"] == sigma:
             return name
     return None

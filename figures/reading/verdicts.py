@@ -28,12 +28,12 @@ AS_THE_PAPER = ("as the paper", "not as the paper")
 
 @dataclass(frozen=True)
 class Claim:
-    """The paper's: on `experiment`, `better` improves on `worse` in `what`, "regret" or "spike"."""
+    """The paper's: on `experiment`, `better` improves on `worse` in `quantity`, "regret" or "spike"."""
 
     experiment: str
     worse: str
     better: str
-    what: str
+    quantity: str
     text: str
 
 
@@ -59,7 +59,7 @@ def verdict(claim: Claim, records: Sequence[Record], words: tuple[str, str] = AS
     worse, better = ([run[seed] for seed in seeds] for run in runs)
     if all(map(diverged, [*worse, *better])):
         return "no verdict: every run of both diverged"
-    if claim.what == "spike":
+    if claim.quantity == "spike":
         return _spikes(claim, np.median([*map(spike, worse)]), np.median([*map(spike, better)]))
     return _regrets(claim, words, np.array([*map(regret, worse)]), np.array([*map(regret, better)]))
 
@@ -96,18 +96,18 @@ def _regrets(claim: Claim, words: tuple[str, str], worse: np.ndarray, better: np
     lower = sum(b < a and not same(a, b) for a, b in zip(worse, better, strict=True))
     higher = sum(b > a and not same(a, b) for a, b in zip(worse, better, strict=True))
     medians = np.median(worse), np.median(better)
-    said = f"{claim.better} {number(medians[1])} %, {claim.worse} {number(medians[0])} %"
+    numbers = f"{claim.better} {number(medians[1])} %, {claim.worse} {number(medians[0])} %"
     overlap = "; ranges overlap" if max(worse.min(), better.min()) <= min(worse.max(), better.max()) else ""
     seeds = f"lower in {lower} of {len(worse)} seeds, higher in {higher}{overlap}"
     if not same(*medians) and medians[1] < medians[0] and 2 * lower > len(worse):
-        return f"{words[0]}: {said}; {seeds}"
+        return f"{words[0]}: {numbers}; {seeds}"
     if not same(*medians) and medians[1] > medians[0] and 2 * higher > len(worse):
-        return f"{words[1]}: {said}; {seeds}"
-    return f"no difference: {said}; {seeds}"
+        return f"{words[1]}: {numbers}; {seeds}"
+    return f"no difference: {numbers}; {seeds}"
 
 
 def _spikes(claim: Claim, worse: float, better: float) -> str:
-    said = f"λ climbs by {better:.1f} with {claim.better}, {worse:.1f} with {claim.worse}"
+    words = f"λ climbs by {better:.1f} with {claim.better}, {worse:.1f} with {claim.worse}"
     if worse <= SPIKE:
-        return f"no spike to remove: {said}" if better <= SPIKE else f"not as the paper: {said}"
-    return f"as the paper: {said}" if 2 * better < worse else f"not as the paper: {said}"
+        return f"no spike to remove: {words}" if better <= SPIKE else f"not as the paper: {words}"
+    return f"as the paper: {words}" if 2 * better < worse else f"not as the paper: {words}"

@@ -101,10 +101,10 @@ def rows(
     for place, budget in enumerate(budgets):
         begin = time.perf_counter()
         rng = np.random.default_rng([seed, place])
-        found = estimator(instance.problem, instance.lam, instance.w, budget, rng, batch)
+        answer = estimator(instance.problem, instance.lam, instance.w, budget, rng, batch)
         seconds = round(time.perf_counter() - begin, 4)
-        measured = compare(found.gradient, exact)
-        yield {"estimator": estimator.name, "budget": budget, "price": found.price, **measured, "seconds": seconds}
+        measured = compare(answer.gradient, exact)
+        yield {"estimator": estimator.name, "budget": budget, "price": answer.price, **measured, "seconds": seconds}
 
 
 def compare(estimate: np.ndarray, exact: np.ndarray) -> dict[str, float]:

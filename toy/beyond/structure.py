@@ -115,17 +115,17 @@ def run(job: Job) -> str:
     return job.title
 
 
-def measured(problem: GroupedRegression, at: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
+def measured(problem: GroupedRegression, penalty: float, seed: int | None = None) -> Iterator[tuple[str, float]]:
     """The columns of a row, every λ_i = `at`; of trained responses too where there is a seed for them."""
-    lam, sigma = np.full(problem.h, at), np.full(problem.h, SIGMA)
+    lam, sigma = np.full(problem.h, penalty), np.full(problem.h, SIGMA)
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
     H, g_valid = problem.hess_ww(lam, r), problem.valid_grad_w(lam, r)
     g = np.vecmat(g_valid, Theta)
-    found: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
+    responses: dict[str, OneUnit | FullResponse] = {"frobenius": nearest(Theta), "loss": least_loss(Theta, H, sigma)}
     whole = float(excess(np.zeros_like(Theta), Theta, H, sigma))
     if seed is not None:
-        found |= learned(problem, lam, r, Theta, H, seed)
-    for name, response in found.items():
+        responses |= learned(problem, lam, r, Theta, H, seed)
+    for name, response in responses.items():
         for measure, value in compare(response.adjoint(g_valid), g).items():
             yield f"{name}_{measure.removeprefix('relative_')}", value
         yield f"{name}_left", float(excess(response.Theta, Theta, H, sigma)) / whole

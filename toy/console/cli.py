@@ -256,5 +256,5 @@ COMMANDS = {"exact": exact_main, "splits": splits_main, "estimators": estimators
 
 def main() -> int:
     """Dispatch to one of the other commands or to an experiment."""
-    name, *rest = sys.argv[1:] or [""]
-    return COMMANDS[name](rest) if name in COMMANDS else run_main(sys.argv[1:])
+    name, *arguments = sys.argv[1:] or [""]
+    return COMMANDS[name](arguments) if name in COMMANDS else run_main(sys.argv[1:])

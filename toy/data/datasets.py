@@ -80,8 +80,8 @@ def available(data_home: Path | None) -> list[str]:
 
     Boston, which has a column built on race, is never among them: it is there for whoever asks for it by name.
     """
-    found = [name for name in SOURCES if name not in (*OFFLINE, "boston") and _file(name, data_home)]
-    return [*OFFLINE, *found]
+    names = [name for name in SOURCES if name not in (*OFFLINE, "boston") and _file(name, data_home)]
+    return [*OFFLINE, *names]
 
 
 def load(name: str, data_home: Path | None = None) -> Dataset:
@@ -141,10 +141,10 @@ def _checked(
     by_design: bool = False,
     known: bool = True,
 ) -> Dataset:
-    X, kept = usable_features(X, t, features, where)
+    X, usable = usable_features(X, t, features, where)
     if not by_design:
         warn_of_dependence(X, where)
-    return Dataset(name, np.ascontiguousarray(X), t.copy(), kept, known)
+    return Dataset(name, np.ascontiguousarray(X), t.copy(), usable, known)
 
 
 def _file(name: str, data_home: Path | None) -> Path | None:

@@ -27,9 +27,9 @@ def numbers(table: Table) -> Float[np.ndarray, "n k"]:
     for row, cells, line in zip(values, table.rows, table.lines, strict=True):
         if None in row:
             j = row.index(None)
-            found = repr(cells[j][:40]) if cells[j] else "an empty cell"
+            problem = repr(cells[j][:40]) if cells[j] else "an empty cell"
             place = f"{table.where}, line {line}, column '{table.names[j]}'"
-            raise UserError(f"{place}: {found} where a number must be; mend it, or code the column as numbers")
+            raise UserError(f"{place}: {problem} where a number must be; mend it, or code the column as numbers")
     array = np.array(values, dtype=float).reshape(-1, len(table.names))
     check_numbers(array, table.names, table.where, table.lines)
     return array
@@ -42,9 +42,9 @@ def check_numbers(
     finite = np.isfinite(values)
     for i, j in np.argwhere(~finite | (np.abs(values) > LARGEST))[:1]:
         place = f"row {i + 1}" if lines is None else f"line {lines[i]}"
-        what = f"is beyond {LARGEST:g}, where squares overflow: rescale the column"
-        what = what if finite[i, j] else "is not a finite number: mend the cell or remove its row"
-        raise UserError(f"{where}, {place}, column '{names[j]}': {values[i, j]:g} {what}")
+        problem = f"is beyond {LARGEST:g}, where squares overflow: rescale the column"
+        problem = problem if finite[i, j] else "is not a finite number: mend the cell or remove its row"
+        raise UserError(f"{where}, {place}, column '{names[j]}': {values[i, j]:g} {problem}")
 
 
 def usable_features(
@@ -70,8 +70,8 @@ def usable_features(
     if constant.any():
         dropped = listing([name for name, drop in zip(features, constant, strict=True) if drop])
         warnings.warn(f"{where}: dropped the constant features {dropped}", InputWarning, stacklevel=2)
-    X, kept = X[:, ~constant], tuple(name for name, drop in zip(features, constant, strict=True) if not drop)
-    return X, kept
+    X, usable = X[:, ~constant], tuple(name for name, drop in zip(features, constant, strict=True) if not drop)
+    return X, usable
 
 
 def warn_of_dependence(X: Float[np.ndarray, "n m"], where: str) -> None:
@@ -82,8 +82,8 @@ def warn_of_dependence(X: Float[np.ndarray, "n m"], where: str) -> None:
     """
     rank = _rank(X)
     if rank < X.shape[1]:
-        found = f"the {X.shape[1]} features are exactly dependent (rank {rank})"
-        warnings.warn(f"{where}: {found}; ridge is well posed all the same", InputWarning, stacklevel=2)
+        problem = f"the {X.shape[1]} features are exactly dependent (rank {rank})"
+        warnings.warn(f"{where}: {problem}; ridge is well posed all the same", InputWarning, stacklevel=2)
 
 
 def _constant(X: Float[np.ndarray, "n m"], names: Sequence[str], where: str) -> Bool[np.ndarray, " m"]:

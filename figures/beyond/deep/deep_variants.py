@@ -36,31 +36,33 @@ class Setting(NamedTuple):
 
 def setting(record: Record) -> Setting:
     """The experiment and its size."""
-    said = record.settings
-    return Setting(said["experiment"], said["preset"], said["size"]["rows"] or 0, said["size"]["epochs"])
+    settings = record.settings
+    return Setting(
+        settings["experiment"], settings["preset"], settings["size"]["rows"] or 0, settings["size"]["epochs"]
+    )
 
 
 def by_setting(records: Iterable[Record], experiments: Sequence[str]) -> dict[Setting, dict[str, list[Record]]]:
     """Setting -> label -> the runs, in the order of their seeds; in the order of the experiments, presets, labels."""
-    found: dict[Setting, dict[str, list[Record]]] = {}
-    ours = [one for one in records if _is_ours(one, experiments)]
+    groups: dict[Setting, dict[str, list[Record]]] = {}
+    ours = [run for run in records if _is_ours(run, experiments)]
     for record in sorted(ours, key=_place):
-        found.setdefault(setting(record), {}).setdefault(label(record), []).append(record)
-    order = sorted(found, key=lambda one: (experiments.index(one.experiment), PRESETS.index(one.preset), one[2:]))
-    return {one: found[one] for one in order}
+        groups.setdefault(setting(record), {}).setdefault(label(record), []).append(record)
+    order = sorted(groups, key=lambda key: (experiments.index(key.experiment), PRESETS.index(key.preset), key[2:]))
+    return {key: groups[key] for key in order}
 
 
 def _is_ours(record: Record, experiments: Sequence[str]) -> bool:
-    said = record.settings
-    mine = said["experiment"] in experiments and said["preset"] != "smoke" and said["method"] in LABELS
-    return mine and set(said["changes"]) <= set(CHANGES) and record.history["epoch"].size > 0
+    settings = record.settings
+    mine = settings["experiment"] in experiments and settings["preset"] != "smoke" and settings["method"] in LABELS
+    return mine and set(settings["changes"]) <= set(CHANGES) and record.history["epoch"].size > 0
 
 
 def _place(record: Record) -> tuple[Any, ...]:
     """Methods in their order, unchanged runs first, seeds in theirs."""
-    said = record.settings
-    made = tuple(said["changes"].get(name, -1.0) for name in CHANGES)
-    return list(LABELS).index(said["method"]), made, said["seed"]
+    settings = record.settings
+    changed = tuple(settings["changes"].get(name, -1.0) for name in CHANGES)
+    return list(LABELS).index(settings["method"]), changed, settings["seed"]
 
 
 def label(record: Record) -> str:
@@ -76,18 +78,18 @@ def changes_in_words(changes: Mapping[str, Any]) -> list[str]:
         ['σ from 1 to 0.1', 'Θ × 10', 'no warm-up']
     """
     sigma, end = changes.get("sigma", 1.0), changes.get("sigma_end")
-    said = []
+    words = []
     if end is not None:
-        said.append(f"σ = {end:g}" if end == sigma else f"σ from {sigma:g} to {end:g}")
+        words.append(f"σ = {end:g}" if end == sigma else f"σ from {sigma:g} to {end:g}")
     elif "sigma" in changes:
-        said.append(f"σ from {sigma:g}, learned")
+        words.append(f"σ from {sigma:g}, learned")
     if "theta_rate" in changes:
-        said.append(f"Θ × {changes['theta_rate']:g}")
+        words.append(f"Θ × {changes['theta_rate']:g}")
     if "theta_momentum" in changes:
-        said.append(f"Θ's momentum {changes['theta_momentum']:g}")
+        words.append(f"Θ's momentum {changes['theta_momentum']:g}")
     if "warm_up" in changes:
-        said.append(f"warm-up {changes['warm_up']:g}" if changes["warm_up"] else "no warm-up")
-    return said
+        words.append(f"warm-up {changes['warm_up']:g}" if changes["warm_up"] else "no warm-up")
+    return words
 
 
 def price(record: Record) -> np.ndarray:

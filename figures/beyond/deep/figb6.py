@@ -35,59 +35,61 @@ MAKE = (
 
 def panels(records: Sequence[Record]) -> dict[str, dict[str, list[Record]]]:
     """Experiment -> label -> runs, of the setting that has most of the labels."""
-    found: dict[str, dict[str, list[Record]]] = {}
+    panel_of: dict[str, dict[str, list[Record]]] = {}
     for setting, labels in by_setting(records, NEEDS).items():
         there = {name: labels[name] for name in LINES if name in labels}
-        if len(there) > len(found.get(setting.experiment, ())):
-            found[setting.experiment] = there
-    return found
+        if len(there) > len(panel_of.get(setting.experiment, ())):
+            panel_of[setting.experiment] = there
+    return panel_of
 
 
 def shown(records: Sequence[Record]) -> list[Record]:
     """Which records are drawn."""
-    return [one for labels in panels(records).values() for runs in labels.values() for one in runs]
+    return [run for labels in panels(records).values() for runs in labels.values() for run in runs]
 
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture: a column for each experiment."""
-    found = panels(records)
+    shown_panels = panels(records)
     with mpl.rc_context(style.RC):
         figure = style.new_figure(4.6)
-        axes = figure.subplots(2, len(found), squeeze=False)
-        for column, (experiment, labels) in enumerate(found.items()):
+        axes = figure.subplots(2, len(shown_panels), squeeze=False)
+        for column, (experiment, labels) in enumerate(shown_panels.items()):
             draw_best(axes[0, column], labels)
             draw_rates(axes[1, column], labels)
             axes[0, column].set(title=TITLES[experiment], xlabel="work in plain SGD steps")
             axes[1, column].set_xlabel("epoch")
         axes[0, 0].set_ylabel("best validation loss so far")
         axes[1, 0].set_ylabel("lowest drop rate")
-        there = [name for name in LINES if any(name in labels for labels in found.values())]
+        there = [name for name in LINES if any(name in labels for labels in shown_panels.values())]
         handles = [Line2D([], [], linewidth=curves.WIDTH, label=name, **LINES[name]) for name in there]
         style.legend(figure, handles, 2)
-        said = "; ".join(setting_of([one for runs in labels.values() for one in runs]) for labels in found.values())
-        said += "".join(f"; no runs of “{name}” on {TITLES[one]}" for one, name in lacking(found, there))
+        words = "; ".join(
+            setting_of([run for runs in labels.values() for run in runs]) for labels in shown_panels.values()
+        )
+        words += "".join(f"; no runs of “{name}” on {TITLES[run]}" for run, name in lacking(shown_panels, there))
         caption = (
-            f"Figure b6. CV: with the control variate. Thin: seeds; thick: their mean (above), median (below). {said}."
+            f"Figure b6. CV: with the control variate. Thin: seeds; thick: their mean (above), median (below). {words}."
         )
         return style.finish(figure, [], caption)
 
 
-def lacking(found: Mapping[str, Mapping[str, Sequence[Record]]], names: Sequence[str]) -> list[tuple[str, str]]:
+def lacking(panel_of: Mapping[str, Mapping[str, Sequence[Record]]], names: Sequence[str]) -> list[tuple[str, str]]:
     """Experiments and the lines of the legend that their panels lack."""
-    return [(experiment, name) for experiment, labels in found.items() for name in names if name not in labels]
+    return [(experiment, name) for experiment, labels in panel_of.items() for name in names if name not in labels]
 
 
 def draw_best(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
     """The lowest validation loss so far, against the price."""
-    groups = {name: [(price(one), so_far(one, "epoch")[1]) for one in runs] for name, runs in labels.items()}
+    groups = {name: [(price(run), so_far(run, "epoch")[1]) for run in runs] for name, runs in labels.items()}
     curves.draw_groups(axes, groups, LINES)
 
 
 def draw_rates(axes: Axes, labels: Mapping[str, Sequence[Record]]) -> None:
     """The lowest of the drop rates, against epochs."""
     for name, runs in labels.items():
-        some = [(one.history["epoch"], rates(one).min(axis=1)) for one in runs]
-        curves.draw_seeds(axes, name, some, LINES[name]["color"])
-        middle = np.median([low for _, low in some], axis=0)
-        axes.plot(some[0][0], middle, gid=f"{name}: median", linewidth=curves.WIDTH, **LINES[name])
-    axes.set(yscale="log", xlim=(0, max(one.history["epoch"][-1] for runs in labels.values() for one in runs)))
+        lines = [(run.history["epoch"], rates(run).min(axis=1)) for run in runs]
+        curves.draw_seeds(axes, name, lines, LINES[name]["color"])
+        middle = np.median([low for _, low in lines], axis=0)
+        axes.plot(lines[0][0], middle, gid=f"{name}: median", linewidth=curves.WIDTH, **LINES[name])
+    axes.set(yscale="log", xlim=(0, max(run.history["epoch"][-1] for runs in labels.values() for run in runs)))

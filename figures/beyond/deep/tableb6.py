@@ -55,7 +55,7 @@ class Row:
 
 def shown(records: Sequence[Record]) -> list[Record]:
     """Which records are in the table."""
-    return [one for labels in by_setting(records, NEEDS).values() for runs in labels.values() for one in runs]
+    return [run for labels in by_setting(records, NEEDS).values() for runs in labels.values() for run in runs]
 
 
 def rows(records: Sequence[Record]) -> Iterator[Row]:
@@ -66,13 +66,15 @@ def rows(records: Sequence[Record]) -> Iterator[Row]:
 
 def setting_rows(setting: Setting, labels: Mapping[str, Sequence[Record]]) -> Iterator[Row]:
     """A row for each label."""
-    limit = max((price(one)[-1] for one in labels.get("Δ-STN", ())), default=np.inf)
-    losses = {name: {one.settings["seed"]: best_by(one, limit) for one in runs} for name, runs in labels.items()}
+    limit = max((price(run)[-1] for run in labels.get("Δ-STN", ())), default=np.inf)
+    losses = {name: {run.settings["seed"]: best_by(run, limit) for run in runs} for name, runs in labels.items()}
     for name, runs in labels.items():
         valid, test = np.mean(list(losses[name].values()), axis=0)
-        lowest = [rates(one).min(axis=1) for one in runs]
-        least, last = (float(np.mean(some)) for some in ([low.min() for low in lowest], [low[-1] for low in lowest]))
-        seeds = ", ".join(str(one.settings["seed"]) for one in runs)
+        lowest = [rates(run).min(axis=1) for run in runs]
+        least, last = (
+            float(np.mean(rates_there)) for rates_there in ([low.min() for low in lowest], [low[-1] for low in lowest])
+        )
+        seeds = ", ".join(str(run.settings["seed"]) for run in runs)
         stn, delta_stn = (below_in(losses[name], losses.get(paper, {})) for paper in ("STN", "Δ-STN"))
         yield Row(*setting, name, seeds, float(valid), float(test), stn, delta_stn, least, last)
 
@@ -99,7 +101,7 @@ def files(records: Sequence[Record]) -> dict[str, bytes]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     size = f"{row.rows or 'all'}, {row.epochs}"
-    own = [
+    ours = [
         below if row.label != paper else "" for below, paper in ((row.below_stn, "STN"), (row.below_delta_stn, "Δ-STN"))
     ]
     return (
@@ -108,6 +110,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.label,
         row.seeds,
         f"{row.valid:.3f} ({row.test:.3f})",
-        *own,
+        *ours,
         f"{row.least:.2g}, {row.last:.2g}",
     )

@@ -37,28 +37,30 @@ class Trace:
 
 def shown(records: Sequence[Record]) -> list[Record]:
     """Which records are read: one for each problem, in the order of the titles."""
-    found = {record.settings["name"]: record for record in records if record.settings["experiment"] == NEEDS[0]}
-    return [found[name] for name in TITLES if name in found]
+    by_name = {record.settings["name"]: record for record in records if record.settings["experiment"] == NEEDS[0]}
+    return [by_name[name] for name in TITLES if name in by_name]
 
 
 def traces(record: Record) -> Mapping[str, list[Trace]]:
     """Alternative -> a trace for each split."""
     columns = record.history
-    found: dict[str, list[Trace]] = {}
+    by_name: dict[str, list[Trace]] = {}
     for name in dict.fromkeys(columns["method"].tolist()):
         for seed in np.unique(columns["seed"]):
             mine = (columns["method"] == name) & (columns["seed"] == seed)
             trace = Trace(columns["seconds"][mine], columns["price"][mine], columns["regret"][mine])
-            found.setdefault(name, []).append(trace)
-    return found
+            by_name.setdefault(name, []).append(trace)
+    return by_name
 
 
-def by_size(some: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]:
+def by_size(repeats: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]:
     """Of grids: medians over the splits for each size, which all splits have."""
-    return np.median([getattr(trace, axis) for trace in some], axis=0), np.median([one.regret for one in some], axis=0)
+    return np.median([getattr(trace, axis) for trace in repeats], axis=0), np.median(
+        [each.regret for each in repeats], axis=0
+    )
 
 
-def median(some: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]:
+def median(repeats: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]:
     """Median over the splits, each a step that keeps its last value, from where all have begun.
 
     Example:
@@ -67,7 +69,7 @@ def median(some: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]:
         >>> [column.round(9).tolist() for column in median([one, two], "price")]
         [[2.0, 3.0], [0.4, 0.2]]
     """
-    steps = [(getattr(trace, axis), trace.regret) for trace in some]
+    steps = [(getattr(trace, axis), trace.regret) for trace in repeats]
     steps = [(x[order], y[order]) for x, y in steps for order in [np.argsort(x, kind="stable")]]
     grid = np.unique(np.concatenate([x for x, _ in steps]))
     grid = grid[grid >= max(x[0] for x, _ in steps)]

@@ -49,8 +49,8 @@ def draw(records: Sequence[Record]) -> Figure:
     with mpl.rc_context(style.RC):
         figure = style.new_figure(2.1 * rows + 1.6)
         grid = figure.subplots(rows, min(3, len(groups)), sharey=True, squeeze=False)
-        for axes, some in zip(grid.flat, groups.values(), strict=False):
-            draw_panel(axes, some)
+        for axes, records_here in zip(grid.flat, groups.values(), strict=False):
+            draw_panel(axes, records_here)
         for axes in grid.flat[len(groups) :]:
             axes.set_axis_off()
         for axes in grid[:, 0]:
@@ -79,7 +79,7 @@ def look(name: str) -> dict[str, Any]:
 
 def caption(records: Sequence[Record]) -> str:
     """What the panels do not say."""
-    asked, counts = records[0].settings, {laboratory.seeds(some) for some in by_regime(records).values()}
+    asked, counts = records[0].settings, {laboratory.seeds(group) for group in by_regime(records).values()}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     return (
         "Figure b4. Error of the hypergradient against its price in gradients of the whole training loss, at weights "

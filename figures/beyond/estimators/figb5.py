@@ -49,10 +49,10 @@ def draw(records: Sequence[Record]) -> Figure:
         return style.finish(figure, (), caption(runs))
 
 
-def draw_regret(axes: Axes, found: dict[str, list[Trace]] | Any, axis: str) -> None:
+def draw_regret(axes: Axes, traces_of: dict[str, list[Trace]] | Any, axis: str) -> None:
     """A step for each alternative, its median over the splits; searches of scikit-learn's are points."""
-    for name, some in found.items():
-        x, regret = (alternatives.by_size if LINES[name] is GRID else alternatives.median)(some, axis)
+    for name, repeats in traces_of.items():
+        x, regret = (alternatives.by_size if LINES[name] is GRID else alternatives.median)(repeats, axis)
         y = np.where(np.isfinite(regret), np.maximum(100 * regret, FLOOR), np.nan)
         drawstyle = "default" if LINES[name] is GRID else "steps-post"
         axes.plot(x, y, gid=name, linewidth=1.1, drawstyle=drawstyle, **LINES[name])

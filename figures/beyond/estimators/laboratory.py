@@ -19,18 +19,22 @@ MAKE = "python -m toy estimators --full"
 
 def shown(records: Sequence[Record]) -> list[Record]:
     """The records of the full size."""
-    return [one for one in records if one.settings["experiment"] == EXPERIMENT and one.settings["size"] == "full"]
+    return [
+        record
+        for record in records
+        if record.settings["experiment"] == EXPERIMENT and record.settings["size"] == "full"
+    ]
 
 
 def by_regime(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Regimes that have records."""
-    groups = {name: [one for one in records if one.settings["regime"] == name] for name in SMALL}
-    return {name: some for name, some in groups.items() if some}
+    groups = {name: [record for record in records if record.settings["regime"] == name] for name in SMALL}
+    return {name: group for name, group in groups.items() if group}
 
 
 def estimators(records: Sequence[Record]) -> list[str]:
     """Their names, in the order of measurement."""
-    return list(dict.fromkeys(str(name) for one in records for name in one.history["estimator"]))
+    return list(dict.fromkeys(str(name) for record in records for name in record.history["estimator"]))
 
 
 def curve(
@@ -40,12 +44,12 @@ def curve(
     over_seeds: Callable[..., np.ndarray] = np.median,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prices and the column at each of an estimator's budgets: medians over the seeds, or the column's ends."""
-    mine = [one.history["estimator"] == estimator for one in records]
-    found = [
-        [one.history[name][where] for one, where in zip(records, mine, strict=True) if where.any()]
+    mine = [record.history["estimator"] == estimator for record in records]
+    columns = [
+        [record.history[name][where] for record, where in zip(records, mine, strict=True) if where.any()]
         for name in ("price", column)
     ]
-    price, values = (np.array(some, dtype=float) for some in found)
+    price, values = (np.array(parts, dtype=float) for parts in columns)
     return np.median(price, axis=0), over_seeds(values, axis=0)
 
 
@@ -58,4 +62,4 @@ def cheapest(records: Sequence[Record], estimator: str, error: float) -> float:
 
 def seeds(records: Sequence[Record]) -> int:
     """How many."""
-    return len({one.settings["seed"] for one in records})
+    return len({record.settings["seed"] for record in records})

@@ -36,14 +36,14 @@ class Row:
 
 def rows(records: Sequence[Record]) -> Iterator[Row]:
     """Everything that was measured."""
-    for regime, some in by_regime(records).items():
-        for name in estimators(some):
-            price, error = curve(some, name)
-            others = (curve(some, name, "cosine"), curve(some, name, "sign"))
-            ends = (curve(some, name, over_seeds=end) for end in (np.min, np.max))
+    for regime, group in by_regime(records).items():
+        for name in estimators(group):
+            price, error = curve(group, name)
+            others = (curve(group, name, "cosine"), curve(group, name, "sign"))
+            ends = (curve(group, name, over_seeds=end) for end in (np.min, np.max))
             columns = (price, error, *(values for _, values in (*others, *ends)))
             for values in zip(*columns, strict=True):
-                yield Row(regime, name, seeds(some), *map(float, values))
+                yield Row(regime, name, seeds(group), *map(float, values))
 
 
 def cell(records: Sequence[Record], estimator: str) -> str:
@@ -61,6 +61,6 @@ def files(records: Sequence[Record]) -> dict[str, bytes]:
     """tableb4.md and tableb4.csv."""
     chosen = shown(records)
     groups = by_regime(chosen)
-    body = [[name, *(cell(some, name) for some in groups.values())] for name in estimators(chosen)]
+    body = [[name, *(cell(group, name) for group in groups.values())] for name in estimators(chosen)]
     page = f"{markdown(('estimator', *groups), body)}\n{NOTE}"
     return {"tableb4.md": page.encode(), "tableb4.csv": comma_separated(Row, rows(chosen))}

@@ -37,18 +37,18 @@ class Row:
 
 def rows(record: Record) -> Iterator[Row]:
     """A row for each alternative."""
-    found = traces(record)
-    yardstick = [when(trace)[0] for trace in found[LBFGS]]
-    for name, some in found.items():
-        ends = [trace.regret[-1] for trace in some]
-        reached = np.array([when(trace) for trace in some])
+    by_name = traces(record)
+    yardstick = [when(trace)[0] for trace in by_name[LBFGS]]
+    for name, repeats in by_name.items():
+        ends = [trace.regret[-1] for trace in repeats]
+        reached = np.array([when(trace) for trace in repeats])
         times = reached[:, 0] / yardstick
         there = np.isfinite(reached[:, 1])
         spread = float(np.median(ends)), float(min(ends)), float(max(ends))
         price = float(np.median(reached[there, 1])) if there.any() else np.nan
         both = times[there & np.isfinite(times)]
         time = float(np.median(both)) if both.size else np.nan
-        yield Row(record.settings["name"], name, len(some), *spread, int(there.sum()), price, time)
+        yield Row(record.settings["name"], name, len(repeats), *spread, int(there.sum()), price, time)
 
 
 def when(trace: Trace) -> tuple[float, float]:

@@ -41,7 +41,7 @@ RUNS = tuple(Variant(method, sigma) for method in METHODS.values() for sigma in 
 def runs_of(records: Sequence[Record], name: str, sigma: float) -> list[Record]:
     """One method's records at one σ."""
     mine = asdict(METHODS[name])
-    return [one for one in records if one.settings["method"] == mine and one.settings["sigma"] == sigma]
+    return [record for record in records if record.settings["method"] == mine and record.settings["sigma"] == sigma]
 
 
 def problem_of(record: Record) -> tuple[Ridge, np.ndarray]:
@@ -102,10 +102,10 @@ def draw(records: Sequence[Record]) -> Figure:
 def draw_data_set(axes: Axes, records: Sequence[Record]) -> None:
     """Both methods and the exact bias."""
     for name in METHODS:
-        by_sigma = {sigma: some for sigma in SIGMAS if (some := runs_of(records, name, sigma))}
+        by_sigma = {sigma: runs for sigma in SIGMAS if (runs := runs_of(records, name, sigma))}
         if by_sigma:
-            draw_points(axes, {s: [*map(error, some)] for s, some in by_sigma.items()}, name, **style.LINES[name])
-            means = [np.mean([*map(averaged, some)]) for some in by_sigma.values()]
+            draw_points(axes, {s: [*map(error, runs)] for s, runs in by_sigma.items()}, name, **style.LINES[name])
+            means = [np.mean([*map(averaged, runs)]) for runs in by_sigma.values()]
             axes.plot([*by_sigma], means, gid=f"{name}: averaged", **_thin(name))
     seeds = {record.settings["seed"]: record for record in records}
     if seeds:

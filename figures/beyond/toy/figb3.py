@@ -74,7 +74,7 @@ def draw_panel(axes: Axes, records: Sequence[Record], measure: str) -> None:
 def caption(records: Sequence[Record]) -> str:
     """What was done, from the records' settings."""
     penalty, rate, seed = (records[0].settings[name] for name in ("penalty", "rate", "seed"))
-    training = next(one for record in records if (one := record.settings["training"]) is not None)
+    training = next(share for record in records if (share := record.settings["training"]) is not None)
     widths = sorted({record.settings["width"] for record in records})
     return (
         "Figure b3. The hypergradient of h penalties, or h drop rates, through one output unit's structured response "

@@ -32,8 +32,8 @@ def verdicts(records: Sequence[Record]) -> Iterator[tuple[str, str, str, str]]:
     for experiment in NEEDS:
         for worse, better, text in COMPARED:
             claim = Claim(experiment, worse, better, "regret", text)
-            for data, some in panels(records, experiment, NAMES).items():
-                yield experiment, data, text, verdict(claim, some, ("better", "worse"))
+            for data, runs in panels(records, experiment, NAMES).items():
+                yield experiment, data, text, verdict(claim, runs, ("better", "worse"))
 
 
 def verdicts_table(records: Sequence[Record]) -> str:

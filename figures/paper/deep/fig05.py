@@ -22,14 +22,14 @@ def shown(records: Sequence[Record]) -> list[Record]:
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture; a data set without records has no panel."""
-    runs = {experiment: some for experiment in NEEDS if (some := chosen(records, experiment, METHODS))}
+    runs = {experiment: group for experiment in NEEDS if (group := chosen(records, experiment, METHODS))}
     with mpl.rc_context(style.RC):
         figure = style.new_figure(2.9)
         row = figure.subplots(1, len(runs), squeeze=False)[0]
-        for axes, (experiment, some) in zip(row, runs.items(), strict=True):
-            curves.draw_best(axes, some, METHODS, "epoch")
+        for axes, (experiment, group) in zip(row, runs.items(), strict=True):
+            curves.draw_best(axes, group, METHODS, "epoch")
             axes.set(title=TITLES[experiment], xlabel="epoch")
         row[0].set_ylabel("best validation loss so far")
-        settings = "; ".join(setting_of(some) + lacking(some, METHODS) for some in runs.values())
+        settings = "; ".join(setting_of(group) + lacking(group, METHODS) for group in runs.values())
         caption = f"Figure 5. Thin: seeds, each a split and a start of its own; thick: their mean. {settings}."
         return style.finish(figure, curves.handles(shown(records), METHODS), caption)

@@ -23,13 +23,13 @@ def shown(records: Sequence[Record]) -> list[Record]:
     """Which records are drawn: runs that differ in their start alone, and grid searches beside them."""
     runs = chosen(records, NEEDS[0], METHODS, ("start",))
     searches = chosen(records, NEEDS[0], (GRID,))
-    return [*runs, *(one for one in searches if runs and one.settings["size"] == runs[0].settings["size"])]
+    return [*runs, *(run for run in searches if runs and run.settings["size"] == runs[0].settings["size"])]
 
 
 def draw(records: Sequence[Record]) -> Figure:
     """The picture."""
     every = shown(records)
-    runs, searches = [one for one in every if method(one) != GRID], replicas(every, GRID)
+    runs, searches = [record for record in every if method(record) != GRID], replicas(every, GRID)
     starts = sorted({start(run) for run in runs})
     names = [name for name in METHODS if replicas(runs, name)]
     with mpl.rc_context(style.RC):
@@ -42,8 +42,8 @@ def draw(records: Sequence[Record]) -> Figure:
             axes.set(title=f"({'ab'[i]}) {name}", xlabel="epoch")
         row[0].set_ylabel("input drop rate")
         ends = "; ".join(f"{name} ends at {spread(replicas(runs, name))}" for name in names)
-        said = f"{setting_of(runs)}{lacking(runs, METHODS)}. Means over the seeds: {ends}."
-        return style.finish(figure, handles(starts, searches), f"Figure 14. The MLP's input drop rate (I.1). {said}")
+        words = f"{setting_of(runs)}{lacking(runs, METHODS)}. Means over the seeds: {ends}."
+        return style.finish(figure, handles(starts, searches), f"Figure 14. The MLP's input drop rate (I.1). {words}")
 
 
 def draw_method(axes: Axes, records: Sequence[Record], starts: Sequence[float]) -> None:
@@ -65,8 +65,8 @@ def start(run: Record) -> float:
 
 def by_start(records: Sequence[Record]) -> dict[float, list[Record]]:
     """Start -> its runs; of two of one seed, the last."""
-    found = {(start(run), run.settings["seed"]): run for run in records}
-    return {begin: [run for key, run in found.items() if key[0] == begin] for begin in sorted({b for b, _ in found})}
+    by_key = {(start(run), run.settings["seed"]): run for run in records}
+    return {begin: [run for key, run in by_key.items() if key[0] == begin] for begin in sorted({b for b, _ in by_key})}
 
 
 def spread(records: Sequence[Record]) -> str:
@@ -82,6 +82,6 @@ def colour(starts: Sequence[float], begin: float) -> Any:
 
 def handles(starts: Sequence[float], searches: Sequence[Record]) -> list[Line2D]:
     """What the legend shows."""
-    lines = [Line2D([], [], color=colour(starts, one), linewidth=1.4, label=f"from {one:g}") for one in starts]
+    lines = [Line2D([], [], color=colour(starts, rate), linewidth=1.4, label=f"from {rate:g}") for rate in starts]
     best = [Line2D([], [], linewidth=0.8, label="best fixed rate (grid search)", **style.EXACT)]
     return [*lines, *(best if searches else [])]

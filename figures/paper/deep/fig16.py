@@ -34,10 +34,10 @@ def draw(records: Sequence[Record]) -> Figure:
         axes = figure.subplots()
         looks = {T_valid: look(i) for i, T_valid in enumerate(sorted({T_valid for _, T_valid in points}))}
         for T_valid, line in looks.items():
-            some: dict[float, list[float]] = {
+            groups: dict[float, list[float]] = {
                 places[T_train]: losses for (T_train, other), losses in points.items() if other == T_valid
             }
-            curves.draw_points(axes, some, f"T_valid = {T_valid}", **line)
+            curves.draw_points(axes, groups, f"T_valid = {T_valid}", **line)
         axes.set(xlabel="inner steps before the outer ones, $T_{train}$", ylabel="best validation loss")
         axes.set_xticks(list(places.values()), [str(T_train) for T_train in places])
         names = {T_valid: f"outer steps $T_{{valid}}$ = {T_valid}" for T_valid in looks}
@@ -53,9 +53,9 @@ def look(i: int) -> dict[str, Any]:
 
 def by_intervals(records: Sequence[Record]) -> Mapping[tuple[int, int], list[float]]:
     """(T_train, T_valid) -> each seed's best validation loss; of two of one seed, the last."""
-    found = {(*intervals(run), run.settings["seed"]): best(run)[0] for run in records}
-    pairs = sorted({key[:2] for key in found})
-    return {pair: [loss for key, loss in found.items() if key[:2] == pair] for pair in pairs}
+    losses = {(*intervals(run), run.settings["seed"]): best(run)[0] for run in records}
+    pairs = sorted({key[:2] for key in losses})
+    return {pair: [loss for key, loss in losses.items() if key[:2] == pair] for pair in pairs}
 
 
 def intervals(run: Record) -> tuple[int, int]:

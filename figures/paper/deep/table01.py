@@ -36,11 +36,11 @@ def shown(records: Sequence[Record]) -> list[Record]:
 def parts(records: Sequence[Record]) -> list[Part]:
     """One for each experiment and setting."""
     return [
-        Part(experiment, groups(some, PAPER[experiment]), perplexities, 2)
+        Part(experiment, groups(runs, PAPER[experiment]), perplexities, 2)
         if experiment == TEXT
-        else Part(experiment, groups(some, PAPER[experiment]), best, 3)
+        else Part(experiment, groups(runs, PAPER[experiment]), best, 3)
         for experiment in NEEDS
-        for some in by_setting(records, experiment, METHODS).values()
+        for runs in by_setting(records, experiment, METHODS).values()
     ]
 
 

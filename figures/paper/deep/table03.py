@@ -28,12 +28,12 @@ def shown(records: Sequence[Record]) -> list[Record]:
 
 def parts(records: Sequence[Record]) -> list[Part]:
     """One for each experiment and setting."""
-    found = []
+    parts_here = []
     for experiment, paper in PAPER.items():
-        for some in by_setting(records, experiment, tuple(paper)).values():
-            groups = [Group(name, runs, paper[name]) for name in paper if (runs := replicas(some, name))]
-            found.append(Part(experiment, groups, accuracies, 2, "higher"))
-    return found
+        for group in by_setting(records, experiment, tuple(paper)).values():
+            groups = [Group(name, runs, paper[name]) for name in paper if (runs := replicas(group, name))]
+            parts_here.append(Part(experiment, groups, accuracies, 2, "higher"))
+    return parts_here
 
 
 def accuracies(record: Record) -> tuple[float, float]:

@@ -42,17 +42,17 @@ def shown(records: Sequence[Record]) -> list[Record]:
 
 def parts(records: Sequence[Record]) -> list[Part]:
     """One for each setting."""
-    return [Part(NEEDS[0], groups(some), best, 3) for some in by_setting(records, NEEDS[0], METHODS, VARIED).values()]
+    return [Part(NEEDS[0], groups(runs), best, 3) for runs in by_setting(records, NEEDS[0], METHODS, VARIED).values()]
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
     """The rows that have records."""
     searches, tuned = replicas(records, GRID), replicas(records, "Δ-STN")
-    last = [one.history[RATE][-1] for one in tuned]
+    last = [run.history[RATE][-1] for run in tuned]
     every = [Group(f"p = {_rates(searches)} (best of grid search)", searches, FIXED_PAPER)] if searches else []
     for (p, noise), runs in by_rate(replicas(records, "fixed")).items():
         if noise:
-            paper = NOISE_PAPER if near(p, [at_best(one, RATE) for one in searches]) else None
+            paper = NOISE_PAPER if near(p, [at_best(run, RATE) for run in searches]) else None
             every.append(Group(f"p = {p:g} with Gaussian noise, σ = {noise:g}", runs, paper))
         else:
             every.append(Group(f"p = {p:g} fixed", runs, LAST_PAPER if near(p, last) else None))
@@ -62,9 +62,9 @@ def groups(records: Sequence[Record]) -> list[Group]:
 def by_rate(records: Sequence[Record]) -> Mapping[tuple[float, float], list[Record]]:
     """Rate and σ of the noise, 0 without -> the runs."""
     groups: dict[tuple[float, float], list[Record]] = {}
-    for one in records:
-        changes = one.settings["changes"]
-        groups.setdefault((changes["values"][RATE], changes.get("noise", 0.0)), []).append(one)
+    for run in records:
+        changes = run.settings["changes"]
+        groups.setdefault((changes["values"][RATE], changes.get("noise", 0.0)), []).append(run)
     return dict(sorted(groups.items()))
 
 
@@ -74,8 +74,8 @@ def near(p: float, others: Sequence[float]) -> bool:
 
 
 def _rates(searches: Sequence[Record]) -> str:
-    found = [at_best(one, RATE) for one in searches]
-    return f"{min(found):.2g}" if min(found) == max(found) else f"{min(found):.2g} to {max(found):.2g}"
+    rates = [at_best(run, RATE) for run in searches]
+    return f"{min(rates):.2g}" if min(rates) == max(rates) else f"{min(rates):.2g} to {max(rates):.2g}"
 
 
 def files(records: Sequence[Record]) -> dict[str, bytes]:

@@ -47,9 +47,9 @@ Line = tuple[np.ndarray, np.ndarray]
 def draw(records: Sequence[Record]) -> Figure:
     """The picture, of the first seed; the caption has the medians of all."""
     dataset = load(DATA[0])
-    some = of_dataset(records, "nonlinear", dataset)
-    runs = {method: replicas(some, method) for method in METHODS}
-    problems = {seed: saturating(split(dataset, seed)) for seed in exact_by_seed(some)}
+    group = of_dataset(records, "nonlinear", dataset)
+    runs = {method: replicas(group, method) for method in METHODS}
+    problems = {seed: saturating(split(dataset, seed)) for seed in exact_by_seed(group)}
     problem, lines = problems[min(problems)], {method: learned(runs[method][0]) for method in METHODS}
     with mpl.rc_context(style.RC):
         figure = style.new_figure(3.3)
@@ -135,10 +135,10 @@ def handles(problem: SaturatingSlopes, lines: Mapping[str, Line]) -> list[Line2D
 def caption(runs: Mapping[str, Sequence[Record]], problems: Mapping[int, SaturatingSlopes]) -> str:
     """What is seen, and the medians over the seeds."""
     errors = {
-        method: [error(problems[record.settings["seed"]], learned(record)[1]) for record in some]
-        for method, some in runs.items()
+        method: [error(problems[record.settings["seed"]], learned(record)[1]) for record in group]
+        for method, group in runs.items()
     }
-    medians = ", ".join(f"{method} {np.median(some):.1f} %" for method, some in errors.items())
+    medians = ", ".join(f"{method} {np.median(group):.1f} %" for method, group in errors.items())
     return (
         f"Figure 2. Ridge on two features of {DATA[0]} with slopes c tanh(w), seed {min(problems)}; λ held at λ₀ = "
         f"{LAM0:g}, σ = {SIGMA:g}, full batches. Lines: w + Θ(λ − λ₀) through each method's own weights, marked at "

@@ -35,7 +35,7 @@ def order(records: Sequence[Record]) -> Iterator[Sequence[str]]:
     """A row for each problem and data set; on ridge and dropout Δ-STN is Centered STN, bit for bit."""
     for record in _compared(records):
         finals = {method.name: splits.regrets(record, method.name) for method in METHODS}
-        medians = " / ".join(two_digits(np.median(some)) for some in finals.values())
+        medians = " / ".join(two_digits(np.median(regrets)) for regrets in finals.values())
         below = [np.sum(finals[DELTA] < finals[other]) for other in (STN.name, CENTRED)]
         same = np.array_equal(finals[DELTA], finals[CENTRED])
         yield record.settings["problem"], data(record), medians, f"{below[0]}", "-" if same else f"{below[1]}"

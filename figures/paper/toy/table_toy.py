@@ -50,9 +50,9 @@ class Row:
 def rows(records: Sequence[Record], experiments: Sequence[str] = NEEDS, names: Sequence[str] = NAMES) -> Iterator[Row]:
     """A row for each experiment, data set and method, or variant of one."""
     for experiment in experiments:
-        for data, some in panels(records, experiment, names).items():
+        for data, group in panels(records, experiment, names).items():
             for method in names:
-                if runs := replicas(some, method):
+                if runs := replicas(group, method):
                     yield _row(experiment, data, method, runs)
 
 
@@ -69,8 +69,8 @@ def _row(experiment: str, data: str, method: str, runs: Sequence[Record]) -> Row
 def verdicts(records: Sequence[Record]) -> Iterator[tuple[str, str, str, str]]:
     """Experiment, data set, the paper's claim, and what came out."""
     for claim in CLAIMS:
-        for data, some in panels(records, claim.experiment, NAMES).items():
-            yield claim.experiment, data, claim.text, verdict(claim, some)
+        for data, runs in panels(records, claim.experiment, NAMES).items():
+            yield claim.experiment, data, claim.text, verdict(claim, runs)
 
 
 def numbers_table(records: Sequence[Record], experiments: Sequence[str] = NEEDS, names: Sequence[str] = NAMES) -> str:

@@ -92,7 +92,7 @@ class CentralDifferences(ClosedForm):
         return np.array([self._slope(inner, lam, e) for e in np.eye(len(lam))])
 
     def _slope(self, inner: Inner, lam: Float[ndarray, "h"], direction: Float[ndarray, "h"]) -> float:
-        return slope(lambda at: self.outer_loss(inner, at), lam, direction, self.step)
+        return slope(lambda point: self.outer_loss(inner, point), lam, direction, self.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,9 @@ class EvolutionStrategies(ClosedForm):
         self.form(inner)
         pair = 2 * (LOSS + self.solution(inner) / (4 * inner.n * inner.m))
         z = inner.rng.standard_normal((max(1, affordable(budget, inner.price, pair)), len(lam)))
-        slopes = np.array([slope(lambda at: self.outer_loss(inner, at), lam, one, self.sigma) for one in z])
+        slopes = np.array(
+            [slope(lambda point: self.outer_loss(inner, point), lam, direction, self.sigma) for direction in z]
+        )
         return slopes @ z / len(z)
 
 

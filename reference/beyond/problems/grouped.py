@@ -100,8 +100,8 @@ class GroupedRegression(Regression):
         return np.vecmat(self.valid_grad_w(lam, r), jacobian)
 
     def _response(self, lam: ndarray) -> tuple[ndarray, ndarray]:
-        equations, one = self.equations(lam), np.ones(1)
-        return equations.fit(one), equations.slopes(one, self.membership)
+        equations, unit = self.equations(lam), np.ones(1)
+        return equations.fit(unit), equations.slopes(unit, self.membership)
 
     def train_loss_v(self, lam: Float[ndarray, "... h"], v: Float[ndarray, "... m"]) -> Scalars:
         residual = np.matvec(self.X, v) - self.t

@@ -94,8 +94,8 @@ def least_loss(
                [0., 0.]])
     """
     L = np.linalg.cholesky(H)
-    found = nearest(L.mT @ Theta * sigma[..., None, :])
-    return OneUnit(np.linalg.solve(L.mT, found.r[..., None])[..., 0], found.u / sigma)
+    factors = nearest(L.mT @ Theta * sigma[..., None, :])
+    return OneUnit(np.linalg.solve(L.mT, factors.r[..., None])[..., 0], factors.u / sigma)
 
 
 def excess(

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("function", metavar="PACKAGE.MODULE:FUNCTION", help="found from the current folder")
     parser.add_argument("--json", action="store_true", help="print one object instead of text")
     options = parser.parse_args(arguments)
-    report = measure(found(options.function))
+    report = measure(imported(options.function))
     if options.json:
         print(json.dumps({"function": options.function, **report.as_object()}, ensure_ascii=False, indent=1))
     else:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if report.passes else 1
 
 
-def found(name: str) -> Any:
+def imported(name: str) -> Any:
     """The function of that name.
 
     Raises:

@@ -82,20 +82,23 @@ def results(function: Function, chosen: Iterable[Case]) -> list[Result]:
     """A line for each problem, the causes found from all of them together."""
     chosen = list(chosen)
     answers = [ask(function, case) for case in chosen]
-    found = [Evidence(known(case.name), answer.value) for case, answer in zip(chosen, answers, strict=True)]
-    lines = [_line(*one) for one in zip(chosen, answers, found, strict=True)]
+    evidence = [Evidence(known(case.name), answer.value) for case, answer in zip(chosen, answers, strict=True)]
+    lines = [_line(*triple) for triple in zip(chosen, answers, evidence, strict=True)]
     compared = [k for k, answer in enumerate(answers) if answer.cause is None]
-    causes = diagnose([found[k] for k in compared])
+    causes = diagnose([evidence[k] for k in compared])
     for k, cause in zip(compared, causes, strict=True):
-        if cause is not None and not distance(ask(function, chosen[k]).value, answers[k].value) <= found[k].known.tol:
+        if (
+            cause is not None
+            and not distance(ask(function, chosen[k]).value, answers[k].value) <= evidence[k].known.tol
+        ):
             cause = Cause("not repeatable", "asked twice, it gives two answers: noise, or a state that is kept")
         lines[k] = replace(lines[k], cause=cause)
     return lines
 
 
-def _line(case: Case, answer: Answer, found: Evidence) -> Result:
-    g, exact = answer.value, found.known.exact
+def _line(case: Case, answer: Answer, evidence: Evidence) -> Result:
+    g, exact = answer.value, evidence.known.exact
     size = np.linalg.norm(g) * np.linalg.norm(exact)
     cosine = float(g @ exact / size) if size != 0 else 0.0
     signs = float(np.mean(np.sign(g) == np.sign(exact))) if np.isfinite(size) else np.nan
-    return Result(case.name, found.error, found.known.tol, cosine, signs, answer.seconds, answer.cause)
+    return Result(case.name, evidence.error, evidence.known.tol, cosine, signs, answer.seconds, answer.cause)

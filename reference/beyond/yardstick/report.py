@@ -44,7 +44,9 @@ class Report:
         if not families:
             return None
         family = Counter(families).most_common(1)[0][0]
-        members = Counter(one.cause for one in self.failures if one.cause is not None and one.cause.family == family)
+        members = Counter(
+            failure.cause for failure in self.failures if failure.cause is not None and failure.cause.family == family
+        )
         return next(iter(members)) if len(members) == 1 else family
 
     @property
@@ -67,9 +69,9 @@ class Report:
         count, failed, cause = len(self.results), len(self.failures), self.cause
         if cause is None:
             return f"{count} problems: all pass."
-        alike = sum(one.cause is not None and one.cause.family == cause.family for one in self.failures)
-        found = f"Likeliest cause: {cause} ({alike} of {failed} failures)."
-        return f"{count} problems: {count - failed} pass, {failed} fail. {found}"
+        alike = sum(failure.cause is not None and failure.cause.family == cause.family for failure in self.failures)
+        words = f"Likeliest cause: {cause} ({alike} of {failed} failures)."
+        return f"{count} problems: {count - failed} pass, {failed} fail. {words}"
 
     def as_object(self) -> dict[str, Any]:
         """The same for JSON; a number that could not be measured is null."""

@@ -35,16 +35,16 @@ def optimum(name: str, seed: int, h: int) -> Optimum:
     return problem(load(name), seed, h).optimum()
 
 
-def facts(found: Optimum) -> dict[str, Any]:
+def facts(best: Optimum) -> dict[str, Any]:
     """λ* and its loss, as a record states them."""
     return {
-        "lam_star": found.lam_star.tolist(),
-        "validation_loss_star": float(found.loss_star),
-        "where": str(found.where),
+        "lam_star": best.lam_star.tolist(),
+        "validation_loss_star": float(best.loss_star),
+        "where": str(best.where),
     }
 
 
-def columns(problem: Logistic, method: Method, states: State, found: Optimum) -> dict[str, ndarray]:
+def columns(problem: Logistic, method: Method, states: State, best: Optimum) -> dict[str, ndarray]:
     """The columns of a history, all steps at once along a leading axis, from one best response for each.
 
     Raises:
@@ -60,7 +60,7 @@ def columns(problem: Logistic, method: Method, states: State, found: Optimum) ->
     return {
         **{f"lam_{i + 1}": lam[:, i] for i in range(problem.h)},
         "validation_loss": loss,
-        "excess": loss - found.loss_star,
+        "excess": loss - best.loss_star,
         "weights_error": np.linalg.norm(w - r, axis=1) / np.linalg.norm(r, axis=1),
         "weights_loss": np.asarray(problem.valid_loss(lam, w)),
         "theta_error": np.linalg.norm(Theta - exact, axis=(1, 2)) / np.linalg.norm(exact, axis=(1, 2)),

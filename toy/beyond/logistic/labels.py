@@ -73,5 +73,7 @@ def problem(data: Labelled, seed: int, h: int) -> Logistic:
 
 def stack(problems: Sequence[Logistic]) -> Logistic:
     """Problems of equal shapes as one, the leading axis running over them."""
-    arrays = {name: np.stack([getattr(one, name) for one in problems]) for name in ("X", "t", "X_valid", "t_valid")}
+    arrays = {
+        name: np.stack([getattr(problem, name) for problem in problems]) for name in ("X", "t", "X_valid", "t_valid")
+    }
     return replace(problems[0], **arrays)

@@ -40,12 +40,12 @@ def _train(job: Job) -> Trajectory:
 
 
 def _write(job: Job, seed: int, trajectory: Trajectory) -> None:
-    found = optimum(job.data.name, seed, job.h)
+    best = optimum(job.data.name, seed, job.h)
     lam = trajectory.states.lam
     sound = trajectory.finite(np.where(np.abs(lam) <= REACH, lam, np.nan))
     history = _history(job, seed, trajectory.before(sound))
     with records.Writer(job.folder(seed), job.settings(seed)) as writer:
-        write(writer, SCHEDULE, trajectory, sound, facts(found), history)
+        write(writer, SCHEDULE, trajectory, sound, facts(best), history)
 
 
 def _history(job: Job, seed: int, trajectory: Trajectory) -> dict[str, np.ndarray]:

@@ -52,12 +52,12 @@ def moved_mean(rng: Generator) -> Measured:
     point = instances.setting(rng, ridge, lam)
     a, g0, shares = np.exp(lam + point.sigma**2 / 2), ridge.grad_w(lam, point.w0), []
     for alpha in (0.1, 0.01):
-        paper, kept = (
+        paper, corrected = (
             expectation(lambda eps, m=m, s=alpha: gradient(m, ridge, point, eps, s), point.sigma) for m in PAIR
         )
         desired = -alpha * a * point.sigma**2 * g0[:, None] / ridge.divisor
-        errors.append(relative_error(paper - kept, desired, paper, point.Theta / alpha))
-        shares.append(np.linalg.norm(desired) / np.linalg.norm(kept))
+        errors.append(relative_error(paper - corrected, desired, paper, point.Theta / alpha))
+        shares.append(np.linalg.norm(desired) / np.linalg.norm(corrected))
     return Measured(max(errors), f"for ridge {shares[0]:.0%} of the mean at α = 0.1, {shares[1]:.1%} at 0.01")
 
 

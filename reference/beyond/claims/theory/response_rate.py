@@ -37,9 +37,9 @@ def curvature(rng: Generator) -> Measured:
         trace = np.trace(np.diag(q) - np.outer(q, q))
         missed += [trace - 2 * (1 - q[0]), 2 * (1 - q[0]) + 2 * np.log(q[0])]
     # One row that is fitted to a margin of 9: two classes, 1 - p_t = 1.2e-4.
-    one, hot, margin = np.ones((1, 1)), np.array([[1.0, 0.0]]), np.array([4.5, -4.5])
-    sharp = np.linalg.eigvalsh(central_difference(lambda w: cross_entropy_gradient(one, hot, w), margin))[-1]
-    share = sharp / curvature_bound(one, cross_entropy(one, hot, margin))
+    x, hot, margin = np.ones((1, 1)), np.array([[1.0, 0.0]]), np.array([4.5, -4.5])
+    sharp = np.linalg.eigvalsh(central_difference(lambda w: cross_entropy_gradient(x, hot, w), margin))[-1]
+    share = sharp / curvature_bound(x, cross_entropy(x, hot, margin))
     missed += [0.999 - share, share - 1]
     return Measured(max(0.0, *missed), f"{share:.4%} of the bound reached")
 

@@ -35,20 +35,20 @@ def candidates(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator
 
 
 def _single(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
-    for cause in dict.fromkeys(cause for one in left for cause in one.explained):
-        explained = [one for one in left if cause in one.explained]
-        against = sum(one.digits(one.known.wrong[cause]) for one in passes if cause in one.known.wrong)
-        score = sum(one.digits(one.answer) for one in explained) - against
-        yield Candidate(cause, explained, [one.explained[cause] for one in explained], score)
+    for cause in dict.fromkeys(cause for item in left for cause in item.explained):
+        explained = [item for item in left if cause in item.explained]
+        against = sum(item.digits(item.known.wrong[cause]) for item in passes if cause in item.known.wrong)
+        score = sum(item.digits(item.answer) for item in explained) - against
+        yield Candidate(cause, explained, [item.explained[cause] for item in explained], score)
 
 
 def _families(left: Sequence[Evidence]) -> Iterator[Candidate]:
     """The same cause with another setting on each problem, as of a solver that stops by a criterion of its own."""
-    for family in dict.fromkeys(cause.family for one in left for cause in one.explained if cause.setting):
-        members = {id(one): [cause for cause in one.explained if cause.family == family] for one in left}
-        explained = [one for one in left if members[id(one)]]
-        score = sum(one.digits(one.answer) - np.log10(one.known.families[family]) for one in explained)
-        yield Candidate(family, explained, [members[id(one)][0] for one in explained], score)
+    for family in dict.fromkeys(cause.family for item in left for cause in item.explained if cause.setting):
+        members = {id(item): [cause for cause in item.explained if cause.family == family] for item in left}
+        explained = [item for item in left if members[id(item)]]
+        score = sum(item.digits(item.answer) - np.log10(item.known.families[family]) for item in explained)
+        yield Candidate(family, explained, [members[id(item)][0] for item in explained], score)
 
 
 def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Candidate]:
@@ -59,13 +59,13 @@ def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Ca
             if constant is None or not _on(source, fitted.at(constant)):
                 continue
             cause = Cause(family.kind, family.words, fitted.setting(constant))
-            explained = [one for one in left if _on(one, one.known.at(family, constant))]
-            contradicted = [(one, value) for one in passes if (value := one.known.at(family, constant)) is not None]
-            score = sum(one.digits(one.answer, fitted=one is source) for one in explained)
-            score -= sum(one.digits(value) for one, value in contradicted)
+            explained = [item for item in left if _on(item, item.known.at(family, constant))]
+            contradicted = [(item, value) for item in passes if (value := item.known.at(family, constant)) is not None]
+            score = sum(item.digits(item.answer, fitted=item is source) for item in explained)
+            score -= sum(item.digits(value) for item, value in contradicted)
             yield Candidate(cause, explained, [cause] * len(explained), score)
 
 
-def _on(one: Evidence, value: ndarray | None) -> bool:
+def _on(item: Evidence, value: ndarray | None) -> bool:
     """Whether there is a prediction, and the answer equals it."""
-    return value is not None and distance(value, one.answer) <= one.known.tol
+    return value is not None and distance(value, item.answer) <= item.known.tol

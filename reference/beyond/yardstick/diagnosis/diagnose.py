@@ -19,20 +19,20 @@ MARGIN = 2.0
 
 def diagnose(evidence: Sequence[Evidence]) -> list[Cause | None]:
     """For each problem the cause that explains its failure best together with the others'; None where it passed."""
-    passes = [one for one in evidence if not one.failed]
-    left = [one for one in evidence if one.failed]
-    needed = MARGIN + np.log10(max([len(one.known.wrong) for one in left], default=1))
-    found: dict[int, Cause] = {}
+    passes = [item for item in evidence if not item.failed]
+    left = [item for item in evidence if item.failed]
+    needed = MARGIN + np.log10(max([len(item.known.wrong) for item in left], default=1))
+    causes: dict[int, Cause] = {}
     while left:
         scored = [candidate for candidate in candidates(left, passes) if candidate.score > needed]
         if not scored:
             break
         best = max(scored, key=lambda candidate: candidate.score)
-        for one, cause in zip(best.explained, best.causes, strict=True):
-            found[id(one)] = cause
-        left = [one for one in left if id(one) not in found]
-    found |= {id(one): cause for one, cause in fallbacks(left, passes, list(found.values()))}
-    return [found.get(id(one)) for one in evidence]
+        for item, cause in zip(best.explained, best.causes, strict=True):
+            causes[id(item)] = cause
+        left = [item for item in left if id(item) not in causes]
+    causes |= {id(item): cause for item, cause in fallbacks(left, passes, list(causes.values()))}
+    return [causes.get(id(item)) for item in evidence]
 
 
 ENORMOUS, ROUNDED = 100.0, 0.1
@@ -47,22 +47,23 @@ UNKNOWN = Cause("unknown", "none of the known causes")
 
 
 def fallbacks(
-    left: Sequence[Evidence], passes: Sequence[Evidence], found: Sequence[Cause]
+    left: Sequence[Evidence], passes: Sequence[Evidence], causes: Sequence[Cause]
 ) -> Iterator[tuple[Evidence, Cause]]:
     """What can be said where no prediction fits: by how much an answer is off, and where.
 
     After many steps rounding decides where a solver stands, so that no prediction fits, and `found` may name it.
     """
-    least = min([one.known.conditioning for one in left], default=np.inf)
-    hard = passes and least >= max(one.known.conditioning for one in passes)
-    stopped = next((cause.family for cause in found if cause.kind == "early stop"), STOPPED)
+    least = min([item.known.conditioning for item in left], default=np.inf)
+    hard = passes and least >= max(item.known.conditioning for item in passes)
+    stopped = next((cause.family for cause in causes if cause.kind == "early stop"), STOPPED)
     rounded = (
-        all(one.error <= one.known.single for one in left) and min([one.error for one in left], default=1.0) < ROUNDED
+        all(item.error <= item.known.single for item in left)
+        and min([item.error for item in left], default=1.0) < ROUNDED
     )
-    for one in left:
-        if np.linalg.norm(one.answer) > ENORMOUS * (np.linalg.norm(one.known.parts.direct) + one.known.response):
-            yield one, LARGE
+    for item in left:
+        if np.linalg.norm(item.answer) > ENORMOUS * (np.linalg.norm(item.known.parts.direct) + item.known.response):
+            yield item, LARGE
         elif rounded:
-            yield one, SINGLE
+            yield item, SINGLE
         else:
-            yield one, stopped if hard else UNKNOWN
+            yield item, stopped if hard else UNKNOWN

@@ -50,16 +50,16 @@ def _unfinished(parts: Parts) -> Iterator[tuple[Cause, ndarray]]:
     largest = np.abs(parts.spectrum[0]).max()
     steps = {f"{alpha:g}": alpha for alpha in ALPHAS if alpha * largest < 2}
     for name, alpha in (steps | {"1/(largest eigenvalue)": 1 / largest}).items():
-        for k, at, dw in _descent(parts, alpha):
+        for k, point, dw in _descent(parts, alpha):
             setting = f"{k} steps of {name} from 0"
-            yield Cause("wrong place", UNTRAINED, setting), at.answer(at.solution)
-            yield Cause("wrong place", UNROLLED, setting), at.direct + at.grad @ dw
+            yield Cause("wrong place", UNTRAINED, setting), point.answer(point.solution)
+            yield Cause("wrong place", UNROLLED, setting), point.direct + point.grad @ dw
 
 
 def _descent(parts: Parts, alpha: float) -> Iterator[tuple[int, Parts, ndarray]]:
-    at, dw = Parts(parts.problem, parts.lam, np.zeros_like(parts.w)), np.zeros_like(parts.B)
+    point, dw = Parts(parts.problem, parts.lam, np.zeros_like(parts.w)), np.zeros_like(parts.B)
     for k in range(1, KEPT[-1] + 1):
-        dw = dw - alpha * (at.H @ dw + at.B)
-        at = Parts(at.problem, at.lam, at.w - alpha * at.problem.grad_w(at.lam, at.w))
+        dw = dw - alpha * (point.H @ dw + point.B)
+        point = Parts(point.problem, point.lam, point.w - alpha * point.problem.grad_w(point.lam, point.w))
         if k in KEPT:
-            yield k, at, dw
+            yield k, point, dw

@@ -70,9 +70,9 @@ class Known:
         parts = self.parts
         everything = assembled(parts, self.exact) | solved(parts) | estimated(parts)
         values = np.array(list(everything.values()))
-        kept = np.abs(values).max(axis=-1) < ENORMOUS  # and not NaN
-        kept &= distances(np.where(kept[:, None], values, 0.0), self.exact) > self.tol
-        return {cause: value for (cause, value), keep in zip(everything.items(), kept, strict=True) if keep}
+        comparable = np.abs(values).max(axis=-1) < ENORMOUS  # and not NaN
+        comparable &= distances(np.where(comparable[:, None], values, 0.0), self.exact) > self.tol
+        return {cause: value for (cause, value), keep in zip(everything.items(), comparable, strict=True) if keep}
 
     @cached_property
     def families(self) -> dict[Cause, int]:

@@ -61,8 +61,8 @@ class Parts:
     def spectrum(self) -> tuple[Float[ndarray, "k"], Float[ndarray, "m k"]]:
         """Eigenvalues and eigenvectors of H, without those that are zero but for rounding (a singular H)."""
         mu, Q = np.linalg.eigh(self.H)
-        kept = np.abs(mu) > len(mu) * np.finfo(float).eps * np.abs(mu).max()
-        return mu[kept], Q[:, kept]
+        nonzero = np.abs(mu) > len(mu) * np.finfo(float).eps * np.abs(mu).max()
+        return mu[nonzero], Q[:, nonzero]
 
     @cached_property
     def solution(self) -> Float[ndarray, "m"]:

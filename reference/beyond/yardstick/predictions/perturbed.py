@@ -95,9 +95,9 @@ def _rest(problem: Problem, lam: ndarray, weights: ndarray, v: ndarray, phi: nda
     """
     Z = np.zeros((phi.shape[-1], len(v)))
     for _ in range(MOST_STEPS):
-        at = v + phi @ Z
-        slope = np.einsum("q,qa,qk->ak", weights, phi, problem.train_grad_v(lam, at))
-        H = np.broadcast_to(problem.train_hess_vv(lam, at), (len(lam), len(v), len(v)))
+        outputs = v + phi @ Z
+        slope = np.einsum("q,qa,qk->ak", weights, phi, problem.train_grad_v(lam, outputs))
+        H = np.broadcast_to(problem.train_hess_vv(lam, outputs), (len(lam), len(v), len(v)))
         curvature = np.einsum("q,qa,qb,qkl->akbl", weights, phi, phi, H, optimize=True)
         step = np.linalg.solve(curvature.reshape(Z.size, Z.size), slope.ravel()).reshape(Z.shape)
         Z = Z - step
@@ -114,8 +114,8 @@ def _response_of_many(parts: Parts, sigma: float) -> ndarray:
 def _joint_of_many(parts: Parts, sigma: float) -> ndarray:
     problem: Any = parts.problem
     a, S = _many(parts, sigma)
-    own = S[list(problem.group), np.arange(len(a))]  # Σ_k M_k S_k
-    v0 = np.linalg.solve(problem.A + np.diag(a) - sigma**2 * a[:, None] * own, problem.Xt)
+    per_weight = S[list(problem.group), np.arange(len(a))]  # Σ_k M_k S_k
+    v0 = np.linalg.solve(problem.A + np.diag(a) - sigma**2 * a[:, None] * per_weight, problem.Xt)
     return -(S @ v0) @ problem.valid_grad_v(parts.lam, v0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reference.beyond.yardstick.cli import found, main
+from reference.beyond.yardstick.cli import imported, main
 from reference.console.command import UserError
 
 pytestmark = pytest.mark.usefixtures("no_types_checked")
@@ -55,7 +55,7 @@ def test_json_is_one_object(module: str, capsys: pytest.CaptureFixture[str]):
 )
 def test_what_is_no_function_of_two_is_refused(name: str, module: str):
     with pytest.raises(UserError):
-        found(name.format(module))
+        imported(name.format(module))
 
 
 def test_as_a_person_runs_it(module: str, tmp_path: Path):
