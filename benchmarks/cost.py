@@ -60,7 +60,9 @@ def bert() -> tuple[nn.Module, Tensor, Tensor]:
     """Make the net, inputs and targets."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    config = BertConfig(2000, hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=512)
+    config = BertConfig(
+        vocab_size=2000, hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=512
+    )
     model = BertForSequenceClassification(config).train()
     return model, torch.randint(5, 2000, (32, 64)), torch.randint(2, (32,))
 

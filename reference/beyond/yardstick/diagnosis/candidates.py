@@ -56,11 +56,11 @@ def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Ca
     for source in left:
         for family, fitted in source.known.fitted.items():
             constant = fitted.through(source.answer)
-            if constant is None or not _on(source, fitted.at(constant)):
+            if constant is None or not _on(source, fitted.predict(constant)):
                 continue
             cause = Cause(family.kind, family.words, fitted.setting(constant))
-            explained = [item for item in left if _on(item, item.known.at(family, constant))]
-            contradicted = [(item, value) for item in passes if (value := item.known.at(family, constant)) is not None]
+            explained = [item for item in left if _on(item, item.known.predict(family, constant))]
+            contradicted = [(item, value) for item in passes if (value := item.known.predict(family, constant)) is not None]
             score = sum(item.digits(item.answer, fitted=item is source) for item in explained)
             score -= sum(item.digits(value) for item, value in contradicted)
             yield Candidate(cause, explained, [cause] * len(explained), score)

@@ -30,7 +30,7 @@ class Line:
     base: Float[ndarray, "h"]
     slope: Float[ndarray, "h"]
 
-    def at(self, constant: float) -> Float[ndarray, "h"] | None:
+    def predict(self, constant: float) -> Float[ndarray, "h"] | None:
         """The prediction."""
         return self.base + constant * self.slope
 
@@ -57,14 +57,14 @@ class Curve:
     function: Callable[[float], Float[ndarray, "h"] | None]
     grid: Float[ndarray, "q"]
 
-    def at(self, constant: float) -> Float[ndarray, "h"] | None:
+    def predict(self, constant: float) -> Float[ndarray, "h"] | None:
         """The prediction."""
         return self.function(constant)
 
     @cached_property
     def drawn(self) -> tuple[Float[ndarray, "p"], Float[ndarray, "p h"]]:
         """σ² in which a small bias is a straight line, and the predictions, where there are any."""
-        points = [(sigma**2, value) for sigma in self.grid if (value := self.at(sigma)) is not None]
+        points = [(sigma**2, value) for sigma in self.grid if (value := self.predict(sigma)) is not None]
         return np.array([s for s, _ in points]), np.array([value for _, value in points])
 
     def through(self, answer: Float[ndarray, "h"]) -> float | None:

@@ -87,9 +87,9 @@ class Known:
         """The causes with one unknown constant that this problem has."""
         return {**proportional(self.parts, self.exact), **perturbed(self.parts)}
 
-    def at(self, family: Cause, constant: float) -> Float[ndarray, "h"] | None:
+    def predict(self, family: Cause, constant: float) -> Float[ndarray, "h"] | None:
         """What one of them predicts, if anything."""
-        return self.fitted[family].at(constant) if family in self.fitted else None
+        return self.fitted[family].predict(constant) if family in self.fitted else None
 
 
 @cache

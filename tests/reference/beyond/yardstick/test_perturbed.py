@@ -35,7 +35,7 @@ def test_the_predictions_are_those_rests(name: str):
     curves = perturbed(one.parts)
     for cause, jointly in ((RESPONSE, False), (JOINT, True)):
         if cause in curves:
-            predicted, there = curves[cause].at(SIGMA), learned(one.parts.problem, one.parts.lam, SIGMA, jointly)
+            predicted, there = curves[cause].predict(SIGMA), learned(one.parts.problem, one.parts.lam, SIGMA, jointly)
             assert predicted is not None
             assert_allclose(predicted, there, rtol=one.tol / 10)
 
@@ -45,7 +45,7 @@ def test_the_predictions_are_those_rests(name: str):
 def test_several_entries_give_sigma_away(name: str, cause: Cause):
     curve = perturbed(known(name).parts)[cause]
     for sigma in (0.05, 0.123, 0.7, 1.87):
-        answer = curve.at(sigma)
+        answer = curve.predict(sigma)
         assert answer is not None
         found = curve.through(answer)
         assert found is not None
@@ -56,4 +56,4 @@ def test_what_has_no_closed_form_is_left_out():
     assert not any(perturbed(known(name).parts) for name in ("quadratic", "wide", "flat", "class-weights"))
     assert SMOOTHED not in perturbed(known("penalties").parts)
     assert JOINT not in perturbed(known("rank-deficient").parts)
-    assert perturbed(known("saturating").parts)[SMOOTHED].at(10.0) is None  # penalties below zero
+    assert perturbed(known("saturating").parts)[SMOOTHED].predict(10.0) is None  # penalties below zero
