@@ -36,8 +36,8 @@ def value(
 
 def price(regime: str, estimator: str, place: int = LAST) -> str:
     """In gradients."""
-    found = curve(records()[regime], estimator)[0][place]
-    return f"{found:.1f}" if found < 10 else f"{found:.0f}"
+    actual = curve(records()[regime], estimator)[0][place]
+    return f"{actual:.1f}" if actual < 10 else f"{actual:.0f}"
 
 
 def percent(error: float) -> str:
@@ -60,17 +60,18 @@ def spread(regime: str, estimator: str, place: int = LAST) -> str:
 
 def sentences() -> Iterator[str]:
     """What the PAGE says, in its order."""
-    one, softmax, rows, ten, hundred = "one-penalty", "softmax", "all-rows", "batches-10", "batches-100"
+    first, softmax, rows, ten, hundred = "one-penalty", "softmax", "all-rows", "batches-10", "batches-100"
     m, h, n = (records()["large"][0].facts[name] for name in ("m", "h", "n"))
     differences = m / 4 + 2 * h * (LOSS + (m**2 / 3 + 2 * m) / (4 * n))  # XᵀX, then 2h losses, a solution each
     yield f"at {m} weights and {h} penalties, which would cost {differences / 1000:.0f} 000 gradients"
-    yield f"It costs {price(one, 'exact')} gradients and central differences {price(one, 'central differences')}, with"
-    digits = (-math.log10(value(one, "central differences", 0, over)) for over in (np.median, np.max, np.min))
+    by_differences = price(first, "central differences")
+    yield f"It costs {price(first, 'exact')} gradients and central differences {by_differences}, with"
+    digits = (-math.log10(value(first, "central differences", 0, over)) for over in (np.median, np.max, np.min))
     yield "with {:.0f} digits ({:.0f} to {:.0f})".format(*map(math.floor, digits))
-    yield f"STN is off by {spread(one, 'STN')} and Δ-STN by {spread(one, 'Δ-STN')}."
-    carried = value(one, CV + CARRIED, 0, np.max)
+    yield f"STN is off by {spread(first, 'STN')} and Δ-STN by {spread(first, 'Δ-STN')}."
+    carried = value(first, CV + CARRIED, 0, np.max)
     yield (
-        f"costs {price(one, CV + CARRIED, 0)} and is {off(one, CV + CARRIED, 0)} off, but on one seed of three "
+        f"costs {price(first, CV + CARRIED, 0)} and is {off(first, CV + CARRIED, 0)} off, but on one seed of three "
         f"{percent(carried)} %"
     )
     cg, large = "conjugate gradient", records()["large"]
@@ -86,12 +87,12 @@ def sentences() -> Iterator[str]:
     yield f"after 250 gradients, Δ-STN is off by {spread(softmax, 'Δ-STN', MIDDLE)} at σ = 1,"
     yield f"by {spread(softmax, SMALL, MIDDLE)} at σ = 0.01 and {spread(softmax, CV, MIDDLE)} with the control variate;"
     yield f"after 2000 by {off(softmax, 'Δ-STN')}, {off(softmax, SMALL)} and {off(softmax, CV)};"
-    yield f"on one penalty by {off(one, 'Δ-STN')}, {spread(one, SMALL)} and {spread(one, CV)}."
+    yield f"on one penalty by {off(first, 'Δ-STN')}, {spread(first, SMALL)} and {spread(first, CV)}."
     with_it, without = CV + CARRIED, SMALL + CARRIED
-    yield f"for {price(one, with_it)} to {price(softmax, without)} gradients"
+    yield f"for {price(first, with_it)} to {price(softmax, without)} gradients"
     yield f"on softmax regression {spread(softmax, with_it)} with the control variate and"
     yield f"and {spread(softmax, without)} without, on one penalty"
-    yield f"on one penalty {spread(one, with_it)} and {spread(one, without)}"
+    yield f"on one penalty {spread(first, with_it)} and {spread(first, without)}"
     yield f"on concrete with all rows {off(rows, with_it)} and {off(rows, without)}"
 
     solved = [error for name in ("Cholesky", cg) for error in curve(records()[ten], name, over_seeds=np.min)[1]]

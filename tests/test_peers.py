@@ -17,10 +17,10 @@ def test_every_measurement_is_whole():
     assert len({row["library"] for row in MEASURED}) >= 5
     for row in MEASURED:
         assert row["problems"] == len(row["results"])
-        assert row["passed"] == sum(one["passes"] for one in row["results"])
+        assert row["passed"] == sum(item["passes"] for item in row["results"])
         assert (row["cause"] is None) == (row["passed"] == row["problems"])
-        for one in row["results"]:
-            assert one["passes"] == (one["error"] is not None and one["error"] <= one["tolerance"])
+        for item in row["results"]:
+            assert item["passes"] == (item["error"] is not None and item["error"] <= item["tolerance"])
 
 
 def test_a_changed_number_would_be_noticed():

@@ -46,12 +46,12 @@ def attribute(name: str) -> object:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
-            found: object = importlib.import_module(".".join(parts[:length]))
+            actual: object = importlib.import_module(".".join(parts[:length]))
         except ModuleNotFoundError:
             continue
         for part in parts[length:]:
-            found = getattr(found, part)
-        return found
+            actual = getattr(actual, part)
+        return actual
     raise ImportError(name)
 
 
@@ -149,7 +149,7 @@ def test_the_stability_that_is_told_is_that_of_the_committed_records() -> None:
         name: np.concatenate([splits.diverged(record, name, 0.002) for record in sets])
         for name in ("STN", "Centered STN", "Δ-STN")
     }
-    stn, centred, delta = (some.sum() for some in lost.values())
+    stn, centred, delta = (runs.sum() for runs in lost.values())
     told = f"STN diverges in {stn} of 80 splits, Centered STN in {centred} and Δ-STN in {delta}"
     p = splits.fisher(lost["Centered STN"], lost["Δ-STN"])
     differing = int(np.sum(lost["Centered STN"] != lost["Δ-STN"]))

@@ -137,8 +137,8 @@ def test_logistic_regressions_price_is_what_newtons_method_asked_for():
 def test_traces_never_go_back_in_time_or_price(name):
     task = TASKS[name].quick()
     task = replace(task, trials={"TPE": 3})
-    for label, one in alternatives(task):
-        trace = once(task, one, 0)
+    for label, item in alternatives(task):
+        trace = once(task, item, 0)
         assert len(trace.seconds) == len(trace.price) == len(trace.lam) > 0, label
         assert (np.diff(trace.seconds) >= 0).all(), label
         assert (np.diff(trace.price) > 0).all(), label
@@ -148,7 +148,7 @@ def test_traces_never_go_back_in_time_or_price(name):
 
 def test_a_larger_grid_costs_more():
     task = TASKS["8-penalties"]
-    costs = [once(task, one, 0).price[0] for name, one in alternatives(task) if name == "RidgeCV"]
+    costs = [once(task, item, 0).price[0] for name, item in alternatives(task) if name == "RidgeCV"]
     assert len(costs) == len(task.grids)
     assert (np.diff(costs) > 0).all()
 
@@ -158,7 +158,7 @@ def test_a_hypernetworks_lam_is_that_of_the_toy_experiment(method, tmp_path, mon
     schedule = replace(experiments.EXPERIMENTS["ridge"].schedule, warm_up=20, updates=10, keep_every=5)
     sigma = 0.3 if method == DELTA_STN_CV.name else 1.0
     experiment = replace(experiments.EXPERIMENTS["ridge"], schedule=schedule, sigma=sigma)
-    chosen = next(one for one in (STN, DELTA_STN, DELTA_STN_CV) if one.name == method)
+    chosen = next(item for item in (STN, DELTA_STN, DELTA_STN_CV) if item.name == method)
     runs.execute(list(jobs.pending(experiment, load("diabetes"), [chosen], [3], tmp_path)), 1)
     (record,) = records.find(tmp_path)
     trace = once(replace(TASKS["ridge"], schedule=schedule), METHODS[method], 3)
@@ -174,12 +174,12 @@ def test_a_descent_from_the_best_of_a_line_is_not_left_on_the_level_part(seed):
 
 def test_repeats_differ_in_time_alone():
     lam = [np.zeros(2), np.full(2, np.nan)]
-    some = [Trace([1.0, moment], [2.0, 3.0], lam) for moment in (9.0, 5.0, 6.0)]
-    assert combined(some).seconds == [1.0, 6.0]
+    group = [Trace([1.0, moment], [2.0, 3.0], lam) for moment in (9.0, 5.0, 6.0)]
+    assert combined(group).seconds == [1.0, 6.0]
     with pytest.raises(ValueError, match="another way"):
-        combined([some[0], Trace([1.0, 5.0], [2.0, 3.0], [np.zeros(2), np.ones(2)])])
+        combined([group[0], Trace([1.0, 5.0], [2.0, 3.0], [np.zeros(2), np.ones(2)])])
     with pytest.raises(ValueError, match="another way"):
-        combined([some[0], Trace([1.0, 5.0], [2.0, 4.0], lam)])
+        combined([group[0], Trace([1.0, 5.0], [2.0, 4.0], lam)])
 
 
 @given(st.integers(1, 400), st.integers(2, 30))

@@ -72,19 +72,21 @@ def tuner(
     return made
 
 
-def run(one: Tuner, folder: Path | None = None, *, seed: int = 0, size: int = 5, **kwargs: Any) -> Run:
+def run(item: Tuner, folder: Path | None = None, *, seed: int = 0, size: int = 5, **kwargs: Any) -> Run:
     """Three epochs of four batches, the last of them smaller; with a checkpoint after every batch."""
-    train, valid = (Batches(data(n, k), size, seed + k, device=one.device) for k, n in enumerate((17, 11)))
+    train, valid = (Batches(data(n, k), size, seed + k, device=item.device) for k, n in enumerate((17, 11)))
     often = {"checkpoint_seconds": 0.0, "progress": False}
     options: dict[str, Any] = {"train": train, "valid": valid, "epochs": 3, "folder": folder, **often, **kwargs}
-    return Run(one, **options)
+    return Run(item, **options)
 
 
-def schedulers(kind: str, one: Tuner) -> list[Any]:
+def schedulers(kind: str, item: Tuner) -> list[Any]:
     """A scheduler of w0's learning rate, or none."""
     if kind == "step":
-        return [StepLR(one.optimisers["w0"], 2, gamma=0.5)]
-    return [ReduceLROnPlateau(one.optimisers["w0"], patience=0, factor=0.3, threshold=0.9)] if kind == "plateau" else []
+        return [StepLR(item.optimisers["w0"], 2, gamma=0.5)]
+    return (
+        [ReduceLROnPlateau(item.optimisers["w0"], patience=0, factor=0.3, threshold=0.9)] if kind == "plateau" else []
+    )
 
 
 def timeless(rows: list[Row]) -> list[str]:

@@ -35,7 +35,7 @@ batches = st.integers(1, 5)
 
 def close(actual: Any, desired: Any, rtol: float = PARITY) -> None:
     """Equal to within `rtol` of the largest entry of `desired`."""
-    actual, desired = (np.asarray(one.detach() if isinstance(one, Tensor) else one) for one in (actual, desired))
+    actual, desired = (np.asarray(item.detach() if isinstance(item, Tensor) else item) for item in (actual, desired))
     np.testing.assert_allclose(actual, desired, rtol=rtol, atol=rtol * np.abs(desired).max(initial=1e-3))
 
 
@@ -74,7 +74,7 @@ def explicit(net: Hypernetwork, c: Tensor) -> dict[str, Tensor]:
     return deltas
 
 
-def at(model: nn.Module, weights: Mapping[str, Tensor], deltas: Mapping[str, Tensor], x: Any) -> Any:
+def outputs_at(model: nn.Module, weights: Mapping[str, Tensor], deltas: Mapping[str, Tensor], x: Any) -> Any:
     """The outputs of the plain `model` at weights + deltas."""
     moved = {name: weight + deltas[name] if name in deltas else weight for name, weight in weights.items()}
     return functional_call(model, moved, (x,))
@@ -83,7 +83,7 @@ def at(model: nn.Module, weights: Mapping[str, Tensor], deltas: Mapping[str, Ten
 def one_by_one(net: Hypernetwork, plain: nn.Module, c: Tensor, x: Tensor) -> Tensor:
     """Row i of the outputs at w + Θc_i, the whole batch being there each time for the batch's statistics."""
     weights = dict(net.model.named_parameters())
-    rows = [at(plain, weights, explicit(net, c_i), x)[i] for i, c_i in enumerate(c.expand(len(x), -1))]
+    rows = [outputs_at(plain, weights, explicit(net, c_i), x)[i] for i, c_i in enumerate(c.expand(len(x), -1))]
     return torch.stack(rows)
 
 
@@ -169,12 +169,12 @@ def reference_layer(weight: RowResponse, bias: RowResponse | None) -> Response:
 
 def reference_response(net: Hypernetwork) -> LayeredResponse:
     """The same for a network of dense layers."""
-    found = {name: (w, response) for name, w, response in net}
+    measured = {name: (w, response) for name, w, response in net}
     layers, sizes = [], []
-    for name in (name for name in found if name.endswith("weight")):
-        bias = found.get(f"{name.removesuffix('weight')}bias")
-        layers.append(reference_layer(found[name][1], None if bias is None else bias[1]))
-        sizes.append(found[name][0].numel() + (0 if bias is None else bias[0].numel()))
+    for name in (name for name in measured if name.endswith("weight")):
+        bias = measured.get(f"{name.removesuffix('weight')}bias")
+        layers.append(reference_layer(measured[name][1], None if bias is None else bias[1]))
+        sizes.append(measured[name][0].numel() + (0 if bias is None else bias[0].numel()))
     return LayeredResponse(tuple(layers), tuple(sizes))
 
 
@@ -190,4 +190,4 @@ def reference_arrays(response: Response) -> list[ndarray]:
 
 def flat(tensors: Any) -> ndarray:
     """Parameters or gradients as one vector."""
-    return np.concatenate([one.detach().clone().numpy().reshape(-1) for one in tensors])
+    return np.concatenate([tensor.detach().clone().numpy().reshape(-1) for tensor in tensors])

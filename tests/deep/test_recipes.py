@@ -56,7 +56,7 @@ def test_smoothing_is_cross_entropys_at_each_examples_own_value(n: int, seed: in
     names = recipe("smoothed")
     outputs, targets = logits(n, seed)
     now, values = perturbed(names, n)
-    with names["hyper"].at(now):
+    with names["hyper"].during(now):
         loss = names["smoothed"](outputs, targets)
     alone = [F.cross_entropy(outputs[i], targets[i], label_smoothing=float(values[i, 0])) for i in range(n)]
     close(loss, torch.stack(alone).mean())
@@ -68,7 +68,7 @@ def test_class_weights_are_cross_entropys_at_each_examples_own_values(n: int, se
     names = recipe("weighted")
     outputs, targets = logits(n, seed)
     now, values = perturbed(names, n)
-    with names["hyper"].at(now):
+    with names["hyper"].during(now):
         loss = names["weighted"](outputs, targets)
     relative = values / values.mean(1, keepdim=True)
     alone = [F.cross_entropy(outputs[i], targets[i], weight=relative[i], reduction="sum") for i in range(n)]
@@ -97,7 +97,7 @@ def test_mixup_mixes_by_a_beta_variable_of_each_examples_own_strength(n: int, se
     outputs, targets = logits(n, seed)
     x = torch.rand(n, 64, dtype=torch.float64)
     now, values = perturbed(names, n)
-    with names["hyper"].at(now):
+    with names["hyper"].during(now):
         y = names["mixup"](x, draws(seed))
         loss = names["mixed"](outputs, targets)
     u, order = uniforms(seed, (n,), (n,))
@@ -114,7 +114,7 @@ def test_cutmix_fills_a_box_of_each_examples_own_size(n: int, seed: int) -> None
     outputs, targets = logits(n, seed)
     x = torch.rand(n, 64, dtype=torch.float64)
     now, values = perturbed(names, n)
-    with names["hyper"].at(now):
+    with names["hyper"].during(now):
         y = names["cutmix"](x, draws(seed))
         loss = names["mixed"](outputs, targets)
     u, order = uniforms(seed, (n, 3), (n,))
@@ -138,7 +138,7 @@ def test_rand_augment_is_its_operations_on_each_example_alone(n: int, seed: int)
     torch.manual_seed(seed)
     x = torch.rand(n, 64, dtype=torch.float64)
     now, values = perturbed(names, n)
-    with names["hyper"].at(now):
+    with names["hyper"].during(now):
         y = names["rand_augment"](x, draws(seed))
     signs, which, signs_2, which_2 = uniforms(seed, (n,), (n,), (n,), (n,))
     for i in range(n):

@@ -42,7 +42,7 @@ class Twin:
     @property
     def state(self) -> State:
         hyper, net = self.tuner.hyper, self.tuner.net
-        lam, sigma = (one.detach().clone().numpy() for one in (hyper.lam, hyper.sigma))
+        lam, sigma = (item.detach().clone().numpy() for item in (hyper.lam, hyper.sigma))
         return State(lam, sigma, flat(net.w0), reference_response(net))
 
     def eps(self, n: int) -> ndarray:
@@ -210,8 +210,8 @@ def check_outer(made: Twin, method: Method, ones: bool) -> None:
     eps = made.eps(n)
     one_row = [replace(problem, X_valid=problem.X_valid[[i]], t_valid=problem.t_valid[[i]]) for i in range(n)]
     objectives = one_row if len(eps) == n else [problem]
-    found = [outer_gradients(method, state, e, row, tau=0.3) for e, row in zip(eps, objectives, strict=True)]
-    g_lam, g_sigma = (np.mean(part, axis=0) for part in zip(*found, strict=True))
+    measured = [outer_gradients(method, state, e, row, tau=0.3) for e, row in zip(eps, objectives, strict=True)]
+    g_lam, g_sigma = (np.mean(part, axis=0) for part in zip(*measured, strict=True))
     raw = made.tuner.hyper.raw_sigma.detach().clone().numpy()
     made.tuner.outer_step(*tensors(problem.X_valid, problem.t_valid, ones))
     close(made.tuner.hyper.lam, state.lam - ALPHA * g_lam)

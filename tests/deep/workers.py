@@ -50,24 +50,24 @@ def alike(**kwargs: Any) -> Tuner:
 
 def followed(rank: int, root: Path) -> Found:
     """All methods, a last batch of 17 % 7 = 3 rows, and one of 11 % 7 = 4 in validation."""
-    found: Found = {}
+    actual: Found = {}
     for method in [*FOLLOWED, None]:
         # Other weights in each process: all are to start from process 0's.
-        one = alike(method=method, init=rank, noise=True, clip=0.5)
+        subject = alike(method=method, init=rank, noise=True, clip=0.5)
         name, folder = (method.name, root / method.name) if method else ("plain", root / "plain")
-        rows = record(run(one, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
-        found[name] = rows, one.model.state_dict(), one.net.responses.state_dict()
+        rows = record(run(subject, folder, size=7, epochs=2, metrics={"accuracy": accuracy}), {"seed": 0})
+        actual[name] = rows, subject.model.state_dict(), subject.net.responses.state_dict()
     batched = alike(eps_per="batch", norm=False)
-    return found | {"batch": (run(batched, size=7, epochs=2).run(), batched.model.state_dict(), {})}
+    return actual | {"batch": (run(batched, size=7, epochs=2).run(), batched.model.state_dict(), {})}
 
 
 def resumed(rank: int, root: Path) -> Found:
     """Killed in the middle, with a dropout that is not tuned: each process has its own generator."""
 
     def go(folder: Path, seed: int) -> Any:
-        one = tuner()
+        tuned = tuner()
         torch.manual_seed(seed + rank)
-        return record(run(one, folder, size=7, epochs=2), {}), one.model.state_dict()
+        return record(run(tuned, folder, size=7, epochs=2), {}), tuned.model.state_dict()
 
     straight = go(root / "straight", 0)
     with killed_at(5, Tuner, "inner_step_over"):
@@ -86,10 +86,10 @@ def language(rank: int, root: Path) -> Found:
         torch.manual_seed(rank)
         model = LanguageModel(7, streams=16, width=2)
         hyper = Hyperparameters(hyperparameters(model))
-        one = Tuner(model, hyper, train_loss(hyper), valid_loss, w0=partial(SGD, lr=1.0), T_train=2, seed=3)
+        tuned = Tuner(model, hyper, train_loss(hyper), valid_loss, w0=partial(SGD, lr=1.0), T_train=2, seed=3)
         tokens = torch.arange(16 * 9 + 1) ** 2 % 7
         train, valid = (Batches(Streams(part, 16, 3), None, 0, shuffle=False) for part in (tokens, tokens.flip(0)))
-        return record(run(one, folder, size=7, train=train, valid=valid, epochs=2), {}), model.state_dict()
+        return record(run(tuned, folder, size=7, train=train, valid=valid, epochs=2), {}), model.state_dict()
 
     straight = go(root / "straight")
     with killed_at(6, Tuner, "inner_step_over"):
@@ -104,7 +104,7 @@ NORMS = {"usual": {}, "cumulative": {"momentum": None}, "plain": {"affine": Fals
 
 def normed(rank: int, root: Path) -> Found:
     """Values, gradients, tangents and statistics of a batch norm on rows that are shared 1 : rest, twice."""
-    found: Found = {}
+    actual: Found = {}
     for shape, (name, options) in product(SHAPES, NORMS.items()):
         torch.manual_seed(0)
         kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
@@ -124,9 +124,9 @@ def normed(rank: int, root: Path) -> Found:
         weight = torch.tensor(net.draws.share.weight())
         of_x, of_dx, *rest = torch.autograd.grad(loss, [x, dx, *net.model.parameters()], weight)
         rows = [y.detach(), dy.detach(), of_x, of_dx]
-        found[f"{shape} {name}"] = rows, [*added([weight * loss.detach(), *rest]), *net.model.buffers()]
+        actual[f"{shape} {name}"] = rows, [*added([weight * loss.detach(), *rest]), *net.model.buffers()]
         net.detach()
-    return found
+    return actual
 
 
 def refused(rank: int, root: Path) -> Found:
@@ -135,16 +135,16 @@ def refused(rank: int, root: Path) -> Found:
     def poisoned(norm: bool) -> None:
         x, t = data(8, 0).tensors
         x[-1] = torch.nan  # the last process's
-        one = alike(method=DELTA_STN, norm=norm)
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
+        subject = alike(method=DELTA_STN, norm=norm)
+        run(subject, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def perturbed(norm: bool, far: float) -> None:
-        one = alike(method=DELTA_STN, norm=norm)
-        for parameter in next(iter(one.net))[2].parameters():
+        subject = alike(method=DELTA_STN, norm=norm)
+        for parameter in next(iter(subject.net))[2].parameters():
             parameter.detach().fill_(1e75)  # a response is a product of two, whose square is a number still
         x, t = data(8, 0).tensors
         x[-1] *= far  # the last process's
-        run(one, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
+        run(subject, size=7, train=Batches(TensorDataset(x, t), 8, 0, shuffle=False)).run()
 
     def empty() -> None:
         alike(norm=False).inner_step(torch.zeros(int(rank == 0), 5), torch.zeros(int(rank == 0)).long())
@@ -153,7 +153,7 @@ def refused(rank: int, root: Path) -> Found:
         for _ in range(2):
             fit(alike(), data(8, 0), data(8, 1), 1, batch_size=4, out=root / "finished", progress=False)
 
-    found: Found = {}
+    actual: Found = {}
     cases = {
         "small": lambda: run(alike(norm=False), size=16), "poisoned": lambda: poisoned(False),
         "poisoned statistics": lambda: poisoned(True), "perturbed": lambda: perturbed(False, 1e200),
@@ -162,10 +162,10 @@ def refused(rank: int, root: Path) -> Found:
     for name, case in cases.items():
         try:
             case()
-            found[name] = "nothing"
+            actual[name] = "nothing"
         except UserError as error:
-            found[name] = str(error)
-    return found
+            actual[name] = str(error)
+    return actual
 
 
 def process(rank: int, count: int, root: Path) -> None:
@@ -174,8 +174,10 @@ def process(rank: int, count: int, root: Path) -> None:
     if count > 1:
         place = f"file://{root / 'meeting'}"
         dist.init_process_group("gloo", place, timedelta(seconds=60), rank=rank, world_size=count)
-    found = {case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, language, normed, refused)}
-    torch.save(found, root / f"{rank}.pt")
+    actual = {
+        case.__name__: case(rank, root / case.__name__) for case in (followed, resumed, language, normed, refused)
+    }
+    torch.save(actual, root / f"{rank}.pt")
     if count > 1:
         dist.destroy_process_group()
 

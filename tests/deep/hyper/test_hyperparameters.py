@@ -20,15 +20,15 @@ inside = st.floats(0.01, 0.99)
 @given(st.floats(-50, 50), st.floats(0.1, 100), inside)
 def test_values_start_at_the_start_and_stay_within_bounds(low: float, width: float, part: float) -> None:
     start = low + part * width
-    one = Hyperparameter("x", start=start, low=low, high=low + width)
-    lam = torch.tensor([one.lam, -1e3, 1e3], dtype=torch.float64)
-    close(one(lam), [start, low, low + width], 1e-9)
+    subject = Hyperparameter("x", start=start, low=low, high=low + width)
+    lam = torch.tensor([subject.lam, -1e3, 1e3], dtype=torch.float64)
+    close(subject(lam), [start, low, low + width], 1e-9)
 
 
 @given(st.sampled_from([(0.0, math.inf), (-math.inf, math.inf), (-1.0, 7.0)]), st.floats(-3, 3))
 def test_s_is_the_references(bounds: tuple[float, float], lam: float) -> None:
-    one = Hyperparameter("x", start=1.5, low=bounds[0], high=bounds[1])
-    close(one(torch.tensor([lam], dtype=torch.float64)), one.transform(np.array([lam])))
+    subject = Hyperparameter("x", start=1.5, low=bounds[0], high=bounds[1])
+    close(subject(torch.tensor([lam], dtype=torch.float64)), subject.transform(np.array([lam])))
 
 
 @given(st.integers(1, 9999), st.integers(1, 9999), st.booleans(), st.sampled_from([torch.float32, torch.float64]))
@@ -57,7 +57,7 @@ def test_values_that_were_read_can_be_set(high: float, lam: float) -> None:
 def test_counts_are_the_whole_number_below(eps: list[float]) -> None:
     hyper = Hyperparameters([Hyperparameter("count", start=4.5, high=9.0, discrete=True)])
     lam = hyper.lam.detach().double() + torch.tensor(eps, dtype=torch.float64)[:, None]
-    wanted = [math.floor(9 / (1 + math.exp(-float(one)))) for one in lam[:, 0]]
+    wanted = [math.floor(9 / (1 + math.exp(-float(item)))) for item in lam[:, 0]]
     with hyper.during(Pass(lam, None, len(eps))):
         assert hyper["count"].tolist() == wanted
 
@@ -124,5 +124,5 @@ def test_values_can_be_set_and_bounds_themselves_nearly(value: float) -> None:
     hyper = Hyperparameters([Hyperparameter("rate", start=0.5, high=1.0), Hyperparameter("decay", start=1.0)])
     hyper.lam.data = hyper.lam.data.double()
     hyper.set({"rate": value, "decay": value})
-    for found in hyper.values().values():
-        assert found == pytest.approx(value, rel=1e-9, abs=1.1e-6 if value in (0.0, 1.0) else 0.0)
+    for actual in hyper.values().values():
+        assert actual == pytest.approx(value, rel=1e-9, abs=1.1e-6 if value in (0.0, 1.0) else 0.0)

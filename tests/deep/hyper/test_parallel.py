@@ -33,10 +33,10 @@ def trained(tmp_path_factory) -> tuple[Path, dict[int, list[dict[str, Any]]]]:
     return root, {n: [torch.load(root / str(n) / f"{k}.pt") for k in range(n)] for n in (1, 2, 3)}
 
 
-def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+def close(item: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """Two state_dicts hold the same numbers to rounding."""
-    assert one.keys() == other.keys()
-    for name, value in one.items():
+    assert item.keys() == other.keys()
+    for name, value in item.items():
         np.testing.assert_allclose(value, other[name], rtol=TOGETHER, atol=TOGETHER)
 
 
@@ -45,30 +45,30 @@ def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_processes_follow_one(trained, name, count):
     (alone,), several = trained[1][1], trained[1][count]
     rows, model, branches = alone["followed"][name]
-    for one in several:
-        rows_here, model_here, branches_here = one["followed"][name]
+    for item in several:
+        rows_here, model_here, branches_here = item["followed"][name]
         close(model_here, model)
         close(branches_here, branches)
         for row, wanted in zip(rows_here, rows, strict=True):
             assert row.keys() == wanted.keys()
             for key in row.keys() - {"seconds"}:
                 np.testing.assert_allclose(row[key], wanted[key], rtol=TOGETHER, err_msg=key)
-    assert len({repr(timeless(one["followed"][name][0])) for one in several}) == 1  # bit for bit among themselves
+    assert len({repr(timeless(item["followed"][name][0])) for item in several}) == 1  # bit for bit among themselves
 
 
 @counts
 @pytest.mark.parametrize("name", NAMES)
 def test_records_are_written_once(trained, name, count):
-    root, found = trained
+    root, actual = trained
     record = records.read(root / str(count) / "followed" / name)
-    assert record.history["valid_loss"].tolist() == [row["valid_loss"] for row in found[count][0]["followed"][name][0]]
+    assert record.history["valid_loss"].tolist() == [row["valid_loss"] for row in actual[count][0]["followed"][name][0]]
     assert sorted(path.name for path in record.folder.iterdir()) == ["history.csv", "settings.json"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_each_process_goes_on_with_its_own_generator(trained, count):
-    for one in trained[1][count]:
-        straight, broken = one["resumed"]["straight"], one["resumed"]["broken"]
+    for item in trained[1][count]:
+        straight, broken = item["resumed"]["straight"], item["resumed"]["broken"]
         assert timeless(straight[0]) == timeless(broken[0])
         assert all(torch.equal(value, broken[1][name]) for name, value in straight[1].items())
 
@@ -77,21 +77,21 @@ def test_each_process_goes_on_with_its_own_generator(trained, count):
 def test_a_batch_norm_sees_all_rows_however_they_are_shared(trained, count):
     (alone,), several = trained[1][1], trained[1][count]
     for name, (rows, common) in alone["normed"].items():
-        parts = [one["normed"][name] for one in several]
+        parts = [item["normed"][name] for item in several]
         for k, wanted in enumerate(rows):
             whole = torch.cat([own[k] for own, _ in parts])
             np.testing.assert_allclose(whole, wanted, rtol=TOGETHER, atol=TOGETHER, err_msg=name)
-        for _, found in parts:
-            for one, wanted in zip(found, common, strict=True):
-                np.testing.assert_allclose(one, wanted, rtol=TOGETHER, atol=TOGETHER, err_msg=name)
+        for _, actual in parts:
+            for item, wanted in zip(actual, common, strict=True):
+                np.testing.assert_allclose(item, wanted, rtol=TOGETHER, atol=TOGETHER, err_msg=name)
 
 
 @counts
 def test_a_language_model_follows_one_process(trained, count):
     (alone,), several = trained[1][1], trained[1][count]
     rows, model = alone["language"]["straight"]
-    for one in several:
-        rows_here, model_here = one["language"]["straight"]
+    for item in several:
+        rows_here, model_here = item["language"]["straight"]
         close(model_here, model)
         for row, wanted in zip(rows_here, rows, strict=True):
             for key in row.keys() - {"seconds"}:
@@ -100,24 +100,24 @@ def test_a_language_model_follows_one_process(trained, count):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_each_process_goes_on_where_its_own_streams_stood(trained, count):
-    for one in trained[1][count]:
-        straight, broken = one["language"]["straight"], one["language"]["broken"]
+    for item in trained[1][count]:
+        straight, broken = item["language"]["straight"], item["language"]["broken"]
         assert timeless(straight[0]) == timeless(broken[0])
         assert all(torch.equal(value, broken[1][name]) for name, value in straight[1].items())
 
 
 @counts
 def test_processes_fail_together_and_say_why(trained, count):
-    said = [one["refused"] for one in trained[1][count]]
-    for one in said:
-        assert f"a batch of 1 examples is too small for {count} processes" in one["small"]
-        assert "a batch without examples" in one["empty"]
-        assert "holds this run's finished record" in one["finished"]
+    said = [item["refused"] for item in trained[1][count]]
+    for item in said:
+        assert f"a batch of 1 examples is too small for {count} processes" in item["small"]
+        assert "a batch without examples" in item["empty"]
+        assert "holds this run's finished record" in item["finished"]
         # The last process's rows are at fault; by way of a batch's statistics all others' losses are not finite either.
-        assert "after 0 inner steps: the inputs are not finite; " in one["poisoned"]
-        assert "after 0 inner steps: the inputs are not finite; " in one["poisoned statistics"]
-        assert "at perturbed weights layer 'first' puts out numbers that are not finite; " in one["perturbed"]
-        assert "at perturbed weights layer 'norm' puts out" in one["perturbed statistics"]
+        assert "after 0 inner steps: the inputs are not finite; " in item["poisoned"]
+        assert "after 0 inner steps: the inputs are not finite; " in item["poisoned statistics"]
+        assert "at perturbed weights layer 'first' puts out numbers that are not finite; " in item["perturbed"]
+        assert "at perturbed weights layer 'norm' puts out" in item["perturbed statistics"]
 
 
 def test_one_process_needs_nothing():

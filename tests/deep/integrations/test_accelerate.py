@@ -61,7 +61,7 @@ def test_processes_with_a_model_in_ddp_follow_one_that_has_the_whole_batch(tmp_p
         done = subprocess.run([sys.executable, *launcher, script, path], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         results.append(torch.load(path))
-    one, two = results
-    assert (one["model"], one["rows"]) == ("Sequential", 12)
+    first, two = results
+    assert (first["model"], first["rows"]) == ("Sequential", 12)
     assert (two["model"], two["rows"]) == ("DistributedDataParallel", 6)
-    torch.testing.assert_close(two["state"], one["state"], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(two["state"], first["state"], rtol=1e-9, atol=1e-11)

@@ -44,19 +44,19 @@ def weights(model) -> torch.Tensor:
 
 
 def test_it_steps_logs_evaluates_and_hands_back_a_plain_model(tmp_path):
-    one = trainer(tmp_path, logging_steps=1, eval_strategy="steps", eval_steps=3)
-    before = {**one.hyper.values()}
-    one.train()
-    assert (one.tuner.inner_steps, one.tuner.outer_steps, one.state.global_step) == (6, 6, 6)
-    assert one.tuner.coverage().parameters == 1.0
-    logs = [entry for entry in one.state.log_history if "loss" in entry]
+    subject = trainer(tmp_path, logging_steps=1, eval_strategy="steps", eval_steps=3)
+    before = {**subject.hyper.values()}
+    subject.train()
+    assert (subject.tuner.inner_steps, subject.tuner.outer_steps, subject.state.global_step) == (6, 6, 6)
+    assert subject.tuner.coverage().parameters == 1.0
+    logs = [entry for entry in subject.state.log_history if "loss" in entry]
     assert [entry["learning_rate"] for entry in logs] == pytest.approx([1e-2 * (1 - k / 6) for k in range(6)])
     assert all(entry["grad_norm"] > 0 and before.keys() <= entry.keys() for entry in logs)
-    assert logs[-1]["dropout"] == pytest.approx(one.hyper.values()["dropout"], rel=1e-6)
+    assert logs[-1]["dropout"] == pytest.approx(subject.hyper.values()["dropout"], rel=1e-6)
     x = default_collate([Tokens(10, 1)[k] for k in range(10)])
-    assert one.evaluate()["eval_loss"] == pytest.approx(float(one.tuner.evaluate(x, x)[0]), rel=1e-5)
-    values = one.hyper.values()
-    model = one.tuner.detach()
+    assert subject.evaluate()["eval_loss"] == pytest.approx(float(subject.tuner.evaluate(x, x)[0]), rel=1e-5)
+    values = subject.hyper.values()
+    model = subject.tuner.detach()
     assert values != before
     assert model.get_submodule("dropout").p == values["dropout"]
 
@@ -114,23 +114,23 @@ def test_a_checkpoint_without_a_tuner_is_refused(tmp_path):
 
 def test_the_best_model_comes_with_the_tuner_of_its_step(tmp_path):
     every = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
-    one = trainer(tmp_path, load_best_model_at_end=True, metric_for_best_model="dropout", **every)
-    one.compute_metrics = lambda _: {"dropout": one.tuner.inner_steps == 2}  # the first is best
-    one.train()
+    subject = trainer(tmp_path, load_best_model_at_end=True, metric_for_best_model="dropout", **every)
+    subject.compute_metrics = lambda _: {"dropout": subject.tuner.inner_steps == 2}  # the first is best
+    subject.train()
     state = torch.load(tmp_path / "checkpoint-2" / "tuner.pt", weights_only=True)["tuner"]
-    assert torch.equal(one.hyper.lam, state["lam"])
-    assert one.tuner.inner_steps == 2
+    assert torch.equal(subject.hyper.lam, state["lam"])
+    assert subject.tuner.inner_steps == 2
 
 
 def test_accumulated_batches_are_one_step(tmp_path):
     """Dropout is tuned everywhere, so all masks are those of the larger batch."""
 
     def trained(**options: Any):
-        one = trainer(tmp_path, optim="sgd", **options)
-        one.model.double()  # type: ignore[union-attr]
-        one.train()
-        assert (one.tuner.inner_steps, one.state.global_step) == (6, 6)
-        return one
+        subject = trainer(tmp_path, optim="sgd", **options)
+        subject.model.double()  # type: ignore[union-attr]
+        subject.train()
+        assert (subject.tuner.inner_steps, subject.state.global_step) == (6, 6)
+        return subject
 
     large, parts = trained(per_device_train_batch_size=8), trained(gradient_accumulation_steps=2)
     torch.testing.assert_close(weights(parts.model), weights(large.model), rtol=1e-9, atol=1e-11)

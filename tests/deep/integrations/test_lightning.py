@@ -43,23 +43,23 @@ def fitted(folder: Path, checkpoint: Path | None = None, **options: Any):
     """A module trained on four batches an epoch, its Trainer, and the checkpoints."""
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    one, every = module(), ModelCheckpoint(folder, filename="{step}", save_top_k=-1)
+    first, every = module(), ModelCheckpoint(folder, filename="{step}", save_top_k=-1)
     running = trainer(folder, every, **{"max_epochs": 3, **options})
     valid = DataLoader(rows(64, 96), 6, shuffle=True, generator=torch.Generator().manual_seed(2))
-    running.fit(one, DataLoader(rows(0, 64), 16), valid, ckpt_path=checkpoint)
-    return one, running, sorted(folder.glob("*.ckpt"))
+    running.fit(first, DataLoader(rows(0, 64), 16), valid, ckpt_path=checkpoint)
+    return first, running, sorted(folder.glob("*.ckpt"))
 
 
 def test_checkpoints_are_written_and_steps_are_counted(tmp_path):
-    one, running, checkpoints = fitted(tmp_path)
+    first, running, checkpoints = fitted(tmp_path)
     assert [path.name for path in checkpoints] == ["step=12.ckpt", "step=4.ckpt", "step=8.ckpt"]
-    assert (running.global_step, one.tuner.inner_steps, one.tuner.outer_steps) == (12, 12, 12)
+    assert (running.global_step, first.tuner.inner_steps, first.tuner.outer_steps) == (12, 12, 12)
     logged = running.callback_metrics
-    assert float(logged["2"]) == pytest.approx(one.tuner.hyper.values()["2"])
+    assert float(logged["2"]) == pytest.approx(first.tuner.hyper.values()["2"])
     x, t = rows(64, 96).tensors
-    assert float(logged["valid_loss"]) == pytest.approx(float(one.tuner.evaluate(x, t)[0]), rel=1e-5)
+    assert float(logged["valid_loss"]) == pytest.approx(float(first.tuner.evaluate(x, t)[0]), rel=1e-5)
     assert 0 <= float(logged["valid_hit"]) <= 1
-    assert one.tuner.detach().get_submodule("2").p == pytest.approx(float(logged["2"]))
+    assert first.tuner.detach().get_submodule("2").p == pytest.approx(float(logged["2"]))
 
 
 @pytest.mark.parametrize("name", ["step=4.ckpt", "step=8.ckpt"])
@@ -73,24 +73,26 @@ def test_it_goes_on_from_a_checkpoint_with_the_same_numbers(tmp_path, name):
 
 
 def test_max_steps_ends_a_run(tmp_path):
-    one, running, _ = fitted(tmp_path, max_epochs=-1, max_steps=6)
-    assert running.global_step == one.tuner.inner_steps == 6
+    first, running, _ = fitted(tmp_path, max_epochs=-1, max_steps=6)
+    assert running.global_step == first.tuner.inner_steps == 6
 
 
 def test_dictionaries_and_a_models_own_loss(tmp_path):
     from deep.integrations.lightning import TuningModule
 
     model = bert()
-    one = TuningModule(model, Hyperparameters(dropout_rates(model)), lambda outputs, labels: outputs.loss, T_train=1)
-    trainer(tmp_path, max_epochs=1).fit(one, DataLoader(Tokens(16, 0), 4), DataLoader(Tokens(8, 1), 4))
-    assert (one.tuner.inner_steps, one.tuner.outer_steps) == (4, 4)
+    subject = TuningModule(
+        model, Hyperparameters(dropout_rates(model)), lambda outputs, labels: outputs.loss, T_train=1
+    )
+    trainer(tmp_path, max_epochs=1).fit(subject, DataLoader(Tokens(16, 0), 4), DataLoader(Tokens(8, 1), 4))
+    assert (subject.tuner.inner_steps, subject.tuner.outer_steps) == (4, 4)
 
 
 def test_bfloat16_is_lightnings_and_float16_is_refused(tmp_path):
     seen = []
     loaders = DataLoader(rows(0, 64), 16), DataLoader(rows(64, 96), 16)
-    one = module(predict=lambda x: seen.append((y := one.model(x)).dtype) or y)
-    trainer(tmp_path, max_epochs=1, precision="bf16-mixed").fit(one, *loaders)
+    subject = module(predict=lambda x: seen.append((y := subject.model(x)).dtype) or y)
+    trainer(tmp_path, max_epochs=1, precision="bf16-mixed").fit(subject, *loaders)
     assert set(seen) == {torch.bfloat16}
     with pytest.raises(UserError, match=r"^float16 needs a GradScaler[^\n]*bf16-mixed'$"):
         trainer(tmp_path, max_epochs=1, precision="16-true").fit(module(), *loaders)

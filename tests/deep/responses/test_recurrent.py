@@ -314,12 +314,12 @@ def test_dropconnect_masks_the_weights_and_their_response_with_one_draw(linearis
         mine.response.data = its.response * mask if name == "weight_hh_l0" else its.response.detach().clone()
         mine.U.data = its.U.detach().clone()
     lam = net.hyper.lam.detach().expand(5, -1)
-    found = []
-    for one, module in ((net, lstm), (other, twin)):
-        with torch.no_grad(), dual_level(), one.through(Pass(lam, c, 5, "linearised" if linearised else "weights")):
+    measured = []
+    for item, module in ((net, lstm), (other, twin)):
+        with torch.no_grad(), dual_level(), item.through(Pass(lam, c, 5, "linearised" if linearised else "weights")):
             y, (h, end) = module(x, hx)
-            found.append([torch.autograd.forward_ad.unpack_dual(part) for part in (y, h, end)])
-    for actual, desired in zip(*found, strict=True):
+            measured.append([torch.autograd.forward_ad.unpack_dual(part) for part in (y, h, end)])
+    for actual, desired in zip(*measured, strict=True):
         close(actual.primal, desired.primal)
         assert (actual.tangent is not None) == linearised
         if linearised:

@@ -232,9 +232,9 @@ def test_the_tangent_pass_is_the_jacobian_times_delta_w(build: Callable[[], Laye
         both = jvp(lambda w: _y(functional_call(plain, w, (x,))), (w,), (deltas,))
         wanted.append((both[0] + both[1])[i])
     with frozen(net.w0):
-        at = Pass(net.hyper.lam.detach()[None], c, len(x), kind="linearised")
+        point = Pass(net.hyper.lam.detach()[None], c, len(x), kind="linearised")
         seen: list[Tensor] = []
-        evaluate(net, objective(net, lambda y, t: seen.append(_y(y)) or seen[0].sum()), x, None, at)
+        evaluate(net, objective(net, lambda y, t: seen.append(_y(y)) or seen[0].sum()), x, None, point)
     close(seen[0], torch.stack(wanted))
 
 
@@ -246,7 +246,7 @@ def test_networks_see_the_perturbed_weights_of_each_layer(build: Callable[[], La
     net, plain, x = made(build, seed, train)
     c = torch.randn(1 if train else len(x), 2, dtype=torch.float64)
     with net.through(Pass(net.hyper.lam.detach()[None], c, len(x))):
-        found = _y(net.model(x))
+        measured = _y(net.model(x))
     plain_y = _Y(plain) if isinstance(plain, Residual) else plain
     if isinstance(plain, Residual):
         deltas = [{f"whole.{name}": d for name, d in explicit(net, c_i).items()} for c_i in c.expand(len(x), -1)]
@@ -254,9 +254,9 @@ def test_networks_see_the_perturbed_weights_of_each_layer(build: Callable[[], La
         wanted = [
             functional_call(plain_y, {k: w + d[k] for k, w in weights.items()}, (x,))[i] for i, d in enumerate(deltas)
         ]
-        close(found, torch.stack(wanted))
+        close(measured, torch.stack(wanted))
     else:
-        close(found, one_by_one(net, plain, c, x))
+        close(measured, one_by_one(net, plain, c, x))
 
 
 class _Y(nn.Module):
@@ -276,12 +276,12 @@ def test_batch_statistics_are_those_of_examples_with_weights_of_their_own() -> N
     c = torch.randn(4, 2, dtype=torch.float64)
     w = dict(model.named_parameters())
     each = [{name: w[name] + delta for name, delta in explicit(net, c_i).items()} for c_i in c]
-    W1, b1, gamma, beta, W2, b2 = (torch.stack([one[name] for one in each]) for name in w)
+    W1, b1, gamma, beta, W2, b2 = (torch.stack([item[name] for item in each]) for name in w)
     y = (W1 @ x[..., None])[..., 0] + b1
     y = gamma * (y - y.mean(0)) / (y.var(0, unbiased=False) + model[1].eps).sqrt() + beta  # type: ignore[operator]
     with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
-        found = model(x)
-    close(found, (W2 @ y[..., None])[..., 0] + b2)
+        measured = model(x)
+    close(measured, (W2 @ y[..., None])[..., 0] + b2)
 
 
 def test_a_response_starts_at_zero_and_can_learn() -> None:
@@ -481,8 +481,8 @@ def test_every_uses_tangent_is_the_jacobian_times_delta_w(name: str) -> None:
         wanted.append((value + tangent)[i])
     seen: list[Tensor] = []
     with frozen(net.w0):
-        at = Pass(net.hyper.lam.detach()[None], c, 4, "linearised")
-        evaluate(net, objective(net, lambda y, t: seen.append(y) or y.sum()), x, None, at)
+        point = Pass(net.hyper.lam.detach()[None], c, 4, "linearised")
+        evaluate(net, objective(net, lambda y, t: seen.append(y) or y.sum()), x, None, point)
     close(seen[0], torch.stack(wanted))
 
 
@@ -507,8 +507,8 @@ def test_every_uses_gradient_is_that_through_written_out_weights(name: str, kind
             deltas = explicit(net, c_i)
             inner = inner + sum((g * deltas[name]).sum() for name, g in zip(w, g0, strict=True))
         desired = (*torch.autograd.grad(sum(each), list(w.values())), *torch.autograd.grad(inner, net.Theta))  # type: ignore
-    for one, other in zip(actual, desired, strict=True):
-        close(one, other)
+    for item, other in zip(actual, desired, strict=True):
+        close(item, other)
 
 
 def normed() -> nn.Module:

@@ -49,9 +49,9 @@ def data(n: int, seed: int) -> TensorDataset:
     )
 
 
-def numbers(one: Tuner) -> torch.Tensor:
+def numbers(item: Tuner) -> torch.Tensor:
     """Everything that steps move."""
-    moved = [*one.net.w0, *one.net.Theta, one.hyper.lam, one.hyper.raw_sigma]
+    moved = [*item.net.w0, *item.net.Theta, item.hyper.lam, item.hyper.raw_sigma]
     return torch.cat([parameter.detach().flatten().double() for parameter in moved])
 
 
@@ -84,10 +84,10 @@ def test_steps_over_batches_are_steps_on_one_batch_of_all_their_rows(method, siz
 @given(n=st.integers(6, 14), size=st.integers(1, 4), accumulate=st.integers(2, 4), loaders=st.booleans())
 def test_fit_with_accumulation_is_fit_with_larger_batches(method, n, size, accumulate, loaders):
     def go(size: int, accumulate: int) -> Tuner:
-        one, train, valid = tuner(method), data(n, 0), data(7, 1)
+        first, train, valid = tuner(method), data(n, 0), data(7, 1)
         pair = (DataLoader(train, size), DataLoader(valid, size)) if loaders else (train, valid)
-        fit(one, *pair, 2, batch_size=size, accumulate=accumulate, progress=False)
-        return one
+        fit(first, *pair, 2, batch_size=size, accumulate=accumulate, progress=False)
+        return first
 
     whole, parts = go(size * accumulate, 1), go(size, accumulate)
     assert (parts.inner_steps, parts.outer_steps) == (whole.inner_steps, whole.outer_steps)

@@ -39,9 +39,9 @@ def tensors(n: int) -> TensorDataset:
     return TensorDataset(torch.stack([rows, torch.full((n,), 2)], 1).float(), rows % 3)
 
 
-def equal(one, other) -> bool:
+def equal(item, other) -> bool:
     """Whether two lists of batches are the same."""
-    pairs = zip(one, other, strict=True)
+    pairs = zip(item, other, strict=True)
     return all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y, strict=True))
 
 
@@ -125,11 +125,11 @@ def test_an_item_may_be_a_whole_batch():
 def test_overlap_counts_shared_examples(n, seed, cut):
     generator = torch.Generator().manual_seed(seed)
     whole, halves = tensors(n), [torch.randint(-n, n, (cut,), generator=generator).tolist() for _ in range(2)]
-    one, other = (Subset(whole, half) for half in halves)
+    first, other = (Subset(whole, half) for half in halves)
     shared = len({k % n for k in halves[0]} & {k % n for k in halves[1]})
-    assert overlap(one, other) == shared
-    assert overlap(Subset(one, range(cut)), Subset(Subset(whole, range(n)), [k % n for k in halves[1]])) == shared
-    assert overlap(whole, one) == overlap(one, whole) == len({k % n for k in halves[0]})
+    assert overlap(first, other) == shared
+    assert overlap(Subset(first, range(cut)), Subset(Subset(whole, range(n)), [k % n for k in halves[1]])) == shared
+    assert overlap(whole, first) == overlap(first, whole) == len({k % n for k in halves[0]})
     assert overlap(whole, tensors(n)) == 0
 
 
@@ -175,7 +175,7 @@ def test_a_digest_is_of_the_content_as_far_as_it_is_tensors():
         *(tensors(6), tensors(7), other, TensorDataset(*(tensor.double() for tensor in other.tensors))),
         *(Subset(other, [0, 2]), Subset(other, [0, 3]), Subset(Subset(other, [1, 0, 2]), [0, 1])),
     ]
-    assert len({digest(one) for one in different}) == len(different)
+    assert len({digest(item) for item in different}) == len(different)
     assert digest(tensors(6)) == digest(tensors(6))
     assert digest(Subset(other, [1, 0])) == digest(different[-1])
     assert digest(Streams(torch.arange(9), 2, 3), None) != digest(Streams(torch.arange(9).flip(0), 2, 3), None)

@@ -61,25 +61,25 @@ def _unsynced():
 
 
 EVERY = [*METHODS, None]
-methods = pytest.mark.parametrize("method", EVERY, ids=lambda one: one.name if one else "plain")
+methods = pytest.mark.parametrize("method", EVERY, ids=lambda method: method.name if method else "plain")
 
 
-def same(one: Any, other: Any) -> bool:
+def same(item: Any, other: Any) -> bool:
     """Whether two states hold the same bits."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+    if isinstance(item, torch.Tensor):
+        return torch.equal(item, other)
+    if isinstance(item, dict):
+        return item.keys() == other.keys() and all(same(item[key], other[key]) for key in item)
+    if isinstance(item, list | tuple):
+        return len(item) == len(other) and all(map(same, item, other))
+    return item == other
 
 
 @methods
 def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(method):
     def go(seed: int, eps: int = 3):
-        one = tuner(method, seed=eps)
-        return timeless(run(one, seed=seed).run()), one.state_dict()
+        tuned = tuner(method, seed=eps)
+        return timeless(run(tuned, seed=seed).run()), tuned.state_dict()
 
     assert same(go(0), go(0))
     assert go(0)[0] != go(5)[0]
@@ -109,9 +109,9 @@ class TestGoingOn:
     )
     def test_after_errors_anywhere_in_a_pass(self, method, weights, outer, scheduler, calls, often, noise):
         def go(out: Path, init: int = 0):
-            one = tuner(method, weights=weights, outer=outer, init=init, noise=noise)
-            record(run(one, out, schedulers=schedulers(scheduler, one), checkpoint_seconds=often), {"seed": 0})
-            return one.state_dict()
+            tuned = tuner(method, weights=weights, outer=outer, init=init, noise=noise)
+            record(run(tuned, out, schedulers=schedulers(scheduler, tuned), checkpoint_seconds=often), {"seed": 0})
+            return tuned.state_dict()
 
         with TemporaryDirectory() as folder:
             straight, broken = Path(folder) / "straight", Path(folder) / "broken"
@@ -133,9 +133,9 @@ class TestGoingOn:
     @pytest.mark.parametrize("kind", ["step", "plateau"])
     def test_with_what_a_scheduler_has_counted(self, tmp_path, kind):
         def go(out: Path) -> float:
-            one = tuner()
-            record(run(one, out, epochs=5, schedulers=schedulers(kind, one)), {})
-            return one.optimisers["w0"].param_groups[0]["lr"]
+            tuned = tuner()
+            record(run(tuned, out, epochs=5, schedulers=schedulers(kind, tuned)), {})
+            return tuned.optimisers["w0"].param_groups[0]["lr"]
 
         with killed_at(25, gradients, "evaluate"):  # in the second epoch
             go(tmp_path)
@@ -176,9 +176,9 @@ class TestGoingOn:
         with killed_at(1, records.Writer, "_finish"):
             record(run(tuner(), tmp_path), {})
         assert not (tmp_path / "history.csv").exists()
-        one = tuner()
-        with killed_at(1, type(one), "inner_step_over"):  # nothing is trained again
-            record(run(one, tmp_path), {})
+        tuned = tuner()
+        with killed_at(1, type(tuned), "inner_step_over"):  # nothing is trained again
+            record(run(tuned, tmp_path), {})
         assert history(tmp_path) == straight
 
     def test_with_the_time_before_it(self, tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ CHANGED: dict[str, Any] = {
     "seeds": lambda out: run(tuner(), out, seed=9),
     "batch sizes": lambda out: run(tuner(), out, size=6),
     "number of epochs": lambda out: run(tuner(), out, epochs=4),
-    "schedulers": lambda out: run(one := tuner(), out, schedulers=schedulers("step", one)),
+    "schedulers": lambda out: run(tuned := tuner(), out, schedulers=schedulers("step", tuned)),
     "metrics": lambda out: run(tuner(), out, metrics={"accuracy": F.cross_entropy}),
     "data": lambda out: replace(run(tuner(), out), train=Batches(data(17, 5), 5, 0)),
     "schedule": lambda out: run(
@@ -254,13 +254,13 @@ CHANGED: dict[str, Any] = {
 class TestCheckpointOfAnotherRun:
     """One line, and nothing has moved."""
 
-    @pytest.mark.parametrize("what", CHANGED)
-    def test_is_refused(self, stopped, what):
-        other = CHANGED[what](stopped)
+    @pytest.mark.parametrize("part", CHANGED)
+    def test_is_refused(self, stopped, part):
+        other = CHANGED[part](stopped)
         before, torch_before = other.tuner.state_dict(), torch.get_rng_state()
         before = {**before, "model": {name: value.clone() for name, value in before["model"].items()}}
         saved = (stopped / checkpoint.FILE).read_bytes()
-        with pytest.raises(UserError, match=rf"another run: its {what.removeprefix('no ')} differ; [^\n]*$"):
+        with pytest.raises(UserError, match=rf"another run: its {part.removeprefix('no ')} differ; [^\n]*$"):
             other.run()
         assert same(other.tuner.state_dict(), before)
         assert torch.equal(torch.get_rng_state(), torch_before)
@@ -278,7 +278,7 @@ class TestCheckpointOfAnotherRun:
 
 
 def of_w0(kind: Any, *args: Any, **kwargs: Any) -> Callable[[Tuner], Scheduler]:
-    return lambda one: kind(one.optimisers["w0"], *args, **kwargs)
+    return lambda item: kind(item.optimisers["w0"], *args, **kwargs)
 
 
 def powers(ratio: float) -> Callable[[int], float]:
@@ -290,15 +290,15 @@ def inverse_powers(ratio: float) -> Callable[[int], float]:
 
 
 def in_turn(gamma: float, milestone: int) -> Callable[[Tuner], Scheduler]:
-    def made(one: Tuner) -> Scheduler:
-        w0 = one.optimisers["w0"]
+    def made(item: Tuner) -> Scheduler:
+        w0 = item.optimisers["w0"]
         return SequentialLR(w0, [StepLR(w0, 1, 0.9), StepLR(w0, 1, gamma)], [milestone])
 
     return made
 
 
 def chained(gamma: float) -> Callable[[Tuner], Scheduler]:
-    return lambda one: ChainedScheduler([StepLR(one.optimisers["w0"], 1, factor) for factor in (0.9, gamma)])
+    return lambda item: ChainedScheduler([StepLR(item.optimisers["w0"], 1, factor) for factor in (0.9, gamma)])
 
 
 SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
@@ -339,9 +339,9 @@ SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
 @cache
 def with_scheduler(name: str) -> list[list[str]]:
     """The history of a run with it and with nothing in its way."""
-    one = tuner()
+    tuned = tuner()
     with TemporaryDirectory() as folder:
-        record(run(one, Path(folder), schedulers=[SCHEDULERS[name][0](one)]), {})
+        record(run(tuned, Path(folder), schedulers=[SCHEDULERS[name][0](tuned)]), {})
         return history(Path(folder))
 
 
@@ -350,8 +350,8 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
     same, *others = SCHEDULERS[name]
 
     def go(out: Path, scheduler: Callable[[Tuner], Scheduler]) -> None:
-        one = tuner()
-        record(run(one, out, schedulers=[scheduler(one)]), {})
+        tuned = tuner()
+        record(run(tuned, out, schedulers=[scheduler(tuned)]), {})
 
     with killed_at(25, gradients, "evaluate"):  # in the second epoch
         go(tmp_path, same)
@@ -365,50 +365,50 @@ def test_a_checkpoint_goes_on_with_the_schedulers_it_has_and_not_with_other_sett
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_checkpoint_goes_on_with_schedulers_made_anew_on_optimizers_that_have_moved(tmp_path, name):
     """As when a notebook's cell that was interrupted is run once more."""
-    scheduler, one = SCHEDULERS[name][0], tuner()
+    scheduler, first = SCHEDULERS[name][0], tuner()
     with killed_at(25, gradients, "evaluate"):
-        record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
-    record(run(one, tmp_path, schedulers=[scheduler(one)]), {})
+        record(run(first, tmp_path, schedulers=[scheduler(first)]), {})
+    record(run(first, tmp_path, schedulers=[scheduler(first)]), {})
     assert history(tmp_path) == with_scheduler(name)
 
 
 class TestALossThatIsNotFinite:
     @methods
     def test_stops_the_run_and_keeps_the_last_good_checkpoint(self, method, tmp_path):
-        one = tuner(method)
-        good = one.training.loss
+        tuned = tuner(method)
+        good = tuned.training.loss
 
         def bad(y, t):
-            return good(y, t) * (math.nan if one.inner_steps == 6 else 1)
+            return good(y, t) * (math.nan if tuned.inner_steps == 6 else 1)
 
-        one.training = replace(one.training, loss=bad)
+        tuned.training = replace(tuned.training, loss=bad)
         with pytest.raises(UserError, match="not finite after 6 inner steps"):
-            record(run(one, tmp_path), {})
+            record(run(tuned, tmp_path), {})
         assert os.listdir(tmp_path) == [checkpoint.FILE]
         record(run(tuner(method), tmp_path), {})  # as the loss is good this time
         record(run(tuner(method), tmp_path / "straight"), {})
         assert history(tmp_path) == history(tmp_path / "straight")
 
     def test_in_validation_stops_it_too_at_the_last_epoch(self, tmp_path):
-        one = tuner(None)
-        one.validation = replace(
-            one.validation, loss=lambda y, t: F.cross_entropy(y, t) * (math.inf if one.inner_steps == 12 else 1)
+        tuned = tuner(None)
+        tuned.validation = replace(
+            tuned.validation, loss=lambda y, t: F.cross_entropy(y, t) * (math.inf if tuned.inner_steps == 12 else 1)
         )
         with pytest.raises(UserError, match="not finite after 12 inner steps"):
-            record(run(one, tmp_path), {})
+            record(run(tuned, tmp_path), {})
         state = checkpoint.load(tmp_path)
         assert state is not None
         assert len(state["rows"]) == 3
 
     def test_leaves_no_checkpoint_of_weights_that_are_not_finite(self, tmp_path):
         """They are bad one step before the loss shows it."""
-        one = tuner(None)
+        tuned = tuner(None)
 
         def spoil(row):
-            one.optimisers["w0"].param_groups[0]["lr"] = math.inf
+            tuned.optimisers["w0"].param_groups[0]["lr"] = math.inf
 
         with pytest.raises(UserError, match=r"parameter 'first.weight' is not finite after 1 inner steps; lower"):
-            run(one, tmp_path).run(on_row=spoil)
+            run(tuned, tmp_path).run(on_row=spoil)
         state = checkpoint.load(tmp_path)
         assert state is not None
         assert all(torch.isfinite(value).all() for value in state["tuner"]["model"].values())
@@ -420,35 +420,35 @@ class TestCounts:
         warm_up=st.integers(0, 3), T_train=st.integers(1, 5), T_valid=st.integers(1, 3), epochs=st.integers(0, 3),
     )  # fmt: skip
     def test_of_inner_and_outer_steps(self, warm_up, T_train, T_valid, epochs):
-        one = tuner(T_train=T_train, T_valid=T_valid)
+        tuned = tuner(T_train=T_train, T_valid=T_valid)
         shown = []
-        outer_step = one.outer_step_over
+        outer_step = tuned.outer_step_over
 
         def watched(batches):
             shown.append(batches[0][0])
             return outer_step(batches)
 
-        one.outer_step_over = watched  # type: ignore[method-assign]
+        tuned.outer_step_over = watched  # type: ignore[method-assign]
         train, valid = data(17, 0), data(11, 1)
-        fit(one, train, valid, epochs, batch_size=5, warm_up=warm_up, progress=False, seed=7)
-        assert one.inner_steps == 4 * epochs
-        assert one.outer_steps == max(0, epochs - warm_up) * 4 // T_train * T_valid
+        fit(tuned, train, valid, epochs, batch_size=5, warm_up=warm_up, progress=False, seed=7)
+        assert tuned.inner_steps == 4 * epochs
+        assert tuned.outer_steps == max(0, epochs - warm_up) * 4 // T_train * T_valid
         batches, cycle = Batches(valid, 5, 8), range(len(shown) // 3 + 1)
         for x, (wanted, _) in zip(shown, (batch for k in cycle for batch in batches.epoch(k)), strict=False):
             assert torch.equal(x, wanted)
 
     @pytest.mark.parametrize(("epochs", "outer"), [(None, 8 - 5), (0, 8), (1, 8 - 4)])
     def test_of_outer_steps_after_the_tuners_own_warm_up_in_steps_or_fits_in_epochs(self, epochs, outer):
-        one = tuner(T_train=1, T_valid=1, warm_up=5)
-        fit(one, data(17, 0), data(11, 1), 2, batch_size=5, warm_up=epochs, progress=False)
-        assert one.outer_steps == outer
+        tuned = tuner(T_train=1, T_valid=1, warm_up=5)
+        fit(tuned, data(17, 0), data(11, 1), 2, batch_size=5, warm_up=epochs, progress=False)
+        assert tuned.outer_steps == outer
 
     def test_each_epoch_shows_every_example_once(self):
-        one = tuner(None)
+        tuned = tuner(None)
         train, shown = data(17, 0), []
-        inner_step = one.inner_step_over
-        one.inner_step_over = lambda group: shown.append(group[0][0]) or inner_step(group)  # type: ignore[method-assign]
-        fit(one, train, data(11, 1), 2, batch_size=5, progress=False)
+        inner_step = tuned.inner_step_over
+        tuned.inner_step_over = lambda group: shown.append(group[0][0]) or inner_step(group)  # type: ignore[method-assign]
+        fit(tuned, train, data(11, 1), 2, batch_size=5, progress=False)
         for epoch in (shown[:4], shown[4:]):
             rows = sorted(torch.cat(epoch).tolist())
             assert rows == sorted(train.tensors[0].tolist())
@@ -457,18 +457,18 @@ class TestCounts:
 
 @methods
 def test_scores_are_the_mean_of_single_examples(method):
-    one = tuner(method)
-    run(one, epochs=1).run()
+    tuned = tuner(method)
+    run(tuned, epochs=1).run()
     valid = data(11, 1)
 
     def right(y, t):
         return (y.argmax(1) == t).double().mean()
 
-    singly = [one.evaluate(x[None], t[None]) for x, t in zip(*valid.tensors, strict=True)]
-    found = scores("valid", one, Batches(valid, 4, 0), {"accuracy": right})
-    assert found["valid_loss"] == pytest.approx(sum(float(loss) for loss, _ in singly) / 11, rel=1e-5)
+    singly = [tuned.evaluate(x[None], t[None]) for x, t in zip(*valid.tensors, strict=True)]
+    actual = scores("valid", tuned, Batches(valid, 4, 0), {"accuracy": right})
+    assert actual["valid_loss"] == pytest.approx(sum(float(loss) for loss, _ in singly) / 11, rel=1e-5)
     hits = [float(right(y, t[None])) for (_, y), t in zip(singly, valid.tensors[1], strict=True)]
-    assert found["valid_accuracy"] == pytest.approx(sum(hits) / 11)
+    assert actual["valid_accuracy"] == pytest.approx(sum(hits) / 11)
 
 
 def test_scores_put_a_state_back_and_leave_a_cache_that_has_grown():
@@ -483,20 +483,20 @@ def test_scores_put_a_state_back_and_leave_a_cache_that_has_grown():
             return super().forward(input)
 
     model = Moving()
-    one = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
-    scores("valid", one, Batches(data(8, 1), 4, 0), {})
+    tuned = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
+    scores("valid", tuned, Batches(data(8, 1), 4, 0), {})
     assert model.state == 0
     assert len(model.cache) == 4
 
 
 def test_the_training_loss_is_the_mean_over_examples():
     """At a learning rate of 0 every batch sees the same weights; without draws, what one large batch sees."""
-    one = tuner(None, own=0.0, norm=False)
-    one.hyper.set({"mask": 0.0, "decay": 0.0})
-    one.optimisers["w0"].param_groups[0]["lr"] = 0.0
-    rows = run(one, epochs=1).run()
+    tuned = tuner(None, own=0.0, norm=False)
+    tuned.hyper.set({"mask": 0.0, "decay": 0.0})
+    tuned.optimisers["w0"].param_groups[0]["lr"] = 0.0
+    rows = run(tuned, epochs=1).run()
     x, t = data(17, 0).tensors
-    assert rows[1]["train_loss"] == pytest.approx(float(F.cross_entropy(one.evaluate(x, t)[1], t)), rel=1e-4)
+    assert rows[1]["train_loss"] == pytest.approx(float(F.cross_entropy(tuned.evaluate(x, t)[1], t)), rel=1e-4)
 
 
 class TestReplay:
@@ -509,7 +509,7 @@ class TestReplay:
         plain.inner_step_over = lambda group: seen.append(plain.hyper.values()) or inner_step(group)  # type: ignore
         again = fit(plain, train, valid, 3, batch_size=5, replay=Schedule.read(tmp_path / "tuned"), progress=False)
         for name, wanted in schedule.values.items():
-            used = [one[name] for one in seen]
+            used = [item[name] for item in seen]
             assert used == pytest.approx([wanted[k // 4] for k in range(12)], rel=1e-5)
             assert again.values[name] == pytest.approx(wanted, rel=1e-5)
 
@@ -553,22 +553,22 @@ class TestRefusals:
 
     @methods
     def test_of_a_last_batch_of_one_example_through_a_batch_norm_before_the_first_step(self, method):
-        one = tuner(method)
+        tuned = tuner(method)
         with pytest.raises(
             UserError, match=r"^a BatchNorm in training [^\n]* choose a batch size that leaves no batch"
         ):
-            fit(one, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
-        assert one.inner_steps == 0
+            fit(tuned, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        assert tuned.inner_steps == 0
         fit(tuner(method, norm=False), data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
 
     def test_but_not_where_one_example_has_several_values_of_each_channel(self):
         model = nn.Sequential(
             nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.Flatten(), nn.Linear(6, 3)
         )
-        one = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
+        tuned = Tuner(model, Hyperparameters([Hyperparameter("decay", start=0.1)]), F.cross_entropy, method=None)
         with pytest.warns(InputWarning, match="nothing has read 'decay'"):
-            fit(one, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
-        assert one.inner_steps == 5
+            fit(tuned, data(17, 0), data(11, 1), 1, batch_size=4, progress=False)
+        assert tuned.inner_steps == 5
 
     def test_of_a_finished_record(self, tmp_path):
         def go():
@@ -602,13 +602,13 @@ class TestRefusals:
 
 def test_stop_is_asked_at_the_end_of_each_epoch(tmp_path):
     asked = []
-    one = tuner()
+    tuned = tuner()
 
     def stop():
-        asked.append(one.inner_steps)
-        return one.inner_steps >= 8
+        asked.append(tuned.inner_steps)
+        return tuned.inner_steps >= 8
 
-    rows = run(one, stop=stop, epochs=5).run()
+    rows = run(tuned, stop=stop, epochs=5).run()
     assert asked == [4, 8]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
 
@@ -624,10 +624,10 @@ def test_checkpoints_are_written_at_the_start_at_the_end_and_when_time_is_up(tmp
 
 
 def test_a_gradient_whose_square_overflows_is_warned_of_as_lam_stands_still_from_there_on():
-    one = tuner()
-    one.validation = replace(one.validation, loss=lambda y, t: F.cross_entropy(y, t) * 1e25)
+    tuned = tuner()
+    tuned.validation = replace(tuned.validation, loss=lambda y, t: F.cross_entropy(y, t) * 1e25)
     with pytest.warns(InputWarning, match="hyperparameters move no more"):
-        rows = run(one).run()
+        rows = run(tuned).run()
     assert len({row["mask"] for row in rows}) == 1
     assert rows[-1]["outer_steps"] > 0
 
@@ -635,9 +635,9 @@ def test_a_gradient_whose_square_overflows_is_warned_of_as_lam_stands_still_from
 @pytest.mark.parametrize("name", ["epoch", "seconds", "train_loss", "sigma mask"])
 def test_a_hyperparameter_called_as_a_column_of_the_record_is_refused(name):
     hyper = Hyperparameters([Hyperparameter("mask", start=0.1), Hyperparameter(name, start=0.1)])
-    one = Tuner(nn.Linear(5, 3), hyper, F.cross_entropy)
+    tuned = Tuner(nn.Linear(5, 3), hyper, F.cross_entropy)
     with pytest.raises(UserError, match=f"two columns of the record would be '{name}'; rename the hyperparameter"):
-        fit(one, data(17, 0), data(11, 1), 1, progress=False)
+        fit(tuned, data(17, 0), data(11, 1), 1, progress=False)
 
 
 def test_a_metric_called_as_a_column_of_the_record_is_refused():
@@ -647,10 +647,10 @@ def test_a_metric_called_as_a_column_of_the_record_is_refused():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_parts_in_evaluation_mode_stay_so_unless_the_whole_model_is(training):
-    one = tuner()
-    norm = one.model.train(training).get_submodule("norm").eval()
+    tuned = tuner()
+    norm = tuned.model.train(training).get_submodule("norm").eval()
     before = norm.get_buffer("running_mean").clone()
-    fit(one, data(17, 0), data(11, 1), 1, batch_size=5, progress=False)
-    assert one.model.training
+    fit(tuned, data(17, 0), data(11, 1), 1, batch_size=5, progress=False)
+    assert tuned.model.training
     assert norm.training is not training
     assert torch.equal(norm.get_buffer("running_mean"), before) is training

@@ -65,18 +65,18 @@ def test_in_another_thread_nothing_changes() -> None:
 
 @pytest.mark.parametrize("step", [1, 4, 7])
 def test_a_run_keeps_every_step_that_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    one = tuner()
-    stepping = one.inner_step_over
+    tuned = tuner()
+    stepping = tuned.inner_step_over
 
     def interrupted(batches):
         seen = stepping(batches)
-        if one.inner_steps == step:
+        if tuned.inner_steps == step:
             ctrl_c()
         return seen
 
-    monkeypatch.setattr(one, "inner_step_over", interrupted)
+    monkeypatch.setattr(tuned, "inner_step_over", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        record(run(one, tmp_path), {})
+        record(run(tuned, tmp_path), {})
     kept = checkpoint.load(tmp_path)
     assert kept is not None
     assert kept["tuner"]["steps"][0] == step

@@ -44,16 +44,16 @@ class Augmented(Dataset):
         return x + 0.1 * torch.randn(()) + 0.1 * random.random(), t
 
 
-def seen_by(one: Tuner) -> list[torch.Tensor]:
+def seen_by(item: Tuner) -> list[torch.Tensor]:
     """The inputs of inner steps from now on."""
     shown: list[torch.Tensor] = []
-    step = one.inner_step_over
+    step = item.inner_step_over
 
     def watched(batches):
         shown.extend(x.clone() for x, _ in batches)
         return step(batches)
 
-    one.inner_step_over = watched  # type: ignore[method-assign]
+    item.inner_step_over = watched  # type: ignore[method-assign]
     return shown
 
 
@@ -62,10 +62,10 @@ def test_a_loaders_own_batches_order_and_collation_are_used():
         x, t = zip(*items, strict=True)
         return -torch.stack(x), torch.stack(t)
 
-    one, train = tuner(None), data(17, 0)
-    shown = seen_by(one)
+    first, train = tuner(None), data(17, 0)
+    shown = seen_by(first)
     fit(
-        one,
+        first,
         DataLoader(train, 5, sampler=range(15, 0, -1), collate_fn=collate, drop_last=True),
         data(11, 1),
         2,
@@ -96,9 +96,9 @@ def test_a_run_over_loaders_that_draw_goes_on_after_a_kill_with_the_same_numbers
     monkeypatch.setattr("deep.training.fit.Run", partial(Run, checkpoint_seconds=0.0))
 
     def go(out: Path, init: int = 0) -> None:
-        one = tuner(T_train=1, init=init)
+        tuned = tuner(T_train=1, init=init)
         random.seed(init)
-        fit(one, *loaders(kind), 3, out=out, accumulate=accumulate, progress=False)
+        fit(tuned, *loaders(kind), 3, out=out, accumulate=accumulate, progress=False)
 
     go(tmp_path / "straight")
     calls = (25, 40) if kind in ("global generator", "own generator") else (25,)
@@ -136,9 +136,9 @@ class Endless(IterableDataset):
 
 
 def test_a_loader_without_a_length_is_taken(capsys):
-    one = tuner()
-    fit(one, DataLoader(Endless(), 4), DataLoader(Endless(), 4), 2)
-    assert one.inner_steps == 6
+    tuned = tuner()
+    fit(tuned, DataLoader(Endless(), 4), DataLoader(Endless(), 4), 2)
+    assert tuned.inner_steps == 6
     with pytest.raises(UserError, match="DataLoader has no length; give the Tuner its warm_up in steps"):
         fit(tuner(), DataLoader(Endless(), 4), data(11, 1), 1, warm_up=1, progress=False)
     with pytest.raises(UserError, match="a DataLoader yields no batch"):
@@ -180,10 +180,12 @@ def test_dictionaries_are_the_input_and_their_labels_the_target():
         train, valid = data(17, 0), data(11, 1)
         metrics = {"hit": lambda y, t: (y["logits"].argmax(1) == t).double().mean()}
         if dictionaries:
-            one = Tuner(model, hyper, lambda y, t: y["loss"], **options)
-            return fit(one, Dictionaries(train), Dictionaries(valid), 2, batch_size=5, metrics=metrics, progress=False)
-        one = Tuner(model, hyper, lambda y, t: F.cross_entropy(y["logits"], t), **options)
-        return fit(one, train, valid, 2, batch_size=5, metrics=metrics, progress=False)
+            tuned = Tuner(model, hyper, lambda y, t: y["loss"], **options)
+            return fit(
+                tuned, Dictionaries(train), Dictionaries(valid), 2, batch_size=5, metrics=metrics, progress=False
+            )
+        tuned = Tuner(model, hyper, lambda y, t: F.cross_entropy(y["logits"], t), **options)
+        return fit(tuned, train, valid, 2, batch_size=5, metrics=metrics, progress=False)
 
     rows = [go(dictionaries).values["body.2"] for dictionaries in (True, False)]
     assert rows[0] == pytest.approx(rows[1], rel=1e-4)
@@ -192,20 +194,21 @@ def test_dictionaries_are_the_input_and_their_labels_the_target():
 
 def test_a_dictionary_without_labels_is_its_own_target():
     model = Speaker()
-    one = Tuner(
+    tuned = Tuner(
         model, Hyperparameters(dropout_rates(model)), lambda y, t: F.cross_entropy(y["logits"], t["class"]),
         predict=lambda x: model(x["inputs"]),
     )  # fmt: skip
     train, valid = (Dictionaries(data(n, n), "class") for n in (17, 11))
-    fit(one, train, valid, 1, batch_size=5, progress=False)
-    assert one.inner_steps == 4
+    fit(tuned, train, valid, 1, batch_size=5, progress=False)
+    assert tuned.inner_steps == 4
 
 
 def test_callbacks_see_each_step_and_each_row():
-    one, steps, rows = tuner(), [], []
+    first, steps, rows = tuner(), [], []
     fit(
-        one, data(17, 0), data(11, 1), 2, batch_size=5, progress=False,
-        on_step=lambda seen: steps.append((one.inner_steps, one.outer_steps, float(seen.loss))), on_epoch=rows.append,
+        first, data(17, 0), data(11, 1), 2, batch_size=5, progress=False,
+        on_step=lambda seen: steps.append((first.inner_steps, first.outer_steps, float(seen.loss))),
+        on_epoch=rows.append,
     )  # fmt: skip
     assert [inner for inner, _, _ in steps] == list(range(1, 9))
     assert [outer for _, outer, _ in steps] == [2 * (k // 2) for k in range(1, 9)]
@@ -220,29 +223,36 @@ def test_a_scheduler_steps_after_each_inner_step_and_goes_on_after_a_kill(tmp_pa
     rates: list[float] = []
 
     def go(out: Path) -> Tuner:
-        one = tuner()
-        w0 = one.optimisers["w0"]
+        subject = tuner()
+        w0 = subject.optimisers["w0"]
         halved, tenth = (
             LambdaLR(w0, lambda step: 0.9**step),
-            LambdaLR(one.optimisers["Theta"], lambda epoch: 0.1**epoch),
+            LambdaLR(subject.optimisers["Theta"], lambda epoch: 0.1**epoch),
         )
         note = lambda seen: rates.append(w0.param_groups[0]["lr"])  # noqa: E731
         fit(
-            one, data(17, 0), data(11, 1), 2, batch_size=5, step_schedulers=[halved], schedulers=[tenth], out=out,
+            subject, data(17, 0), data(11, 1), 2, batch_size=5, step_schedulers=[halved], schedulers=[tenth], out=out,
             on_step=note, progress=False,
         )  # fmt: skip
-        return one
+        return subject
 
-    one = go(tmp_path / "straight")
+    subject = go(tmp_path / "straight")
     assert rates == pytest.approx([0.05 * 0.9**k for k in range(1, 9)])
-    assert one.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.01)
+    assert subject.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.01)
     with killed_at(25, gradients, "evaluate"):
         go(tmp_path / "broken")
     go(tmp_path / "broken")
     assert history(tmp_path / "broken") == history(tmp_path / "straight")
-    one = tuner()
+    subject = tuner()
     with pytest.raises(UserError, match=r"ReduceLROnPlateau waits .* give it in schedulers, not in step_schedulers"):
-        fit(one, data(17, 0), data(11, 1), 1, step_schedulers=[ReduceLROnPlateau(one.optimisers["w0"])], progress=False)
+        fit(
+            subject,
+            data(17, 0),
+            data(11, 1),
+            1,
+            step_schedulers=[ReduceLROnPlateau(subject.optimisers["w0"])],
+            progress=False,
+        )
 
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -262,10 +272,10 @@ SGD = partial(torch.optim.SGD, lr=0.1)
     ],
 )
 def test_arguments_of_a_wrong_kind_are_refused_before_anything_is_trained(options, message):
-    one = tuner()
+    tuned = tuner()
     with pytest.raises(UserError, match=rf"^[^\n]*{message}[^\n]*$"):
-        fit(one, data(17, 0), data(11, 1), **{"epochs": 1, "progress": False, **options})
-    assert one.inner_steps == 0
+        fit(tuned, data(17, 0), data(11, 1), **{"epochs": 1, "progress": False, **options})
+    assert tuned.inner_steps == 0
 
 
 @pytest.mark.parametrize(
@@ -292,13 +302,13 @@ def test_a_tuner_refuses_arguments_of_a_wrong_kind(options, message):
 def test_bfloat16_is_no_float16():
     model = nn.Sequential(nn.Linear(5, 6), nn.Dropout(0.3), nn.Linear(6, 3))
     autocast = lambda: torch.autocast("cpu", torch.bfloat16)  # noqa: E731
-    one = Tuner(model, Hyperparameters(dropout_rates(model)), F.cross_entropy, autocast=autocast)
-    schedule = fit(one, data(17, 0), data(11, 1), 1, progress=False)
+    tuned = Tuner(model, Hyperparameters(dropout_rates(model)), F.cross_entropy, autocast=autocast)
+    schedule = fit(tuned, data(17, 0), data(11, 1), 1, progress=False)
     assert all(math.isfinite(value) for value in schedule.values["1"])
 
 
 def test_without_standard_error_a_run_goes_on_without_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    one = tuner()
-    fit(one, data(17, 0), data(11, 1), 1, batch_size=5)
-    assert one.inner_steps == 4
+    tuned = tuner()
+    fit(tuned, data(17, 0), data(11, 1), 1, batch_size=5)
+    assert tuned.inner_steps == 4

@@ -22,14 +22,14 @@ def terminal(line: str, columns: int = COLUMNS) -> str:
 
 def values(declared: Sequence[Hyperparameter]) -> dict[str, float]:
     """Of two digits and no two alike; below the bounds."""
-    at = [(one.high if one.high < 100 else 1.0) * (0.61 + 0.01 * k) for k, one in enumerate(declared)]
-    return {one.name: float(f"{value:.2g}") for one, value in zip(declared, at, strict=True)}
+    point = [(item.high if item.high < 100 else 1.0) * (0.61 + 0.01 * k) for k, item in enumerate(declared)]
+    return {item.name: float(f"{value:.2g}") for item, value in zip(declared, point, strict=True)}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiments_line_fits_into_100_columns_with_all_values_or_their_range(name: str) -> None:
-    one = EXPERIMENTS[name]
-    problem = one.build(one.presets["smoke"][0], None, 0, None, torch.device("cpu"))
+    subject = EXPERIMENTS[name]
+    problem = subject.build(subject.presets["smoke"][0], None, 0, None, torch.device("cpu"))
     declared, now = problem.hyper.declared, values(problem.hyper.declared)
     rates = [other.name for other in declared if "drop" in other.name]
     line = summary({"valid_loss": 12.3456, **now}, declared, rates, COLUMNS)
@@ -40,7 +40,7 @@ def test_every_experiments_line_fits_into_100_columns_with_all_values_or_their_r
     else:
         dropped = [now[name] for name in rates]
         assert f"drop {min(dropped):.2g}–{max(dropped):.2g}" in line
-    for several in (one for one in ({"rotation", "shear"}, {"cutout_length"}) if one <= now.keys()):
+    for several in (subject for subject in ({"rotation", "shear"}, {"cutout_length"}) if subject <= now.keys()):
         unit = next(other.unit for other in declared if other.name in several)
         assert unit in ("°", "px")
         ends = sorted({f"{now[name]:.2g}" for name in several})
@@ -64,8 +64,8 @@ def test_names_are_cut_only_as_far_as_is_needed_and_a_wide_terminal_has_them_all
 
 
 def test_a_run_shows_it_with_the_time_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    one = tuner()
-    last = run(one, progress=True).run()[-1]
+    tuned = tuner()
+    last = run(tuned, progress=True).run()[-1]
     shown = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
     assert shown.startswith("100%|")
     assert shown.endswith(f"<00:00, valid {last['valid_loss']:.4g} mask {last['mask']:.2g} decay {last['decay']:.2g}")

@@ -39,7 +39,7 @@ def test_what_is_saved_is_read(columns, epochs, data):
 def test_at_is_the_last_value_reached(gaps, epoch):
     epochs = np.cumsum(gaps).astype(float)
     schedule = Schedule(epochs, {"rate": 10 * epochs})
-    reached = [one for one in epochs if one <= epoch]
+    reached = [item for item in epochs if item <= epoch]
     assert schedule.values_at(epoch) == {"rate": 10 * (reached[-1] if reached else epochs[0])}
 
 
@@ -54,7 +54,8 @@ def test_a_digest_stays_with_the_content(columns, epochs, data):
     for name, column in schedule.values.items():
         assert Schedule(schedule.epochs, {**schedule.values, name: column + 1}).digest != schedule.digest
     assert (
-        Schedule(schedule.epochs, {f"{name} ": one for name, one in schedule.values.items()}).digest != schedule.digest
+        Schedule(schedule.epochs, {f"{name} ": item for name, item in schedule.values.items()}).digest
+        != schedule.digest
     )
 
 

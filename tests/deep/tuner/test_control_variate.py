@@ -28,12 +28,12 @@ from reference.beyond.control_variate.updates import DELTA_STN_CV, DELTA_STN_CV_
 from reference.console.command import UserError
 from reference.rule.updates import CENTERED_STN, DELTA_STN, Method
 from tests.deep.strategies import (
-    at,
     attach,
     close,
     differential_gradient,
     explicit,
     half_square,
+    outputs_at,
     reference_arrays,
     reference_response,
     response_gradient,
@@ -109,17 +109,17 @@ def case(kind: Kind, seed: int) -> tuple[Hypernetwork, nn.Module, Objective, Ten
 def plain_loss(net: Hypernetwork, y: Tensor, t: Tensor, w: Any) -> Tensor:
     """The same loss of a plain net with weights w, at λ."""
     a, b = net.hyper.lam.detach().exp()
-    return (a * (y - t).square().sum(1)).mean() + b * torch.stack([one.square().sum() for one in w]).sum()
+    return (a * (y - t).square().sum(1)).mean() + b * torch.stack([item.square().sum() for item in w]).sum()
 
 
 def draw(seed: int, rows: int) -> Tensor:
     return torch.randn(rows, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def compare(found: list[Tensor], wanted: Any, rtol: float = 1e-9) -> None:
+def compare(measured: list[Tensor], wanted: Any, rtol: float = 1e-9) -> None:
     """Relative to the largest entry of all of them."""
-    scale = max(float(one.abs().max()) for one in wanted)
-    for actual, desired in zip(found, wanted, strict=True):
+    scale = max(float(item.abs().max()) for item in wanted)
+    for actual, desired in zip(measured, wanted, strict=True):
         np.testing.assert_allclose(actual.detach(), desired.detach(), rtol=rtol, atol=rtol * scale)
 
 
@@ -131,14 +131,14 @@ def test_with_one_eps_it_is_the_gradient_of_g0_times_delta_w(kind: Kind, seed: i
     net, plain, objective, x, t = case(kind, seed)
     z = draw(seed, 1)
     w = {name: p.detach().requires_grad_() for name, p in net.model.named_parameters()}
-    loss = plain_loss(net, at(plain, w, {}, x), t, w.values())
+    loss = plain_loss(net, outputs_at(plain, w, {}, x), t, w.values())
     g0 = torch.autograd.grad(loss, list(w.values()))
     deltas = explicit(net, (net.hyper.sigma.detach() * z)[0])
     inner = torch.stack([(g * deltas[name]).sum() for name, g in zip(w, g0, strict=True)]).sum()
-    found = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
-    close(found.loss, loss)
-    compare(found.gradients[: len(g0)], g0)
-    compare(found.gradients[len(g0) :], torch.autograd.grad(inner, net.Theta))
+    measured = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
+    close(measured.loss, loss)
+    compare(measured.gradients[: len(g0)], g0)
+    compare(measured.gradients[len(g0) :], torch.autograd.grad(inner, net.Theta))
 
 
 @pytest.mark.parametrize("kind", [mlp, embedding, lstm], ids=lambda kind: kind.__name__)
@@ -149,11 +149,11 @@ def test_with_an_eps_for_each_example_it_is_a_sum_over_examples(kind: Kind, seed
     z, total = draw(seed, len(x)), []
     w = {name: p.detach().requires_grad_() for name, p in net.model.named_parameters()}
     for i, z_i in enumerate(z):
-        loss_i = plain_loss(net, at(plain, w, {}, x[i : i + 1]), t[i : i + 1], w.values()) / len(x)
+        loss_i = plain_loss(net, outputs_at(plain, w, {}, x[i : i + 1]), t[i : i + 1], w.values()) / len(x)
         deltas = explicit(net, net.hyper.sigma.detach() * z_i)
         total += [(g * deltas[n]).sum() for n, g in zip(w, torch.autograd.grad(loss_i, list(w.values())), strict=True)]
-    found = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
-    compare(found.gradients[len(w) :], torch.autograd.grad(torch.stack(total).sum(), net.Theta))
+    measured = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
+    compare(measured.gradients[len(w) :], torch.autograd.grad(torch.stack(total).sum(), net.Theta))
 
 
 @kinds
@@ -163,12 +163,12 @@ def test_it_is_the_derivative_of_the_perturbed_pass_towards_no_perturbation(kind
     """(L_T(λ, w0 + ηΘε) - L_T(λ, w0 - ηΘε)) / 2η, batch statistics of examples with weights of their own included."""
     net, _, objective, x, t = case(kind, seed)
     z, eta, lam = draw(seed, len(x)), 1e-6, net.hyper.lam.detach()[None]
-    found = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
+    measured = differential_gradient(DELTA_STN_CV, net, objective, z, x, t, len(x))
     ends = []
     for sign in (1, -1):
         c = sign * eta * net.hyper.sigma.detach() * z
         ends.append(torch.autograd.grad(evaluate(net, objective, x, t, Pass(lam, c, len(x)))[0], net.Theta))
-    compare(found.gradients[len(net.w0) :], [(p - m) / (2 * eta) for p, m in zip(*ends, strict=True)], 1e-5)
+    compare(measured.gradients[len(net.w0) :], [(p - m) / (2 * eta) for p, m in zip(*ends, strict=True)], 1e-5)
 
 
 # In a tuner: same w0, same draws.
@@ -204,15 +204,15 @@ def tuner(method: Method = DELTA_STN_CV, sigma: float = 1.0, seed: int = 0, eps_
     return made
 
 
-def theta_gradient(one: Tuner) -> list[Tensor]:
+def theta_gradient(item: Tuner) -> list[Tensor]:
     """What Θ's optimizer is given in one inner step."""
     seen: list[Tensor] = []
-    one.optimisers["Theta"].register_step_pre_hook(
-        lambda *_: seen.extend(p.grad for p in one.net.Theta if p.grad is not None)
+    item.optimisers["Theta"].register_step_pre_hook(
+        lambda *_: seen.extend(p.grad for p in item.net.Theta if p.grad is not None)
     )
     x, t = batch()
     torch.manual_seed(5)
-    one.inner_step(x, t)
+    item.inner_step(x, t)
     return seen
 
 
@@ -222,7 +222,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def norm(tensors: list[Tensor]) -> float:
-    return float(torch.stack([one.square().sum() for one in tensors]).sum().sqrt())
+    return float(torch.stack([tensor.square().sum() for tensor in tensors]).sum().sqrt())
 
 
 @either_linear
@@ -231,8 +231,8 @@ def test_the_gradient_vanishes_like_sigma_squared(method: Method, eps_per: str) 
     """Without the control variate like σ: the ε, the masks and what augments are the same at all σ."""
     without = replace(extended(method), control_variate=False)
     slopes = []
-    for one in (method, without):
-        sizes = [norm(theta_gradient(tuner(one, sigma, eps_per=eps_per))) for sigma in (1e-5, 1e-4)]
+    for item in (method, without):
+        sizes = [norm(theta_gradient(tuner(item, sigma, eps_per=eps_per))) for sigma in (1e-5, 1e-4)]
         slopes.append(np.log10(sizes[1] / sizes[0]))
     np.testing.assert_allclose(slopes, [2.0, 1.0], atol=0.05)
 
@@ -244,14 +244,14 @@ def test_the_mean_over_mirrored_eps_is_that_without_it(method: Method, seed: int
     """What is subtracted is odd in ε, so of mean zero for any w0; at the same w0 and masks."""
     net, _, objective, x, t = case(mlp, seed)
     z, means = draw(seed, len(x)), []
-    for one in (z, -z):
-        plain = response_gradient(method, net, objective, one, x, t, len(x)).gradients
-        term = differential_gradient(method, net, objective, one, x, t, len(x)).gradients[len(net.w0) :]
+    for item in (z, -z):
+        plain = response_gradient(method, net, objective, item, x, t, len(x)).gradients
+        term = differential_gradient(method, net, objective, item, x, t, len(x)).gradients[len(net.w0) :]
         means.append([torch.stack(pair) for pair in zip(plain, term, strict=True)])
     mean = [(p + m) / 2 for p, m in zip(*means, strict=True)]
-    size = norm([one[1] for one in means[0]])
+    size = norm([item[1] for item in means[0]])
     assert size > 1e-3
-    assert norm([one[1] for one in mean]) < 1e-12 * size
+    assert norm([item[1] for item in mean]) < 1e-12 * size
 
 
 def test_normalised_divides_each_column_by_its_own_variance() -> None:
@@ -266,29 +266,29 @@ def test_normalised_divides_each_column_by_its_own_variance() -> None:
 
 @pytest.mark.parametrize("cv", [False, True])
 def test_the_optimizer_sees_the_normalised_gradient(cv: bool) -> None:
-    plain, other = (replace(extended(DELTA_STN), control_variate=cv, normalised=one) for one in (False, True))
-    one = tuner(plain, sigma=0.2)
-    wanted = one.net.per_variance(theta_gradient(one))
+    plain, other = (replace(extended(DELTA_STN), control_variate=cv, normalised=tuned) for tuned in (False, True))
+    tuned = tuner(plain, sigma=0.2)
+    wanted = tuned.net.per_variance(theta_gradient(tuned))
     compare(theta_gradient(tuner(other, sigma=0.2)), wanted)
 
 
 def test_w0_steps_as_in_a_plain_run_and_statistics_move_once() -> None:
     """The draws of w0's pass come after ε's, which a plain run with noise of no size draws too."""
-    one, other = tuner(DELTA_STN_CV_NORMALISED), tuner()
+    first, other = tuner(DELTA_STN_CV_NORMALISED), tuner()
     plain = Tuner(
         other.detach(), other.hyper, half_square, method=None, noise=True,
         augment=lambda x, draws: x + (other.hyper["shift"] * draws.uniform((len(x),), x))[:, None, None],
     )  # fmt: skip
     x, t = batch()
     torch.manual_seed(5)
-    one.inner_step(x, t)
+    first.inner_step(x, t)
     with torch.no_grad():
         other.hyper.raw_sigma.fill_(-50.0)
     torch.manual_seed(5)
     plain.inner_step(x, t)
-    for actual, desired in zip(one.net.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
+    for actual, desired in zip(first.net.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
         close(actual, desired)
-    assert one.model.norm.num_batches_tracked == 1  # type: ignore[union-attr]
+    assert first.model.norm.num_batches_tracked == 1  # type: ignore[union-attr]
 
 
 # What cannot be is one line.

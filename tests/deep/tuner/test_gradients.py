@@ -29,12 +29,12 @@ from reference.problems.linear_network import LinearNetwork
 from reference.problems.ridge import Ridge
 from reference.rule.updates import CENTERED_STN, DELTA_STN, METHODS, Method
 from tests.deep.strategies import (
-    at,
     attach,
     close,
     explicit,
     half_square,
     joint_gradient,
+    outputs_at,
     response_gradient,
     torch_seeds,
     w0_gradient,
@@ -134,15 +134,15 @@ def test_delta_stns_gradient_is_that_of_differentiating_twice_backwards(kind: st
     plain, net = stateless(model), attach(model)
     z = torch.randn(1, 2, dtype=torch.float64)
     w = {name: p.detach().requires_grad_() for name, p in net.model.named_parameters()}
-    y = at(plain, w, {}, x)
+    y = outputs_at(plain, w, {}, x)
     u = torch.zeros_like(y, requires_grad=True)
     pulled = torch.autograd.grad(y, list(w.values()), u, create_graph=True)
     deltas = explicit(net, (net.hyper.sigma.detach() * z)[0])
     inner = torch.stack([(g * deltas[name]).sum() for name, g in zip(w, pulled, strict=True)]).sum()
     (tangent,) = torch.autograd.grad(inner, u, create_graph=True)
     wanted = torch.autograd.grad(half_square(y.detach() + tangent, t), net.Theta)
-    found = response_gradient(DELTA_STN, net, Objective(model, half_square), z, x, t, len(x))
-    for actual, desired in zip(found.gradients, wanted, strict=True):
+    measured = response_gradient(DELTA_STN, net, Objective(model, half_square), z, x, t, len(x))
+    for actual, desired in zip(measured.gradients, wanted, strict=True):
         close(actual, desired)
 
 
@@ -161,7 +161,7 @@ def test_outer_gradients_are_direct_plus_response(method: Method, eps_per: str, 
     def valid_loss(y: Tensor, t: Tensor) -> Tensor:
         return ((y - t).square().sum(1) * torch.exp(hyper["a"])).mean()
 
-    found = outer_gradients(method, net, Objective(model, valid_loss), z, x, t, 4, tau)
+    measured = outer_gradients(method, net, Objective(model, valid_loss), z, x, t, 4, tau)
     w, columns = dict(model.named_parameters()), torch.eye(2, dtype=torch.float64)
     Theta = [explicit(net, e) for e in columns]
     g_lam, g_sigma = torch.zeros(2).double(), -tau / hyper.sigma.detach()
@@ -170,13 +170,13 @@ def test_outer_gradients_are_direct_plus_response(method: Method, eps_per: str, 
         lam = (hyper.lam + hyper.sigma * z_i).detach().requires_grad_()
         c = (lam - hyper.lam if method.centred else lam).detach()
         moved = {n: (p + explicit(net, c)[n]).detach().requires_grad_() for n, p in w.items()}
-        loss = (at(plain, moved, {}, x)[i] - t[i]).square().sum() * torch.exp(lam[0]) / 4
+        loss = (outputs_at(plain, moved, {}, x)[i] - t[i]).square().sum() * torch.exp(lam[0]) / 4
         direct, *g = torch.autograd.grad(loss, [lam, *moved.values()])
         response = [sum((g_n * column[n]).sum() for n, g_n in zip(moved, g, strict=True)) for column in Theta]
         g_lam = g_lam + direct + torch.stack(response)  # type: ignore[arg-type]
         g_sigma = g_sigma + z_i * (direct + torch.stack(response))  # type: ignore[arg-type]
-    close(found.gradients[0], g_lam)
-    close(found.gradients[1], g_sigma * torch.sigmoid(hyper.raw_sigma))
+    close(measured.gradients[0], g_lam)
+    close(measured.gradients[1], g_sigma * torch.sigmoid(hyper.raw_sigma))
 
 
 @all_methods
@@ -194,15 +194,15 @@ def test_outer_gradients_are_those_of_differences(method: Method, seed: int) -> 
         sigma = F.softplus(raw)
         c = lam + sigma * z - (lam0 if method.centred else 0.0)
         y = torch.stack(
-            [at(copy_of, dict(model.named_parameters()), explicit(net, c_i), x)[i] for i, c_i in enumerate(c)]
+            [outputs_at(copy_of, dict(model.named_parameters()), explicit(net, c_i), x)[i] for i, c_i in enumerate(c)]
         )
         return (half_square(y, t) - 0.3 * sigma.log().sum()).item()
 
     copy_of = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
-    found = outer_gradients(method, net, Objective(model, half_square), z, x, t, 4, 0.3).gradients
+    measured = outer_gradients(method, net, Objective(model, half_square), z, x, t, 4, 0.3).gradients
     raw, eye = hyper.raw_sigma.detach(), step * torch.eye(2, dtype=torch.float64)
-    close(found[0], [(value(lam0 + e, raw) - value(lam0 - e, raw)) / (2 * step) for e in eye], 1e-6)
-    close(found[1], [(value(lam0, raw + e) - value(lam0, raw - e)) / (2 * step) for e in eye], 1e-6)
+    close(measured[0], [(value(lam0 + e, raw) - value(lam0 - e, raw)) / (2 * step) for e in eye], 1e-6)
+    close(measured[1], [(value(lam0, raw + e) - value(lam0, raw - e)) / (2 * step) for e in eye], 1e-6)
 
 
 @pytest.mark.parametrize("method", [CENTERED_STN, DELTA_STN], ids=lambda method: method.name)
@@ -228,8 +228,8 @@ def test_theta_converges_to_the_exact_jacobian_on_ridge(method: Method) -> None:
                 parameter.fill_(1.0)
     descent = SGD(net.Theta, lr=0.5)
     for _ in range(200):
-        found = response_gradient(method, net, made.tuner.training, z, x, target, 40)
-        for parameter, gradient in zip(net.Theta, found.gradients, strict=True):
+        measured = response_gradient(method, net, made.tuner.training, z, x, target, 40)
+        for parameter, gradient in zip(net.Theta, measured.gradients, strict=True):
             parameter.grad = gradient
         descent.step()
     close(made.state.response.apply(np.ones(1)), problem.best_response_jacobian(lam)[:, 0], 1e-9)
@@ -244,12 +244,12 @@ def test_noise_perturbs_hyperparameters_that_nothing_responds_to() -> None:
     def loss(y: Tensor, t: Tensor) -> Tensor:
         return ((y - t).square().sum(1) * net.hyper["b"]).mean()
 
-    found = w0_gradient(net, Objective(model, loss), x, t, 4, z)
+    measured = w0_gradient(net, Objective(model, loss), x, t, 4, z)
     b = (net.hyper.lam + net.hyper.sigma * z).detach()[:, 1]
     plain = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
     plain.load_state_dict(model.state_dict())
     wanted = torch.autograd.grad(((plain(x) - t).square().sum(1) * b).mean(), list(plain.parameters()))
-    for actual, desired in zip(found.gradients, wanted, strict=True):
+    for actual, desired in zip(measured.gradients, wanted, strict=True):
         close(actual, desired)
 
 
@@ -304,8 +304,8 @@ def test_a_loss_that_is_not_one_number_is_refused() -> None:
         (lambda y, t: (y - t).square().mean(1), r"of shape \(4,\)"),
         (lambda y, t: 1.0, "a float"),
     ]
-    for loss, what in losses:
-        with pytest.raises(UserError, match=what):
+    for loss, words in losses:
+        with pytest.raises(UserError, match=words):
             w0_gradient(net, Objective(model, loss), x, t, 4)
 
 
@@ -356,8 +356,8 @@ def test_a_loss_that_sees_past_the_outputs_is_refused_where_tangents_would_be_lo
 
     # A centred response that is not linearised sees everything; for a small ε both are alike.
     returned = gradients(DELTA_STN, lambda outputs: outputs[2])
-    for found, wanted in zip(returned, gradients(CENTERED_STN, partial(SEEN[how], model, x)), strict=True):
-        close(found, wanted, 1e-2)
+    for measured, wanted in zip(returned, gradients(CENTERED_STN, partial(SEEN[how], model, x)), strict=True):
+        close(measured, wanted, 1e-2)
     with pytest.raises(UserError, match="the loss sees the network otherwise than through its outputs"):
         gradients(DELTA_STN, partial(SEEN[how], model, x))
 
@@ -377,8 +377,8 @@ def test_complex_outputs_carry_their_tangents() -> None:
             (transformed, lambda y, t: y.abs().square().mean()),
         )
     )
-    for found, wanted in zip(other, plain, strict=True):
-        close(found, wanted)
+    for measured, wanted in zip(other, plain, strict=True):
+        close(measured, wanted)
 
 
 def test_differentiating_the_inputs_is_right_or_refused() -> None:
@@ -393,15 +393,15 @@ def test_differentiating_the_inputs_is_right_or_refused() -> None:
         return y, torch.autograd.grad(y.sum(), x, create_graph=True)[0]
 
     both = Objective(jacobian, lambda outputs, t: half_square(outputs[1], torch.zeros_like(x)))
-    found = response_gradient(CENTERED_STN, net, both, z, x, t, 4)
+    measured = response_gradient(CENTERED_STN, net, both, z, x, t, 4)
     weights = dict(model.named_parameters())
     rows = []
     for i, z_i in enumerate(z):
         x_i = x.clone().requires_grad_()
-        y = at(plain, weights, explicit(net, net.hyper.sigma.detach() * z_i), x_i)
+        y = outputs_at(plain, weights, explicit(net, net.hyper.sigma.detach() * z_i), x_i)
         rows.append(torch.autograd.grad(y[i].sum(), x_i, create_graph=True)[0][i])
     wanted = torch.autograd.grad(half_square(torch.stack(rows), torch.zeros_like(x)), net.Theta, allow_unused=True)
-    for actual, desired in zip(found.gradients, wanted, strict=True):
+    for actual, desired in zip(measured.gradients, wanted, strict=True):
         close(actual, torch.zeros_like(actual) if desired is None else desired)
     with pytest.raises(UserError, match="linearisation cannot follow"):
         response_gradient(DELTA_STN, net, both, z, x, t, 4)
@@ -430,11 +430,11 @@ def test_attention_has_the_gradient_of_attention_written_out(method: Method, row
     second = attach(Attention(False))
     second.model.load_state_dict(first.model.state_dict())
     second.responses.load_state_dict(first.responses.state_dict())
-    found, wanted = (
+    measured, wanted = (
         response_gradient(method, net, Objective(net.model, half_square), z, x, x, 3) for net in (first, second)
     )
-    close(found.loss, wanted.loss)
-    for actual, desired in zip(found.gradients, wanted.gradients, strict=True):
+    close(measured.loss, wanted.loss)
+    for actual, desired in zip(measured.gradients, wanted.gradients, strict=True):
         close(actual, desired)
 
 
@@ -465,8 +465,8 @@ def test_activations_without_a_forward_or_second_derivative_have_the_gradient_of
     loss = response_gradient(DELTA_STN, net, Objective(net.model, half_square), z, x, t, 2).loss
     deltas = explicit(net, (net.hyper.sigma.detach() * z)[0])
     w, h = {name: p.detach() for name, p in net.model.named_parameters()}, 1e-6
-    ends = [at(net.model, w, {name: k * d for name, d in deltas.items()}, x) for k in (h, -h)]
-    close(loss, half_square(at(net.model, w, {}, x) + (ends[0] - ends[1]) / (2 * h), t), 1e-6)
+    ends = [outputs_at(net.model, w, {name: k * d for name, d in deltas.items()}, x) for k in (h, -h)]
+    close(loss, half_square(outputs_at(net.model, w, {}, x) + (ends[0] - ends[1]) / (2 * h), t), 1e-6)
 
 
 def test_other_errors_of_a_gradient_pass() -> None:

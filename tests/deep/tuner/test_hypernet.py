@@ -116,9 +116,9 @@ def test_squared_norm_of_a_pattern_is_that_of_its_parameters() -> None:
     net, c = attach(network()), torch.randn(4, 2, dtype=torch.float64)
     weights = dict(net.model.named_parameters())
     with net.through(Pass(net.hyper.lam.detach()[None], c, 4)):
-        found, named = net.squared_norm("*.weight"), net.squared_norm("5", "0.bias")
+        actual, named = net.squared_norm("*.weight"), net.squared_norm("5", "0.bias")
     deltas = [explicit(net, c_i) for c_i in c]
-    for y, names in ((found, ["0.weight", "1.weight", "5.weight"]), (named, ["5.weight", "5.bias", "0.bias"])):
+    for y, names in ((actual, ["0.weight", "1.weight", "5.weight"]), (named, ["5.weight", "5.bias", "0.bias"])):
         close(y, torch.stack([sum((weights[n] + d[n]).square().sum() for n in names) for d in deltas]))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"squared_norm='blocks.\*' is no parameter of the model"):
         net.squared_norm("blocks.*")

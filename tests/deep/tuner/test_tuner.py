@@ -50,76 +50,76 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
     return torch.randn(4, 1, 4, 4, generator=rng), torch.randn(4, 2, generator=rng)
 
 
-def go(one: Tuner, first: int, last: int) -> None:
+def go(item: Tuner, first: int, last: int) -> None:
     for step in range(first, last):
-        one.inner_step(*batch(step))
-        for _ in range(one.due()):
-            one.outer_step(*batch(-step - 1))
+        item.inner_step(*batch(step))
+        for _ in range(item.due()):
+            item.outer_step(*batch(-step - 1))
 
 
-def bits(one: Tuner) -> list[Tensor]:
-    lists = [one.model.state_dict().values(), one.net.responses.state_dict().values()]
+def bits(item: Tuner) -> list[Tensor]:
+    lists = [item.model.state_dict().values(), item.net.responses.state_dict().values()]
     return [t.detach().clone() for those in lists for t in those] + [
-        one.hyper.lam.detach().clone(),
-        one.hyper.raw_sigma.detach().clone(),
+        item.hyper.lam.detach().clone(),
+        item.hyper.raw_sigma.detach().clone(),
     ]
 
 
-def same(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+def same(item: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(item, other, strict=True))
 
 
 @pytest.mark.parametrize("method", [*EVERY, None])
 def test_a_state_goes_on_bit_for_bit_and_seeds_repeat(method: Method | None) -> None:
-    one, again, other = tuner(method, T_train=2), tuner(method, T_train=2), tuner(method, T_train=2, seed=1)
-    go(one, 0, 5)
-    state = copy.deepcopy(one.state_dict())
-    go(one, 5, 10)
+    base, again, other = tuner(method, T_train=2), tuner(method, T_train=2), tuner(method, T_train=2, seed=1)
+    go(base, 0, 5)
+    state = copy.deepcopy(base.state_dict())
+    go(base, 5, 10)
     go(again, 0, 10)
-    assert same(bits(one), bits(again))
+    assert same(bits(base), bits(again))
     other = tuner(method, T_train=2)
     other.load_state_dict(state)
     go(other, 5, 10)
-    assert same(bits(one), bits(other))
-    assert (one.inner_steps, one.outer_steps) == (10, 0 if method is None else 5)
+    assert same(bits(base), bits(other))
+    assert (base.inner_steps, base.outer_steps) == (10, 0 if method is None else 5)
 
 
 def test_other_seeds_draw_other_things() -> None:
-    one, other = tuner(), tuner(seed=1)
-    go(one, 0, 2)
+    base, other = tuner(), tuner(seed=1)
+    go(base, 0, 2)
     go(other, 0, 2)
-    assert not same(bits(one), bits(other))
+    assert not same(bits(base), bits(other))
 
 
 @all_methods
 def test_running_statistics_move_once_a_step(method: Method) -> None:
     """m <- 0.9 m + 0.1 mean once for an inner step, and never for an outer step or an evaluation."""
-    one = tuner(method)
-    norm = one.model[1]  # type: ignore[operator]
+    tuned = tuner(method)
+    norm = tuned.model[1]  # type: ignore[operator]
     for step in range(3):
-        one.inner_step(*batch(step))
+        tuned.inner_step(*batch(step))
         assert norm.num_batches_tracked == step + 1
-    before = [buffer.clone() for buffer in one.model.buffers()]
-    one.outer_step(*batch(9))
-    one.evaluate(*batch(9))
-    assert same(before, list(one.model.buffers()))
-    assert one.model.training
+    before = [buffer.clone() for buffer in tuned.model.buffers()]
+    tuned.outer_step(*batch(9))
+    tuned.evaluate(*batch(9))
+    assert same(before, list(tuned.model.buffers()))
+    assert tuned.model.training
 
 
 def test_statistics_are_those_of_w0s_pass() -> None:
-    one, plain = tuner(CENTERED_STN), network()
+    base, plain = tuner(CENTERED_STN), network()
     x, t = batch(0)
     plain(x)
-    one.inner_step(x, t)
-    close(one.model[1].running_mean, plain[1].running_mean, 1e-6)  # type: ignore[operator]
+    base.inner_step(x, t)
+    close(base.model[1].running_mean, plain[1].running_mean, 1e-6)  # type: ignore[operator]
 
 
 @all_methods
 def test_each_step_moves_its_own_and_leaves_no_gradient(method: Method) -> None:
     """An inner step leaves λ and σ bit for bit, an outer one w0 and Θ."""
-    one = tuner(method)
-    everything = [*one.net.w0, *one.net.Theta, one.hyper.lam, one.hyper.raw_sigma]
-    for step, still in ((one.inner_step, everything[-2:]), (one.outer_step, everything[:-2])):
+    tuned = tuner(method)
+    everything = [*tuned.net.w0, *tuned.net.Theta, tuned.hyper.lam, tuned.hyper.raw_sigma]
+    for step, still in ((tuned.inner_step, everything[-2:]), (tuned.outer_step, everything[:-2])):
         moving = [p for p in everything if not any(p is q for q in still)]
         before, was = [p.detach().clone() for p in still], [p.detach().clone() for p in moving]
         step(*batch(0))
@@ -130,58 +130,58 @@ def test_each_step_moves_its_own_and_leaves_no_gradient(method: Method) -> None:
 
 @pytest.mark.parametrize("method", [DELTA_STN, REPARAM_STN], ids=lambda method: method.name)
 def test_penalties_are_in_the_training_loss_alone(method: Method) -> None:
-    one = tuner(method)
+    tuned = tuner(method)
     x, t = batch(0)
-    loss, y = one.evaluate(x, t)
-    close(loss, half_square(copy.deepcopy(one.net.model).eval()(x), t), 1e-6)
-    close(one.outer_step(x, t).loss, half_square(y, t), 1e-6)
-    one.hyper.set({"decay": 1e3})
-    assert one.evaluate(x, t)[0] < 100
-    assert one.inner_step(x, t).loss > 100
+    loss, y = tuned.evaluate(x, t)
+    close(loss, half_square(copy.deepcopy(tuned.net.model).eval()(x), t), 1e-6)
+    close(tuned.outer_step(x, t).loss, half_square(y, t), 1e-6)
+    tuned.hyper.set({"decay": 1e3})
+    assert tuned.evaluate(x, t)[0] < 100
+    assert tuned.inner_step(x, t).loss > 100
 
 
 @all_methods
 def test_outer_steps_follow_warm_up_and_every_t_train(method: Method) -> None:
-    one = tuner(method, T_train=3, T_valid=2, warm_up=4)
+    tuned = tuner(method, T_train=3, T_valid=2, warm_up=4)
     dues = []
     for step in range(10):
-        one.inner_step(*batch(step))
-        dues.append(one.due())
+        tuned.inner_step(*batch(step))
+        dues.append(tuned.due())
     assert dues == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
 
 
 @all_methods
 def test_any_optimizer_and_scheduler(method: Method) -> None:
-    one = tuner(method, w0=partial(Adam, lr=0.1), Theta=partial(AdamW, lr=0.1), lam=Adam, sigma=Adam)
-    assert set(one.optimisers) == {"w0", "Theta", "lam", "sigma"}
-    schedulers = [StepLR(optimiser, 1, 0.1) for optimiser in one.optimisers.values()]
-    go(one, 0, 5)
+    tuned = tuner(method, w0=partial(Adam, lr=0.1), Theta=partial(AdamW, lr=0.1), lam=Adam, sigma=Adam)
+    assert set(tuned.optimisers) == {"w0", "Theta", "lam", "sigma"}
+    schedulers = [StepLR(optimiser, 1, 0.1) for optimiser in tuned.optimisers.values()]
+    go(tuned, 0, 5)
     for scheduler in schedulers:
         scheduler.step()
-    assert one.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.01)
-    state = one.state_dict()
+    assert tuned.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.01)
+    state = tuned.state_dict()
     again = tuner(method, w0=partial(Adam, lr=0.1), Theta=partial(AdamW, lr=0.1), lam=Adam, sigma=Adam)
     again.load_state_dict(state)
     assert again.optimisers["Theta"].param_groups[0]["lr"] == pytest.approx(0.01)
 
 
 def test_sigma_can_stay() -> None:
-    one = tuner(sigma=None)
-    before = one.hyper.raw_sigma.detach().clone()
-    go(one, 0, 6)
-    assert torch.equal(one.hyper.raw_sigma.detach(), before)
+    tuned = tuner(sigma=None)
+    before = tuned.hyper.raw_sigma.detach().clone()
+    go(tuned, 0, 6)
+    assert torch.equal(tuned.hyper.raw_sigma.detach(), before)
 
 
 @all_methods
 def test_clipping_bounds_each_gradients_norm(method: Method) -> None:
     """With SGD at rate 1 a step is the gradient; σ is not 1, so that Θ's, divided by σ², is clipped after that."""
     step = partial(SGD, lr=1.0)
-    one = tuner(method, clip=1e-3, w0=step, Theta=step)
+    tuned = tuner(method, clip=1e-3, w0=step, Theta=step)
     with torch.no_grad():
-        one.hyper.raw_sigma.fill_(-2.0)
-    groups = (one.net.w0, one.net.Theta)
+        tuned.hyper.raw_sigma.fill_(-2.0)
+    groups = (tuned.net.w0, tuned.net.Theta)
     before = [[p.detach().clone() for p in group] for group in groups]
-    one.inner_step(*batch(0))
+    tuned.inner_step(*batch(0))
     for group, was in zip(groups, before, strict=True):
         moved = torch.stack([(p - q).square().sum() for p, q in zip(group, was, strict=True)]).sum().sqrt()
         close(moved, 1e-3, 1e-2)
@@ -192,8 +192,8 @@ def test_lower_precision_follows_full_precision(method: Method) -> None:
     """bfloat16 has 8 bits; parameters and λ stay float32."""
     full = tuner(method)
     half = tuner(method, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
-    for one in (full, half):
-        go(one, 0, 6)
+    for item in (full, half):
+        go(item, 0, 6)
     for a, b in zip(bits(full), bits(half), strict=True):
         assert b.dtype == a.dtype
         close(b, a, 0.1)
@@ -201,26 +201,26 @@ def test_lower_precision_follows_full_precision(method: Method) -> None:
 
 @all_methods
 def test_the_model_may_change_its_precision_before_it_steps(method: Method) -> None:
-    one = tuner(method)
-    one.model.double()
+    tuned = tuner(method)
+    tuned.model.double()
     x, t = batch(0)
-    one.inner_step(x.double(), t.double())
-    one.outer_step(x.double(), t.double())
-    assert {p.dtype for p in (*one.net.Theta, one.hyper.lam)} == {torch.float64}
+    tuned.inner_step(x.double(), t.double())
+    tuned.outer_step(x.double(), t.double())
+    assert {p.dtype for p in (*tuned.net.Theta, tuned.hyper.lam)} == {torch.float64}
 
 
 @all_methods
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_in_half_precision_every_step_of_lam_counts(method: Method, dtype: torch.dtype) -> None:
     """At 0.3 bfloat16 loses a step of 1e-4, and float16 an RMSprop's squares, of which it makes infinity."""
-    one = tuner(method, lam=partial(RMSprop, lr=1e-4), sigma=partial(RMSprop, lr=1e-4))
-    one.model.to(dtype)
+    tuned = tuner(method, lam=partial(RMSprop, lr=1e-4), sigma=partial(RMSprop, lr=1e-4))
+    tuned.model.to(dtype)
     x, t = (part.to(dtype) for part in batch(0))
-    before = one.hyper.lam.detach().float().clone()
-    one.inner_step(x, t)
-    one.outer_step(x, t)
+    before = tuned.hyper.lam.detach().float().clone()
+    tuned.inner_step(x, t)
+    tuned.outer_step(x, t)
     # RMSprop's first step is lr/√(1 - 0.99) whatever the gradient.
-    close((one.hyper.lam - before).abs(), 1e-3 * torch.ones(len(one.hyper)), 1e-2)
+    close((tuned.hyper.lam - before).abs(), 1e-3 * torch.ones(len(tuned.hyper)), 1e-2)
 
 
 def _unfreeze(model: nn.Sequential) -> None:
@@ -242,10 +242,10 @@ def test_what_trains_may_not_change_under_a_tuner(
 ) -> None:
     """A layer frozen since has no gradient, and one unfrozen or put in would stay where it is, in silence."""
     model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), nn.Linear(3, 1).requires_grad_(change is not _unfreeze))
-    one = Tuner(model, Hyperparameters(dropout_rates(model)), half_square, method=method)
+    tuned = Tuner(model, Hyperparameters(dropout_rates(model)), half_square, method=method)
     change(model)
     with pytest.raises(UserError, match="frozen, unfrozen or replaced"):
-        one.inner_step(torch.ones(4, 2), torch.ones(4, 1))
+        tuned.inner_step(torch.ones(4, 2), torch.ones(4, 1))
 
 
 class Tied(nn.Module):
@@ -269,18 +269,18 @@ def test_a_penalty_that_is_written_out_has_the_gradient_of_squared_norm(method: 
 
         def penalised(y: Tensor, t: Tensor) -> Tensor:
             by_hand = model.fc.weight.square().sum() + (model.out.bias**2).sum()
-            norm = by_hand if written else one.squared_norm("fc.weight", "out.bias").mean()
+            norm = by_hand if written else tuned.squared_norm("fc.weight", "out.bias").mean()
             return half_square(y, t) + 0.1 * norm + 0.0 * hyper["decay"].mean()
 
-        one = Tuner(model, hyper, penalised, half_square, method=method, eps_per=eps_per, seed=2)
+        tuned = Tuner(model, hyper, penalised, half_square, method=method, eps_per=eps_per, seed=2)
         with torch.no_grad():
-            for parameter in one.net.Theta:
+            for parameter in tuned.net.Theta:
                 parameter.normal_()
-        one.inner_step(x, x)
-        return bits(one)
+        tuned.inner_step(x, x)
+        return bits(tuned)
 
-    for one, other in zip(after(True), after(False), strict=True):
-        close(one, other)
+    for tuned, other in zip(after(True), after(False), strict=True):
+        close(tuned, other)
 
 
 def test_a_weights_type_and_shape_may_be_used_anywhere() -> None:
@@ -290,18 +290,18 @@ def test_a_weights_type_and_shape_may_be_used_anywhere() -> None:
             return self[1](self[0](input).type_as(weight).to(weight).expand_as(weight).view_as(weight))
 
     hyper = Hyperparameters([DECAY])
-    one = Tuner(Like(nn.Linear(3, 3), nn.Linear(3, 3)), hyper, lambda y, t: half_square(y, t) + hyper["decay"].mean())
-    assert one.inner_step(torch.ones(3, 3), torch.ones(3, 3)).loss.isfinite()
+    tuned = Tuner(Like(nn.Linear(3, 3), nn.Linear(3, 3)), hyper, lambda y, t: half_square(y, t) + hyper["decay"].mean())
+    assert tuned.inner_step(torch.ones(3, 3), torch.ones(3, 3)).loss.isfinite()
 
 
 @all_methods
 def test_a_batch_that_is_changed_in_place_is_refused_where_two_passes_see_it(method: Method) -> None:
     model = nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(3, 3), nn.Dropout(0.2))
     rates = [rate for rate in dropout_rates(model) if rate.name == "2"]
-    one = Tuner(model, Hyperparameters(rates), half_square, method=method)
+    tuned = Tuner(model, Hyperparameters(rates), half_square, method=method)
     twice = method.unperturbed or extended(method).control_variate
     with pytest.raises(UserError, match="changes the batch in place") if twice else nullcontext():
-        one.inner_step(torch.ones(4, 3), torch.ones(4, 3))
+        tuned.inner_step(torch.ones(4, 3), torch.ones(4, 3))
 
 
 def unchecked(kind: type, *args: Any, **kwargs: Any) -> None:
@@ -334,26 +334,26 @@ def test_a_hyperparameter_that_the_first_step_does_not_read_is_named_once(method
     def penalised(y: Tensor, t: Tensor) -> Tensor:
         return half_square(y, t) + hyper["decay"].mean()
 
-    one = Tuner(model, hyper, penalised, half_square, method=method)
+    tuned = Tuner(model, hyper, penalised, half_square, method=method)
     assert hyper["stray"] > 0  # outside a step
     with pytest.warns(InputWarning, match="^nothing has read 'stray' in the first training step: read it") as caught:
-        one.inner_step(*batch(0))
+        tuned.inner_step(*batch(0))
     assert len(caught) == 1
-    one.inner_step(*batch(1))  # where a warning is an error
+    tuned.inner_step(*batch(1))  # where a warning is an error
     model.eval()
     with pytest.warns(InputWarning, match="^nothing has read '3', 'stray' in"):
-        Tuner(one.detach(), hyper, penalised, half_square, method=method).inner_step(*batch(0))
+        Tuner(tuned.detach(), hyper, penalised, half_square, method=method).inner_step(*batch(0))
 
 
 def test_a_state_that_lacks_a_part_is_one_line_and_moves_nothing() -> None:
-    one, other = tuner(), tuner()
+    base, other = tuner(), tuner()
     go(other, 0, 6)
-    before, state = bits(one), other.state_dict()
+    before, state = bits(base), other.state_dict()
     for part in state:
         lacking = {name: value for name, value in state.items() if name != part}
         with pytest.raises(UserError, match=f"^this is no state of a Tuner: it has no '{part}'; give what [^\n]*$"):
-            one.load_state_dict(lacking)
-        assert same(bits(one), before)
+            base.load_state_dict(lacking)
+        assert same(bits(base), before)
 
 
 @all_methods
@@ -373,9 +373,9 @@ def test_a_state_of_other_layers_or_of_another_start_of_sigma_is_refused(method:
 
 
 def detached() -> Tuner:
-    one = tuner()
-    one.detach()
-    return one
+    tuned = tuner()
+    tuned.detach()
+    return tuned
 
 
 @pytest.mark.parametrize(

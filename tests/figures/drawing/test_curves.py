@@ -177,5 +177,5 @@ def test_figure_16_has_a_line_for_each_number_of_outer_steps(made):
 
 
 def test_a_run_made_twice_counts_once(made):
-    same = [made("sensitivity", "delta-stn", [2.0], hyper={"drop_input": 0.1}, **one) for one in ({}, {"sigma": 1.0})]
+    same = [made("sensitivity", "delta-stn", [2.0], hyper={"drop_input": 0.1}, **item) for item in ({}, {"sigma": 1.0})]
     assert fig15.by_scale(same) == {1.0: [2.0]}

@@ -42,25 +42,25 @@ def made(tmp_path):
 
 def means(figure):
     """Hyperparameter -> its mean lines, over all panels and their right axes."""
-    found = {}
+    actual = {}
     for axes in figure.axes:
         for line in axes.lines:
             name, _, kind = str(line.get_gid()).partition(": ")
             if kind == "mean":
-                found.setdefault(name, []).append(line)
-    return found
+                actual.setdefault(name, []).append(line)
+    return actual
 
 
 @pytest.mark.parametrize("figure", SCHEDULES.values(), ids=SCHEDULES)
 def test_every_hyperparameter_is_drawn_and_is_the_records_own(figure, made):
     runs = [made(experiment, seed) for experiment in figure.needs for seed in range(2)]
-    found = means(figure.draw(runs))
+    actual = means(figure.draw(runs))
     for experiment in figure.needs:
-        some = [run for run in runs if run.settings["experiment"] == experiment]
-        for name in some[0].facts["hyperparameters"]:
-            expected = np.mean([run.history[name] for run in some], axis=0)
-            assert any(np.allclose(line.get_ydata(), expected) for line in found[name])
-    assert sum(map(len, found.values())) == sum(
+        group = [run for run in runs if run.settings["experiment"] == experiment]
+        for name in group[0].facts["hyperparameters"]:
+            expected = np.mean([run.history[name] for run in group], axis=0)
+            assert any(np.allclose(line.get_ydata(), expected) for line in actual[name])
+    assert sum(map(len, actual.values())) == sum(
         len(RATES[experiment]) + len(OTHERS.get(experiment, ())) for experiment in figure.needs
     )
 

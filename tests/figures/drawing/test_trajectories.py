@@ -33,13 +33,13 @@ def drawn(name, records):
 
 def lines(figure, suffix):
     """Method -> its lines of that kind, over all panels."""
-    found = {}
+    actual = {}
     for axes in figure.axes:
         for line in axes.lines:
             method, _, kind = (line.get_gid() or "").partition(": ")
             if kind == suffix:
-                found.setdefault(method, []).append(line)
-    return found
+                actual.setdefault(method, []).append(line)
+    return actual
 
 
 def titles(figure):
@@ -50,9 +50,9 @@ def titles(figure):
 def test_every_method_of_the_paper_in_its_colour_and_dashes(name, records):
     figure = drawn(name, records(*ALL[name].needs))
     for suffix in ("mean", "median"):
-        found = lines(figure, suffix)
-        assert found.keys() == EXPECTED[name]
-        for method, curves in found.items():
+        actual = lines(figure, suffix)
+        assert actual.keys() == EXPECTED[name]
+        for method, curves in actual.items():
             assert {to_hex(line.get_color()).upper() for line in curves} == {style.LINES[method]["color"]}
             # Dashes are scaled by the line's width only once they are drawn.
             assert {line._unscaled_dash_pattern[1] is None for line in curves} == {method == "Δ-STN"}
@@ -60,11 +60,11 @@ def test_every_method_of_the_paper_in_its_colour_and_dashes(name, records):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_lines_are_the_records_own(name, records):
-    some = records(*ALL[name].needs)
-    figure = drawn(name, some)
+    runs = records(*ALL[name].needs)
+    figure = drawn(name, runs)
     experiment = ALL[name].needs[0]
     for method in EXPECTED[name]:
-        mine = [r for r in some if called(r) == method and r.settings["experiment"] == experiment]
+        mine = [r for r in runs if called(r) == method and r.settings["experiment"] == experiment]
         lam, regret = (np.array([r.history[column] for r in mine]) for column in ("lam", "regret"))
         assert_allclose(lines(figure, "mean")[method][0].get_ydata(), lam.mean(axis=0))
         assert_allclose(
@@ -74,10 +74,10 @@ def test_lines_are_the_records_own(name, records):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_dashed_lines_are_the_exact_optima(name, records):
-    some = records(*ALL[name].needs)
-    lines = [line for axes in drawn(name, some).axes for line in axes.lines]
+    runs = records(*ALL[name].needs)
+    lines = [line for axes in drawn(name, runs).axes for line in axes.lines]
     dashed = {np.asarray(line.get_ydata())[0] for line in lines if line.get_gid() == "exact"}
-    assert dashed == {r.facts["exact"]["lam_star"] for r in some if r.facts["exact"]["where"] == "interior"}
+    assert dashed == {r.facts["exact"]["lam_star"] for r in runs if r.facts["exact"]["where"] == "interior"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -121,8 +121,8 @@ def fig09_legend(records):
 
 
 def test_figure_9_enlarges_the_first_updates():
-    some = [record(name, experiment="decoupling", lam=np.arange(40), regret=np.ones(40)) for name in EXPECTED["fig09"]]
-    first, whole, *_ = drawn("fig09", some).axes
+    runs = [record(name, experiment="decoupling", lam=np.arange(40), regret=np.ones(40)) for name in EXPECTED["fig09"]]
+    first, whole, *_ = drawn("fig09", runs).axes
     assert first.get_xlim() == (0, 100)
     assert whole.get_xlim() == (0, 195)
 

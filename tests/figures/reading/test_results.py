@@ -38,7 +38,7 @@ def group(name, losses, paper=PAPER):
 
 
 def judged(better="lower", **losses):
-    return verdict(Part("mnist-mlp", [group(name, some) for name, some in losses.items()], best, 3, better))
+    return verdict(Part("mnist-mlp", [group(name, values) for name, values in losses.items()], best, 3, better))
 
 
 def test_order_as_the_papers():
@@ -185,13 +185,13 @@ def test_csv_has_the_rows_unrounded_and_every_line_of_the_page_as_many_cells(tab
     name = table.__name__.rpartition(".")[2]
     files = table.files(runs)
     assert files.keys() == {f"{name}.md", f"{name}.csv"}
-    found = list(csv.DictReader(io.StringIO(files[f"{name}.csv"].decode())))
+    actual = list(csv.DictReader(io.StringIO(files[f"{name}.csv"].decode())))
     expected = [row for part in table.parts(runs) for row in rows(part)]
-    assert [float(line["valid"]) for line in found] == [row.valid for row in expected]
-    assert len(found) == 2 * len(table.NEEDS)
+    assert [float(line["valid"]) for line in actual] == [row.valid for row in expected]
+    assert len(actual) == 2 * len(table.NEEDS)
     tables = files[f"{name}.md"].decode().split("\n\n")
-    for one in tables[:2]:
-        assert len({line.count("|") for line in one.splitlines()}) == 1
+    for item in tables[:2]:
+        assert len({line.count("|") for line in item.splitlines()}) == 1
 
 
 def test_the_papers_numbers_put_delta_stn_first():
@@ -199,7 +199,7 @@ def test_the_papers_numbers_put_delta_stn_first():
     assert all(min(scores) == scores[-1] for scores in table01.PAPER.values())
     assert all(paper["Δ-STN"] > paper["STN"] for paper in table03.PAPER.values())
     assert table04.PAPER["Δ-STN"][0] < min(
-        one[0] for one in (table04.FIXED_PAPER, table04.NOISE_PAPER, table04.LAST_PAPER, table04.PAPER["STN"])
+        item[0] for item in (table04.FIXED_PAPER, table04.NOISE_PAPER, table04.LAST_PAPER, table04.PAPER["STN"])
     )
 
 

@@ -10,19 +10,19 @@ from toy.data.datasets import load
 METHODS = ("STN", "Δ-STN")
 
 
-def with_settings(some, **changes):
-    return replace(some, settings=some.settings | changes)
+def with_settings(runs, **changes):
+    return replace(runs, settings=runs.settings | changes)
 
 
 def test_the_sets_that_need_no_network_come_first_then_known_ones_then_a_persons_own():
     names = ["zebra", "yacht", "abalone", "energy", "ant", "diabetes"]
-    some = [record("STN", data=name, digest=name) for name in names]
-    assert list(panels(some, "ridge", METHODS)) == ["diabetes", "abalone", "energy", "yacht", "ant", "zebra"]
+    runs = [record("STN", data=name, digest=name) for name in names]
+    assert list(panels(runs, "ridge", METHODS)) == ["diabetes", "abalone", "energy", "yacht", "ant", "zebra"]
 
 
 def test_two_sets_of_one_name_are_two_panels():
-    some = [record("STN", data="mine", digest=digest * 8) for digest in ("ab", "cd")]
-    assert list(panels(some, "ridge", METHODS)) == ["mine abab", "mine cdcd"]
+    runs = [record("STN", data="mine", digest=digest * 8) for digest in ("ab", "cd")]
+    assert list(panels(runs, "ridge", METHODS)) == ["mine abab", "mine cdcd"]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_of_one_dataset_only_its_own_records(records):
 
 
 def test_replicas_are_in_the_order_of_their_seeds():
-    some = [record("STN", seed) for seed in (10, 2, 1)] + [record("Δ-STN", 0)]
-    assert [one.settings["seed"] for one in replicas(some, "STN")] == [1, 2, 10]
+    runs = [record("STN", seed) for seed in (10, 2, 1)] + [record("Δ-STN", 0)]
+    assert [item.settings["seed"] for item in replicas(runs, "STN")] == [1, 2, 10]
 
 
 def test_histories_that_end_early_are_filled():

@@ -89,8 +89,8 @@ def test_without_records_a_table_is_empty():
 
 
 def test_data_sets_are_in_their_usual_order_whatever_the_folders():
-    some = [made("ridge", name, {}) for name in ("abalone", "diabetes", "concrete")]
-    assert [splits.data(one) for one in splits.shown([*some, record("STN")])] == ["diabetes", "concrete", "abalone"]
+    group = [made("ridge", name, {}) for name in ("abalone", "diabetes", "concrete")]
+    assert [splits.data(item) for item in splits.shown([*group, record("STN")])] == ["diabetes", "concrete", "abalone"]
 
 
 @pytest.mark.parametrize("n", [5, 40])

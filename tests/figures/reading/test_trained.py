@@ -36,8 +36,8 @@ def made(tmp_path):
 def test_a_fresh_record_stands_for_the_committed_one_of_the_same_run(tmp_path, committed):
     old, other = (write(committed, "mnist-mlp", method, LOSS) for method in ("stn", "delta-stn"))
     new = write(tmp_path, "mnist-mlp", "stn", [3.0])
-    found = archive.gather("mnist-mlp", tmp_path)
-    assert {record.folder for record in found} == {new.folder, other.folder}
+    actual = archive.gather("mnist-mlp", tmp_path)
+    assert {record.folder for record in actual} == {new.folder, other.folder}
     assert [archive.is_committed(record) for record in (old, other, new)] == [True, True, False]
     assert archive.gather("fmnist-cnn", tmp_path) == []
 
@@ -69,29 +69,29 @@ def test_smoke_is_drawn_only_where_there_is_nothing_else(made):
 
 
 def test_runs_of_another_size_are_not_mixed_in(made):
-    some = [made("mnist-mlp", "delta-stn", LOSS, seed=seed) for seed in range(3)]
-    changed = replace(some[0], settings=some[0].settings | {"size": some[0].settings["size"] | {"rows": 100}})
-    assert chosen([changed, *some[1:]], "mnist-mlp", BOTH) == some[1:]
-    assert sorted(map(len, by_setting([changed, *some[1:]], "mnist-mlp", BOTH).values())) == [1, 2]
+    runs = [made("mnist-mlp", "delta-stn", LOSS, seed=seed) for seed in range(3)]
+    changed = replace(runs[0], settings=runs[0].settings | {"size": runs[0].settings["size"] | {"rows": 100}})
+    assert chosen([changed, *runs[1:]], "mnist-mlp", BOTH) == runs[1:]
+    assert sorted(map(len, by_setting([changed, *runs[1:]], "mnist-mlp", BOTH).values())) == [1, 2]
 
 
 def test_only_what_is_varied_may_be_changed(made):
     usual = made("mnist-mlp", "stn", LOSS)
     started, both = made("mnist-mlp", "stn", LOSS, start=0.3), made("mnist-mlp", "stn", LOSS, start=0.3, tau=0.1)
-    some = [both, started, usual]
-    assert chosen(some, "mnist-mlp", BOTH) == [usual]
-    assert chosen(some, "mnist-mlp", BOTH, ("start",)) == [started, usual]
-    assert chosen(some, "fmnist-cnn", BOTH) == chosen(some, "mnist-mlp", ("Δ-STN",)) == []
+    runs = [both, started, usual]
+    assert chosen(runs, "mnist-mlp", BOTH) == [usual]
+    assert chosen(runs, "mnist-mlp", BOTH, ("start",)) == [started, usual]
+    assert chosen(runs, "fmnist-cnn", BOTH) == chosen(runs, "mnist-mlp", ("Δ-STN",)) == []
 
 
 def test_larger_presets_come_first_in_tables(made):
-    some = [made("mnist-mlp", "stn", LOSS, preset=preset) for preset in ("smoke", "paper", "cpu")]
-    assert [preset for preset, _ in by_setting(some, "mnist-mlp", BOTH)] == ["paper", "cpu", "smoke"]
+    runs = [made("mnist-mlp", "stn", LOSS, preset=preset) for preset in ("smoke", "paper", "cpu")]
+    assert [preset for preset, _ in by_setting(runs, "mnist-mlp", BOTH)] == ["paper", "cpu", "smoke"]
 
 
 def test_replicas_are_one_methods_in_the_order_of_their_seeds(made):
-    some = [made("mnist-mlp", "stn", LOSS, seed=seed) for seed in (10, 2)] + [made("mnist-mlp", "delta-stn", LOSS)]
-    assert [one.settings["seed"] for one in replicas(some, "STN")] == [2, 10]
+    runs = [made("mnist-mlp", "stn", LOSS, seed=seed) for seed in (10, 2)] + [made("mnist-mlp", "delta-stn", LOSS)]
+    assert [item.settings["seed"] for item in replicas(runs, "STN")] == [2, 10]
 
 
 def test_test_loss_and_accuracy_are_of_the_epoch_of_lowest_validation_loss(made):
@@ -143,12 +143,12 @@ def test_what_a_caption_says_of_a_setting(made):
 
 
 def test_seeds_are_counted_by_method(made):
-    some = [made("mnist-mlp", "stn", LOSS, seed=seed) for seed in range(3)] + [made("mnist-mlp", "delta-stn", LOSS)]
-    assert count_seeds(some[:3]) == "3 seeds"
-    assert count_seeds(some) == "1 to 3 seeds"
+    runs = [made("mnist-mlp", "stn", LOSS, seed=seed) for seed in range(3)] + [made("mnist-mlp", "delta-stn", LOSS)]
+    assert count_seeds(runs[:3]) == "3 seeds"
+    assert count_seeds(runs) == "1 to 3 seeds"
 
 
 def test_methods_without_records_are_named(made):
-    some = [made("mnist-mlp", "stn", LOSS)]
-    assert lacking(some, ("STN", "Centered STN", "Δ-STN")) == ", no records of Centered STN, Δ-STN"
-    assert lacking(some, ("STN",)) == ""
+    runs = [made("mnist-mlp", "stn", LOSS)]
+    assert lacking(runs, ("STN", "Centered STN", "Δ-STN")) == ", no records of Centered STN, Δ-STN"
+    assert lacking(runs, ("STN",)) == ""

@@ -37,12 +37,12 @@ def test_the_control_variate_at_another_sigma_is_no_variant(tmp_path):
 
 
 def test_table_b1_has_a_row_for_each_variant_and_judges_each_pair(records):
-    some = records("ridge", "dropout")
-    assert [(row.experiment, row.method, row.seeds) for row in rows(some, ("ridge", "dropout"), BEYOND_NAMES)] == [
+    runs = records("ridge", "dropout")
+    assert [(row.experiment, row.method, row.seeds) for row in rows(runs, ("ridge", "dropout"), BEYOND_NAMES)] == [
         (experiment, name, 2) for experiment in ("ridge", "dropout") for name in ("STN", "Δ-STN", CV, CV_SMALL)
     ]
-    found = list(verdicts(some))
-    assert len(found) == 2 * 3
-    assert {said.split(":")[0] for *_, said in found} <= {"better", "worse", "no difference"}
-    assert f"{CV} " in found[0][3]
-    assert "Δ-STN " in found[0][3]
+    actual = list(verdicts(runs))
+    assert len(actual) == 2 * 3
+    assert {said.split(":")[0] for *_, said in actual} <= {"better", "worse", "no difference"}
+    assert f"{CV} " in actual[0][3]
+    assert "Δ-STN " in actual[0][3]

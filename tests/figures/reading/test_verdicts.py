@@ -77,8 +77,8 @@ def test_a_method_without_records():
 
 
 def test_beyond_the_paper_a_verdict_has_words_of_its_own():
-    some = [*runs("STN", [2, 3, 4]), *runs("Δ-STN", [1, 1, 1])]
-    assert verdict(CLAIM, some, ("better", "worse")).startswith("better: Δ-STN 1 %, STN 3 %")
+    group = [*runs("STN", [2, 3, 4]), *runs("Δ-STN", [1, 1, 1])]
+    assert verdict(CLAIM, group, ("better", "worse")).startswith("better: Δ-STN 1 %, STN 3 %")
     other = [*runs("STN", [1, 1, 1]), *runs("Δ-STN", [2, 3, 4])]
     assert verdict(CLAIM, other, ("better", "worse")).startswith("worse: Δ-STN 3 %, STN 1 %")
 
@@ -151,10 +151,10 @@ def test_a_late_climb_is_no_spike():
     ],
 )
 def test_verdict_on_spikes(stn, reparam, said):
-    some = [
+    group = [
         climbing(name, top, seed=seed) for name, top in (("STN", stn), ("Reparam STN", reparam)) for seed in range(3)
     ]
-    assert verdict(SPIKE, some) == said
+    assert verdict(SPIKE, group) == said
 
 
 def test_a_run_that_diverged_at_once_has_an_infinite_spike():
@@ -165,7 +165,7 @@ def test_the_claims_name_methods_and_experiments_that_exist():
     for claim in CLAIMS:
         record(claim.worse, experiment=claim.experiment)
         record(claim.better, experiment=claim.experiment)
-        assert claim.what in ("regret", "spike")
+        assert claim.quantity in ("regret", "spike")
 
 
 @pytest.mark.parametrize(

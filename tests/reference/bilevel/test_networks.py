@@ -43,10 +43,10 @@ def test_jvp_and_vjp_are_adjoint(network, rng, lead):
 def test_a_hessian_in_the_outputs_is_pulled_back_by_products_with_the_jacobian(network, rng, lead, shared):
     f, m, k = network
     w, H = normal(rng, *lead, m), normal(rng, *(() if shared else lead), k, k)
-    J, found = np.broadcast_to(f.jacobian(w), (*lead, k, m)), f.pull_back(w, H)
+    J, actual = np.broadcast_to(f.jacobian(w), (*lead, k, m)), f.pull_back(w, H)
     terms = np.abs(J).mT @ np.abs(H) @ np.abs(J)
-    assert found.shape == (*lead, m, m)
-    assert_allclose(found, *exactly(np.einsum("...ki,...kl,...lj->...ij", J, H, J), terms))
+    assert actual.shape == (*lead, m, m)
+    assert_allclose(actual, *exactly(np.einsum("...ki,...kl,...lj->...ij", J, H, J), terms))
 
 
 @given(networks(), generators(), leads)

@@ -164,7 +164,7 @@ def test_at_lam_star_the_outer_loss_is_level_or_falls_over_an_end(case: Case[Pro
 
 @given(ridges(s=st.just(Exp())) | dropouts())
 def test_no_lam_of_another_grid_is_better(case: Case[Problem]):
-    found = case.problem.optimum()
-    grid = np.linspace(-14.97, 14.9, 173).reshape(-1, *[1] * (found.loss_star.ndim + 1))
+    actual = case.problem.optimum()
+    grid = np.linspace(-14.97, 14.9, 173).reshape(-1, *[1] * (actual.loss_star.ndim + 1))
     losses = case.problem.outer_loss(grid)
-    assert (losses.min(axis=0) >= found.loss_star - EXACT * losses.max(axis=0)).all()
+    assert (losses.min(axis=0) >= actual.loss_star - EXACT * losses.max(axis=0)).all()

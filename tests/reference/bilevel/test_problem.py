@@ -179,13 +179,13 @@ def test_eqn_2_2_the_outer_loss_is_the_validation_loss_at_the_best_response(case
 def test_leading_axes_equal_a_loop(case: Case[Problem]):
     problem, lam, w = case.problem, case.lam, case.w
     v = problem.f(w)
-    for index, one, one_lam, one_w in case.replicates():
+    for index, item, one_lam, one_w in case.replicates():
         for name in OF_LAM:
-            desired = getattr(one, name)(one_lam)
+            desired = getattr(item, name)(one_lam)
             assert_allclose(getattr(problem, name)(lam)[index], *exactly(desired), err_msg=name)
         for names, point, one_point in ((OF_LAM_AND_W, w, one_w), (OF_LAM_AND_V, v, v[index])):
             for name in names:
-                desired = getattr(one, name)(one_lam, one_point)
+                desired = getattr(item, name)(one_lam, one_point)
                 actual = getattr(problem, name)(lam, point)
                 full = np.broadcast_to(actual, (*case.lead, *np.shape(desired)))
                 assert_allclose(full[index], *exactly(desired), err_msg=name)

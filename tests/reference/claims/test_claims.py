@@ -126,16 +126,16 @@ def test_a_claim_that_does_not_hold_ends_in_status_1(residual: float, monkeypatc
     assert "DOES NOT HOLD" in text
     assert "2 checked: 1 hold, 1 do not (Z.1)" in text
     assert command.main(["--json"]) == 1
-    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)[1]
-    assert found["residual"] == (1.0 if residual == 1.0 else None)
-    assert (found["holds"], found["correction"], found["printed"], found["detail"]) == (False, None, None, "by one")
+    actual = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)[1]
+    assert actual["residual"] == (1.0 if residual == 1.0 else None)
+    assert (actual["holds"], actual["correction"], actual["printed"], actual["detail"]) == (False, None, None, "by one")
     assert command.main(["--only", "1.1"]) == 0
 
 
 def test_a_residual_at_its_tolerance_holds_and_one_above_does_not() -> None:
-    at = failing(1e-10)
-    assert at.check().holds
-    assert not replace(at, tolerance=np.nextafter(1e-10, 0)).check().holds
+    point = failing(1e-10)
+    assert point.check().holds
+    assert not replace(point, tolerance=np.nextafter(1e-10, 0)).check().holds
 
 
 def successive(*measured: float | Measured, correction: str | None = None) -> Claim:
@@ -209,19 +209,19 @@ def test_json_is_a_list_of_all_claims_which_all_hold_and_repeat_to_the_bit(verdi
     assert (done.returncode, done.stderr) == (0, "")
     objects = json.loads(done.stdout)
     assert objects == [command.as_object(verdicts[claim]) for claim in CLAIMS]
-    for found in objects:
-        assert list(found) == KEYS
-        assert found["holds"] is True
-        assert 0 <= found["residual"] <= found["tolerance"]
-        assert found["printed"] is None if found["correction"] is None else found["printed"] > MISPRINT
+    for actual in objects:
+        assert list(actual) == KEYS
+        assert actual["holds"] is True
+        assert 0 <= actual["residual"] <= actual["tolerance"]
+        assert actual["printed"] is None if actual["correction"] is None else actual["printed"] > MISPRINT
 
 
 def test_only_picks_one_and_measures_the_same_as_among_all(verdicts: dict[Claim, Verdict]) -> None:
     done = run("--only", "Theorem 3", "--json")
     assert done.returncode == 0
-    (found,) = json.loads(done.stdout)
+    (actual,) = json.loads(done.stdout)
     (theorem,) = (claim for claim in CLAIMS if claim.number == "Theorem 3")
-    assert found == command.as_object(verdicts[theorem])
+    assert actual == command.as_object(verdicts[theorem])
 
 
 def test_text_ends_in_a_summary() -> None:

@@ -88,10 +88,10 @@ def test_numbers_are_read_to_the_last_bit_and_text_as_it_was(tmp_path_factory, h
     with Writer(folder, {}) as writer:
         for row in zip(*history.values(), strict=True):
             writer.row(dict(zip(history, row, strict=True)))
-    found = read(folder).history
-    assert list(found) == list(history)
+    actual = read(folder).history
+    assert list(actual) == list(history)
     for name, values in history.items():
-        assert_array_equal(found[name], np.array(values), strict=False)
+        assert_array_equal(actual[name], np.array(values), strict=False)
 
 
 @given(

@@ -113,11 +113,11 @@ def fifty_digits():
 @given(generators(), shapes, scales, lambdas, kinds)
 def test_best_response_jacobian_and_hypergradient_have_eight_digits(rng, shape, scale, lam, kind):
     problem = problem_of(kind, data(rng, shape, scale))
-    exact, at = answer(problem, [mp.mpf(lam)]), np.array([lam])
-    assert off(problem.best_output(at), exact.v) < EIGHT
-    assert off(problem.best_output_jacobian(at), exact.J[0]) < EIGHT
-    assert off(problem.hypergradient(at), mp.matrix(exact.slope)) < EIGHT
-    assert off(np.array([problem.outer_loss(at)]), mp.matrix([exact.loss])) < EIGHT
+    exact, point = answer(problem, [mp.mpf(lam)]), np.array([lam])
+    assert off(problem.best_output(point), exact.v) < EIGHT
+    assert off(problem.best_output_jacobian(point), exact.J[0]) < EIGHT
+    assert off(problem.hypergradient(point), mp.matrix(exact.slope)) < EIGHT
+    assert off(np.array([problem.outer_loss(point)]), mp.matrix([exact.loss])) < EIGHT
 
 
 @settings(max_examples=40)
@@ -126,12 +126,12 @@ def test_many_penalties_and_rates_have_eight_digits(rng, shape, scale, lam, rate
     arrays = data(rng, shape, scale)
     group = tuple(j % 3 for j in range(arrays[0].shape[1]))
     problem = GroupedRates(*arrays, group=group) if rates else GroupedPenalties(*arrays, group=group, divisor=1.0)
-    exact, at = answer(problem, list(map(mp.mpf, lam))), np.array(lam)
-    J = problem.best_response_jacobian(at)
-    assert off(problem.best_response(at), exact.v) < EIGHT
+    exact, point = answer(problem, list(map(mp.mpf, lam))), np.array(lam)
+    J = problem.best_response_jacobian(point)
+    assert off(problem.best_response(point), exact.v) < EIGHT
     assert max(off(J[:, i], exact.J[i]) for i in range(3)) < EIGHT
     # A sum over features may cancel: eight digits of its terms.
-    gradient, hypergradient = problem.valid_grad_w(at, problem.best_response(at)), problem.hypergradient(at)
+    gradient, hypergradient = problem.valid_grad_w(point, problem.best_response(point)), problem.hypergradient(point)
     for i in range(3):
         assert abs(hypergradient[i] - exact.slope[i]) < EIGHT * np.linalg.norm(gradient) * np.linalg.norm(J[:, i])
 

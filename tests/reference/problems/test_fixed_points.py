@@ -48,16 +48,16 @@ def terms(ridge: Ridge, lam: ndarray, w0: ndarray, Theta: ndarray) -> ndarray:
 @given(ridges(alone), scales)
 def test_moments_of_the_penalty(case: Case[Ridge], scale: float) -> None:
     ridge, sigma = case.problem, np.array([scale])
-    found = fixed_points.penalty_moments(ridge, case.lam, sigma)
+    measured = fixed_points.penalty_moments(ridge, case.lam, sigma)
     moments = mean(lambda eps: ridge.s(case.lam + eps) * eps ** np.arange(3), sigma) * ridge.n / ridge.divisor
     desired = moments / np.array([1.0, scale**2, scale**2])
-    assert_allclose(np.concatenate(found), *exactly(desired))
+    assert_allclose(np.concatenate(measured), *exactly(desired))
 
 
 def test_a_rate_has_no_moments_in_closed_form() -> None:
-    one = np.ones((1, 1))
+    ones = np.ones((1, 1))
     with pytest.raises(ValueError, match=r"exp\(λ\) or λ only"):
-        fixed_points.penalty_moments(Ridge(one, one[0], one, one[0], 1.0, s=Logistic()), one[0], one[0])
+        fixed_points.penalty_moments(Ridge(ones, ones[0], ones, ones[0], 1.0, s=Logistic()), ones[0], ones[0])
 
 
 # Eqn. 3.10.
@@ -115,8 +115,8 @@ def test_joint_minimiser_is_a_weighted_least_squares_fit(case: Case[Ridge], scal
 def test_joint_minimiser_is_stationary(case: Case[Ridge], scale: float) -> None:
     ridge, lam, sigma = case.problem, case.lam, np.array([scale])
     w0, Theta = fixed_points.joint_minimiser(ridge, lam, sigma)
-    found = gradients(ridge, lam, sigma, w0, Theta)
-    assert_allclose(found, *exactly(0 * found, terms(ridge, lam, w0, Theta)))
+    measured = gradients(ridge, lam, sigma, w0, Theta)
+    assert_allclose(measured, *exactly(0 * measured, terms(ridge, lam, w0, Theta)))
 
 
 def test_joint_minimiser_of_a_tiny_scale_is_the_exact_answer_where_features_outnumber_rows() -> None:
@@ -125,8 +125,8 @@ def test_joint_minimiser_of_a_tiny_scale_is_the_exact_answer_where_features_outn
         X, t = 30 * rng.normal(size=(5, 8)), rng.normal(size=5)
         ridge, lam, sigma = Ridge(X, t, X, t, divisor=5.0), rng.uniform(-3, 3, 1), 10.0 ** rng.uniform(-10, -8, 1)
         w0, Theta = fixed_points.joint_minimiser(ridge, lam, sigma)
-        for found, exact in ((w0, ridge.best_response(lam)), (Theta, ridge.best_response_jacobian(lam))):
-            assert_allclose(found, *exactly(exact, w0))
+        for measured, exact in ((w0, ridge.best_response(lam)), (Theta, ridge.best_response_jacobian(lam))):
+            assert_allclose(measured, *exactly(exact, w0))
 
 
 @given(ridges(alone), scales)
@@ -174,17 +174,17 @@ def test_appendix_g_has_no_minimum_above_its_bound(case: Case[Ridge], share: flo
 
 
 def test_appendix_g_at_its_bound_is_flat_and_refused() -> None:
-    one, two = np.ones((1, 1)), np.array([2.0])
-    ridge = Ridge(one, one[0], one, one[0], divisor=1.0, s=Linear())  # K = 1 + 1, σ = 2
+    first, two = np.ones((1, 1)), np.array([2.0])
+    ridge = Ridge(first, first[0], first, first[0], divisor=1.0, s=Linear())  # K = 1 + 1, σ = 2
     for minimiser in (fixed_points.appendix_g_minimiser, fixed_points.joint_minimiser):
         with pytest.raises(ValueError, match="unique"):
-            minimiser(ridge, one[0], two)
+            minimiser(ridge, first[0], two)
 
 
 def test_appendix_g_wants_the_penalty_itself() -> None:
-    one = np.ones((1, 1))
+    ones = np.ones((1, 1))
     with pytest.raises(ValueError, match=r"s=Linear\(\)"):
-        fixed_points.appendix_g_minimiser(Ridge(one, one[0], one, one[0], divisor=1.0), one[0], one[0])
+        fixed_points.appendix_g_minimiser(Ridge(ones, ones[0], ones, ones[0], divisor=1.0), ones[0], ones[0])
 
 
 # Eqn. 2.7.
@@ -193,20 +193,20 @@ def test_appendix_g_wants_the_penalty_itself() -> None:
 @given(generators(), st.integers(1, 3), st.floats(-3.0, 0.0))
 def test_scale_minimiser_against_a_numerical_one(rng: np.random.Generator, h: int, power: float) -> None:
     H, Theta, tau = symmetric(rng, (), rng.uniform(0.1, 3.0, 4)), normal(rng, 4, h), 10.0**power
-    found = fixed_points.scale_minimiser(Theta, H, tau)
+    measured = fixed_points.scale_minimiser(Theta, H, tau)
     for i in range(h):
 
         def objective(log_scale: float, i: int = i) -> float:
-            sigma = found.copy()
+            sigma = measured.copy()
             sigma[i] = np.exp(log_scale)
             points, weights = quadrature(sigma, nodes=3)
             quadratic = np.einsum("ka,ab,kb->k", points @ Theta.T, H, points @ Theta.T) / 2
             return float(weights @ quadratic - tau * entropy(sigma))
 
-        around = np.log(found[i]) - 1, np.log(found[i]) + 0.9
+        around = np.log(measured[i]) - 1, np.log(measured[i]) + 0.9
         best: Any = minimize_scalar(objective, bounds=around, method="bounded", options={"xatol": 1e-10})
         # A minimiser is found to about the root of the rounding of the objective.
-        assert_allclose(found[i], np.exp(best.x), rtol=1e-5)
+        assert_allclose(measured[i], np.exp(best.x), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("theta", "tau"), [(1.0, 0.0), (1.0, -1.0), (0.0, 1.0)])
@@ -279,8 +279,8 @@ def test_replicates_are_independent(case: Case[Ridge], scale: float) -> None:
 
     together = all_forms(case.problem, case.lam, w0, sigma)
     for index, ridge, lam, w in case.replicates():
-        for found, desired in zip(together, all_forms(ridge, lam, w, sigma[index]), strict=True):
-            assert_allclose(found[index], desired, rtol=EXACT, atol=EXACT * np.abs(desired).max())
+        for measured, desired in zip(together, all_forms(ridge, lam, w, sigma[index]), strict=True):
+            assert_allclose(measured[index], desired, rtol=EXACT, atol=EXACT * np.abs(desired).max())
 
 
 @given(ridges(s=themselves), st.floats(0.05, 0.4))

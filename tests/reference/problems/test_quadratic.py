@@ -41,21 +41,21 @@ def test_the_hypergradient_is_affine_with_the_direct_term(case: Case[QuadraticPr
 @given(quadratics())
 def test_the_optimum_solves_the_outer_problem_in_every_hyperparameter(case: Case[QuadraticProblem]):
     # κ(H) is at most κ(M) κ(along)² with κ(M) ≤ 100: up to 1e6 here, so the residual is what is compared.
-    found = case.problem.optimum()
-    for index in np.ndindex(found.loss_star.shape):
-        problem = next(one for at, one, _, _ in case.replicates() if case.shared or at == index)
+    measured = case.problem.optimum()
+    for index in np.ndindex(measured.loss_star.shape):
+        problem = next(item for point, item, _, _ in case.replicates() if case.shared or point == index)
         H, g = outer_quadratic(problem)
-        lam_star = found.lam_star[index]
+        lam_star = measured.lam_star[index]
         assert_allclose(H @ lam_star, *exactly(-g, np.abs(H).max() * np.abs(lam_star).max()))
-        assert found.where[index] == "interior"
+        assert measured.where[index] == "interior"
 
 
 @given(quadratics())
 def test_every_other_lam_is_worse_than_the_optimum(case: Case[QuadraticProblem]):
-    found = case.problem.optimum()
-    elsewhere = case.problem.outer_loss(found.lam_star + case.normal(case.lam.shape[-1]))
-    assert (elsewhere > found.loss_star).all()
-    assert_array_equal(found.loss_star, case.problem.outer_loss(found.lam_star))
+    measured = case.problem.optimum()
+    elsewhere = case.problem.outer_loss(measured.lam_star + case.normal(case.lam.shape[-1]))
+    assert (elsewhere > measured.loss_star).all()
+    assert_array_equal(measured.loss_star, case.problem.outer_loss(measured.lam_star))
 
 
 @given(quadratics(leads=st.just(())), st.floats(0.1, 10.0))
@@ -79,14 +79,14 @@ def test_one_replicate_that_is_not_convex_is_enough_to_refuse(case: Case[Quadrat
 
 @given(quadratics(leads=st.sampled_from([(1,), (3,), (2, 2)])))
 def test_replicates_of_the_optimum_equal_a_loop(case: Case[QuadraticProblem]):
-    found = case.problem.optimum()
+    measured = case.problem.optimum()
     for index, problem, _, _ in case.replicates():
         own = () if case.shared else index
         alone = problem.optimum()
         H, _ = outer_quadratic(problem)
         # Two solves with the same H may differ by eps κ(H), here allowed 1e-13 κ(H).
         terms = np.linalg.cond(H) * np.abs(alone.lam_star).max()
-        assert_allclose(found.lam_star[own], *exactly(alone.lam_star, 1e-3 * terms))
+        assert_allclose(measured.lam_star[own], *exactly(alone.lam_star, 1e-3 * terms))
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C", "d", "e", "c"])

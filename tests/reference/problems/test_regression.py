@@ -42,15 +42,15 @@ def test_each_replicate_takes_its_own_rows(case: Case[Regression], data: st.Data
     if case.shared:
         batch = case.problem.rows(taken[0])
         expected = [(case.problem, taken[0])]
-        found = [(batch.X, batch.t)]
+        measured = [(batch.X, batch.t)]
     else:
         batch = case.problem.rows(taken)
-        expected = [(one, taken[k]) for k, (_, one, _, _) in enumerate(case.replicates())]
-        found = list(zip(batch.X, batch.t, strict=True))
+        expected = [(item, taken[k]) for k, (_, item, _, _) in enumerate(case.replicates())]
+        measured = list(zip(batch.X, batch.t, strict=True))
     assert type(batch) is type(case.problem)
-    for (X, t), (one, numbers) in zip(found, expected, strict=True):
-        assert_array_equal(X, [one.X[i] for i in numbers])
-        assert_array_equal(t, [one.t[i] for i in numbers])
+    for (X, t), (item, numbers) in zip(measured, expected, strict=True):
+        assert_array_equal(X, [item.X[i] for i in numbers])
+        assert_array_equal(t, [item.t[i] for i in numbers])
     assert_array_equal(batch.X_valid, case.problem.X_valid)
     assert_array_equal(batch.t_valid, case.problem.t_valid)
 

@@ -120,9 +120,9 @@ def test_the_penalty_itself_and_its_logarithm_are_one_problem(case: Case[Ridge])
 
 @given(tall)
 def test_the_optimal_penalty_is_the_exponential_of_the_optimal_logarithm(case: Case[Ridge]):
-    found, in_log = case.problem.optimum(), replace(case.problem, s=Exp()).optimum()
-    assert_allclose(case.problem.outer_loss(found.lam_star), *exactly(in_log.loss_star))
-    assert np.array_equal(found.where, in_log.where)
+    measured, in_log = case.problem.optimum(), replace(case.problem, s=Exp()).optimum()
+    assert_allclose(case.problem.outer_loss(measured.lam_star), *exactly(in_log.loss_star))
+    assert np.array_equal(measured.where, in_log.where)
 
 
 @given(ridges(leads=st.sampled_from([(), (3,)]), n=st.sampled_from([2, 4, 6])))

@@ -120,12 +120,12 @@ def test_delta_stn_rests_where_ridge_does_in_v_at_every_scale(
 @given(cases(leads=st.just(())))
 def test_the_optimum_is_ridges_over_penalties_from_0_to_5(case: Case[SaturatingSlopes]):
     problem = case.problem
-    ridge, found = ridge_of(problem), problem.optimum()
+    ridge, actual = ridge_of(problem), problem.optimum()
     losses = ridge.outer_loss(np.linspace(0.0, 5.0, 1001)[:, None])
-    assert 0.0 <= found.lam_star[0] <= 5.0
+    assert 0.0 <= actual.lam_star[0] <= 5.0
     squares = problem.t_valid**2  # a loss near 0 is what squares of this size leave
-    assert_allclose(found.loss_star, *exactly(ridge.outer_loss(found.lam_star), squares))
-    assert found.loss_star <= losses.min() * (1 + 1e-10) + 1e-16 * squares.max()
+    assert_allclose(actual.loss_star, *exactly(ridge.outer_loss(actual.lam_star), squares))
+    assert actual.loss_star <= losses.min() * (1 + 1e-10) + 1e-16 * squares.max()
 
 
 @given(cases(leads=st.just(())))

@@ -50,30 +50,30 @@ def test_apply_and_adjoint_are_adjoint(drawn):
 @given(linear_maps())
 def test_the_gradient_is_the_slope_in_every_parameter(drawn):
     response, c, target, _ = drawn
-    arrays, found = parameters(response), parameters(response.gradient(c, np.cos(response.apply(c) + target)))
-    assert len(found) == len(arrays)
+    arrays, actual = parameters(response), parameters(response.gradient(c, np.cos(response.apply(c) + target)))
+    assert len(actual) == len(arrays)
     for k, array in enumerate(arrays):
         for index in np.ndindex(array.shape[c.ndim - 1 :]):
-            at = (..., *index)
+            point = (..., *index)
 
-            def loss(x, k=k, array=array, at=at):
+            def loss(x, k=k, array=array, point=point):
                 moved = array.copy()
-                moved[at] = x[..., 0]
+                moved[point] = x[..., 0]
                 changed = with_parameters(response, [*arrays[:k], moved, *arrays[k + 1 :]])
                 return np.sum(np.sin(changed.apply(c) + target), axis=-1)
 
-            assert_allclose(found[k][at][..., None], *differences(loss, array[at][..., None]))
+            assert_allclose(actual[k][point][..., None], *differences(loss, array[point][..., None]))
 
 
 @given(linear_maps())
 def test_the_gradient_is_that_of_theta_by_the_chain_rule(drawn):
     response, c, g, _ = drawn
-    found = parameters(response.gradient(c, g))
+    actual = parameters(response.gradient(c, g))
     for index in np.ndindex(c.shape[:-1]):
         alone = with_parameters(response, [array[index] for array in parameters(response)])
         desired = chain_rule(alone, np.outer(g[index], c[index]))
-        for array, one in zip(found, desired, strict=True):
-            assert_allclose(array[index], *exactly(one, np.abs(dense(alone)).max()))
+        for array, item in zip(actual, desired, strict=True):
+            assert_allclose(array[index], *exactly(item, np.abs(dense(alone)).max()))
 
 
 @given(linear_maps(), st.floats(0.01, 1.0))

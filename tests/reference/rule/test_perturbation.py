@@ -94,13 +94,13 @@ def test_quadrature_draws_the_hyperparameters_independently(sigma):
 def test_quadrature_has_the_lognormal_moments(sigma, lam):
     a = np.exp(lam + sigma**2 / 2)
     for power, desired in ((0, a), (1, sigma**2 * a), (2, (sigma**2 + sigma**4) * a)):
-        found = expectation(lambda eps, power=power: eps[0] ** power * np.exp(lam + eps[0]), np.array([sigma]))
-        assert_allclose(found, desired, rtol=LOGNORMAL, atol=LOGNORMAL * a)
+        actual = expectation(lambda eps, power=power: eps[0] ** power * np.exp(lam + eps[0]), np.array([sigma]))
+        assert_allclose(actual, desired, rtol=LOGNORMAL, atol=LOGNORMAL * a)
 
 
 @given(scales, st.integers(1, 4))
 def test_an_expectation_is_the_weighted_sum_over_the_points(sigma, nodes):
     points, weights = quadrature(sigma, nodes)
     desired = sum(weight * np.outer(eps, eps + 1) for eps, weight in zip(points, weights, strict=True))
-    found = expectation(lambda eps: np.outer(eps, eps + 1), sigma, nodes)
-    assert_allclose(found, *exactly(desired, points**2))
+    actual = expectation(lambda eps: np.outer(eps, eps + 1), sigma, nodes)
+    assert_allclose(actual, *exactly(desired, points**2))

@@ -67,6 +67,6 @@ def test_layers_follow_one_another(rng, lead, shapes, h):
     start, gradient = 0, network.gradient(c, g)
     for k, (layer, width) in enumerate(zip(layers, widths, strict=True)):
         alone = layer.gradient(c, g[..., start : start + width])
-        for found, desired in zip(parameters(gradient.layers[k]), parameters(alone), strict=True):
-            assert_array_equal(found, desired)
+        for actual, desired in zip(parameters(gradient.layers[k]), parameters(alone), strict=True):
+            assert_array_equal(actual, desired)
         start += width

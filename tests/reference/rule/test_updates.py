@@ -241,8 +241,8 @@ def test_on_a_linear_model_linearised_is_centred_bit_for_bit(drawn: Drawn):
         inner_step(method, state, eps, case.problem, case.problem, ALPHA1) for method in (CENTERED_STN, DELTA_STN)
     )
     assert_array_equal(linearised.w0, centred.w0)
-    for found, desired in zip(parameters(linearised.response), parameters(centred.response), strict=True):
-        assert_array_equal(found, desired)
+    for actual, desired in zip(parameters(linearised.response), parameters(centred.response), strict=True):
+        assert_array_equal(actual, desired)
 
 
 @given(states(problems(), structured=True))
@@ -251,12 +251,12 @@ def test_at_lam_zero_stn_is_reparam_stn_bit_for_bit(drawn: Drawn):
     eps = case.normal(case.lam.shape[-1])
     stn, reparam = (inner_step(method, state, eps, case.problem, case.problem, ALPHA1) for method in (STN, REPARAM_STN))
     assert_array_equal(stn.w0, reparam.w0)
-    for found, desired in zip(parameters(stn.response), parameters(reparam.response), strict=True):
-        assert_array_equal(found, desired)
-    for found, desired in zip(
+    for actual, desired in zip(parameters(stn.response), parameters(reparam.response), strict=True):
+        assert_array_equal(actual, desired)
+    for actual, desired in zip(
         *(outer_gradients(method, state, eps, case.problem, tau=0.1) for method in (STN, REPARAM_STN)), strict=True
     ):
-        assert_array_equal(found, desired)
+        assert_array_equal(actual, desired)
 
 
 @given(states(problems()))
@@ -300,7 +300,7 @@ def naive_delta_step(problem: LinearNetwork, lam: float, w0: np.ndarray, Theta: 
     """Alg. 1's two lines, weight by weight, with Eqn. 3.13 for the predictions and for the input Jacobian."""
     depth, width, n = problem.depth, problem.X.shape[1], len(problem.X)
 
-    def at(w):  # v, and ∂v/∂w_j: v is of degree one in every weight, so a difference over a unit is exact
+    def outputs(w):  # v, and ∂v/∂w_j: v is of degree one in every weight, so a difference over a unit is exact
         v = naive_outputs(w, depth, width)
         return v, [naive_outputs(w + e, depth, width) - v for e in np.eye(len(w))]
 
@@ -314,9 +314,9 @@ def naive_delta_step(problem: LinearNetwork, lam: float, w0: np.ndarray, Theta: 
             ]
         )
 
-    v, slopes = at(w0)
+    v, slopes = outputs(w0)
     w0 = w0 - ALPHA1 * gradient(lam, v, slopes)
-    v, slopes = at(w0)
+    v, slopes = outputs(w0)
     linearised = v + sum(dv * theta * eps for dv, theta in zip(slopes, Theta, strict=True))
     return w0, Theta - ALPHA1 * gradient(lam + eps, linearised, slopes) * eps
 
@@ -346,8 +346,8 @@ def test_a_structured_step_is_the_full_gradient_by_the_chain_rule(method: Method
     G = (Theta - dense(full.response)) / ALPHA1
     desired = chain_rule(state.response, G)
     largest = max(np.abs(array).max() for array in parameters(state.response))
-    for found, before, gradient in zip(parameters(after.response), parameters(state.response), desired, strict=True):
-        assert_allclose((before - found) / ALPHA1, *exactly(gradient, largest * G, before / ALPHA1, Theta / ALPHA1))
+    for actual, before, gradient in zip(parameters(after.response), parameters(state.response), desired, strict=True):
+        assert_allclose((before - actual) / ALPHA1, *exactly(gradient, largest * G, before / ALPHA1, Theta / ALPHA1))
 
 
 # Replicates.
@@ -370,10 +370,10 @@ def check_replicates(method: Method, drawn: Drawn, inner_step: Callable[..., Sta
         alone = State(lam, state.sigma[index], w0, own)
         alone_after = inner_step(method, alone, eps[index], problem, problem, ALPHA1)
         assert_array_equal(after.w0[index], alone_after.w0)
-        for found, desired in zip(parameters(after.response), parameters(alone_after.response), strict=True):
-            assert_array_equal(found[index], desired)
-        for found, desired in zip(outer, outer_gradients(method, alone, eps[index], problem, tau=0.1), strict=True):
-            assert_array_equal(found[index], desired)
+        for actual, desired in zip(parameters(after.response), parameters(alone_after.response), strict=True):
+            assert_array_equal(actual[index], desired)
+        for actual, desired in zip(outer, outer_gradients(method, alone, eps[index], problem, tau=0.1), strict=True):
+            assert_array_equal(actual[index], desired)
 
 
 # The outer problem.
@@ -412,8 +412,8 @@ def test_the_exact_response_gives_the_exact_hypergradient(method: Method, drawn:
     assert_allclose(state.weights(method), *exactly(r, w0))
     terms = np.abs(problem.valid_grad_w(lam, r)).max() * np.abs(Theta).max()
     conditioning = np.abs(problem.valid_hess_vv(lam, problem.f(r))).max() * np.abs(w0).max() * np.abs(Theta).max()
-    found = learned_hypergradient(method, state, problem)
-    assert_allclose(found, *exactly(problem.hypergradient(lam), terms, conditioning))
+    actual = learned_hypergradient(method, state, problem)
+    assert_allclose(actual, *exactly(problem.hypergradient(lam), terms, conditioning))
 
 
 @all_methods

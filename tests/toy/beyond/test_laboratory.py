@@ -39,9 +39,9 @@ def test_a_constructed_hessian_has_its_condition_and_its_largest_eigenvalue_is_o
 def test_the_weights_are_trained_and_both_sizes_have_the_same_regimes():
     assert list(SMALL) == list(FULL)
     for regime in SMALL.values():
-        one = regime.instance(0)
-        scale = np.abs(one.problem.hess_ww(one.lam, one.w)).max() * np.abs(one.w).max()
-        assert_allclose(one.problem.grad_w(one.lam, one.w), 0.0, atol=1e-10 * scale)
+        subject = regime.instance(0)
+        scale = np.abs(subject.problem.hess_ww(subject.lam, subject.w)).max() * np.abs(subject.w).max()
+        assert_allclose(subject.problem.grad_w(subject.lam, subject.w), 0.0, atol=1e-10 * scale)
 
 
 def test_newton_takes_the_steps_to_softmax_regressions_weights_that_are_paid_for(monkeypatch):
@@ -61,12 +61,12 @@ def test_newton_takes_the_steps_to_softmax_regressions_weights_that_are_paid_for
 
 def test_rows_are_what_the_estimator_gives():
     regime = SMALL["one-penalty"]
-    one = regime.instance(3)
-    exact = one.problem.hypergradient(one.lam)
-    (row,) = laboratory.rows(ConjugateGradient(), [9.0], one, exact, None, seed=3)
-    found = ConjugateGradient()(one.problem, one.lam, one.w, 9.0, np.random.default_rng(0))
-    assert row["price"] == found.price == 9.0
-    assert_allclose(row["relative_error"], np.abs(found.gradient - exact) / np.abs(exact))
+    subject = regime.instance(3)
+    exact = subject.problem.hypergradient(subject.lam)
+    (row,) = laboratory.rows(ConjugateGradient(), [9.0], subject, exact, None, seed=3)
+    actual = ConjugateGradient()(subject.problem, subject.lam, subject.w, 9.0, np.random.default_rng(0))
+    assert row["price"] == actual.price == 9.0
+    assert_allclose(row["relative_error"], np.abs(actual.gradient - exact) / np.abs(exact))
     assert (row["cosine"], row["sign"]) == (1.0, 1.0)
 
 
@@ -76,9 +76,9 @@ def test_an_estimate_that_is_not_finite_is_infinitely_wrong_and_none_at_all_has_
 
 
 def lineup(regime: str, **changes: np.ndarray) -> dict[str, tuple[Estimator, tuple[float, ...]]]:
-    one = SMALL[regime].instance(0)
-    spectrum = np.linalg.eigvalsh(one.problem.hess_ww(one.lam, one.w))
-    entries = estimators(replace(one, **changes), spectrum, SMALL[regime])
+    subject = SMALL[regime].instance(0)
+    spectrum = np.linalg.eigvalsh(subject.problem.hess_ww(subject.lam, subject.w))
+    entries = estimators(replace(subject, **changes), spectrum, SMALL[regime])
     return {estimator.name: (estimator, budgets) for estimator, budgets in entries}
 
 
@@ -123,10 +123,10 @@ def test_with_the_control_variate_and_without_it_all_else_is_equal():
 
 
 def test_the_control_variate_does_nothing_where_the_batch_is_full_and_the_weights_are_trained():
-    one, thetas = SMALL["condition-1e2"].instance(0), []
+    base, thetas = SMALL["condition-1e2"].instance(0), []
     for estimator in at_small_sigma("condition-1e2"):
-        inner = Inner(one.problem, len(one.w), np.random.default_rng(0))
-        end = estimator.train(inner, estimator.start(one.lam, one.w), 30)
+        inner = Inner(base.problem, len(base.w), np.random.default_rng(0))
+        end = estimator.train(inner, estimator.start(base.lam, base.w), 30)
         assert isinstance(end.response, FullResponse)
         thetas.append(end.response.Theta)
     # What is left of ∂L_T/∂w at r(λ) is rounding, divided by σ.
@@ -135,10 +135,13 @@ def test_the_control_variate_does_nothing_where_the_batch_is_full_and_the_weight
 
 def test_the_control_variate_is_what_bears_a_small_sigma_in_mini_batches():
     regime = SMALL["batches-10"]
-    one = regime.instance(0)
-    exact = one.problem.hypergradient(one.lam)
+    subject = regime.instance(0)
+    exact = subject.problem.hypergradient(subject.lam)
     errors = [
-        [row["relative_error"] for row in laboratory.rows(estimator, regime.budgets[1:], one, exact, regime.batch, 0)]
+        [
+            row["relative_error"]
+            for row in laboratory.rows(estimator, regime.budgets[1:], subject, exact, regime.batch, 0)
+        ]
         for estimator in at_small_sigma("batches-10")
     ]
     assert min(errors[0]) > 10 * max(errors[1])
@@ -159,7 +162,7 @@ def toy(monkeypatch) -> Callable[..., int]:
 
 
 def histories(root: Path) -> list[dict[str, np.ndarray]]:
-    return [{k: v for k, v in one.history.items() if k != "seconds"} for one in records.find(root)]
+    return [{k: v for k, v in item.history.items() if k != "seconds"} for item in records.find(root)]
 
 
 def test_runs_repeat_bit_for_bit_and_finished_ones_are_kept(toy, tmp_path, capsys):

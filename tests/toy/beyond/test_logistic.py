@@ -34,8 +34,8 @@ def short(monkeypatch):
     """A schedule of 11 inner steps, and no search for λ*."""
     monkeypatch.setattr(runs, "SCHEDULE", SHORT)
     monkeypatch.setattr(jobs, "SCHEDULE", SHORT)
-    found = Optimum(np.zeros(2), np.array(0.25), np.array("interior"), rounding=np.array(0.0))
-    monkeypatch.setattr(runs, "optimum", lambda name, seed, h: replace(found, lam_star=np.zeros(h)))
+    measured = Optimum(np.zeros(2), np.array(0.25), np.array("interior"), rounding=np.array(0.0))
+    monkeypatch.setattr(runs, "optimum", lambda name, seed, h: replace(measured, lam_star=np.zeros(h)))
 
 
 def asked(root: Path, methods=(DELTA_STN,), seeds=(0,), tuned="smoothing"):
@@ -48,16 +48,16 @@ def asked(root: Path, methods=(DELTA_STN,), seeds=(0,), tuned="smoothing"):
 @pytest.mark.parametrize("name", list(labels.SOURCES))
 def test_the_split_keeps_the_shares_of_classes_and_scales_on_the_training_rows(name):
     data = labels.load(name)
-    found = labels.problem(data, seed=3, h=2 + data.classes)
+    measured = labels.problem(data, seed=3, h=2 + data.classes)
     chosen = StratifiedShuffleSplit(1, test_size=0.2, random_state=3)
     ((rows, rows_valid),) = chosen.split(data.X, data.t)
-    assert_array_equal(found.t, data.t[rows])
-    assert_array_equal(found.t_valid, data.t[rows_valid])
+    assert_array_equal(measured.t, data.t[rows])
+    assert_array_equal(measured.t_valid, data.t[rows_valid])
     scaler = StandardScaler().fit(data.X[rows])
-    for actual, part in ((found.X, rows), (found.X_valid, rows_valid)):
+    for actual, part in ((measured.X, rows), (measured.X_valid, rows_valid)):
         assert_allclose(actual[:, :-1], np.asarray(scaler.transform(data.X[part])), rtol=1e-12)
         assert_array_equal(actual[:, -1], 1.0)
-    assert found.divisor == len(rows)
+    assert measured.divisor == len(rows)
     assert set(data.t) == set(range(data.classes))
 
 
@@ -98,28 +98,31 @@ def test_columns_are_scikit_learns_loss_and_measured_against_its_differences():
     problem = labels.problem(labels.load("wine"), seed=0, h=2)
     rng = np.random.default_rng(0)
     lam, m = np.array([[1.0, -2.0], [-1.0, 0.5]]), problem.classes * problem.X.shape[1]
-    states = [State(at, np.ones(2), rng.normal(size=m), FullResponse(rng.normal(size=(m, 2)))) for at in lam]
+    states = [State(point, np.ones(2), rng.normal(size=m), FullResponse(rng.normal(size=(m, 2)))) for point in lam]
     best = Optimum(np.zeros(2), np.array(0.01), np.array("interior"), rounding=np.array(0.0))
-    found = exact.columns(problem, DELTA_STN, stacked(states), best)
-    losses = [validation_loss(problem, at) for at in lam]
-    assert_allclose(found["validation_loss"], losses, rtol=1e-6)
-    assert_allclose(found["excess"], np.array(losses) - 0.01, rtol=1e-6)
-    assert_array_equal(np.stack([found["lam_1"], found["lam_2"]], axis=1), lam)
-    for k, (at, state) in enumerate(zip(lam, states, strict=True)):
-        ahead, behind = ([f(problem, at + s * e) for e in 1e-4 * np.eye(2)] for s in (1, -1) for f in [validation_loss])
+    measured = exact.columns(problem, DELTA_STN, stacked(states), best)
+    losses = [validation_loss(problem, point) for point in lam]
+    assert_allclose(measured["validation_loss"], losses, rtol=1e-6)
+    assert_allclose(measured["excess"], np.array(losses) - 0.01, rtol=1e-6)
+    assert_array_equal(np.stack([measured["lam_1"], measured["lam_2"]], axis=1), lam)
+    for k, (point, state) in enumerate(zip(lam, states, strict=True)):
+        ahead, behind = (
+            [f(problem, point + s * e) for e in 1e-4 * np.eye(2)] for s in (1, -1) for f in [validation_loss]
+        )
         g = (np.array(ahead) - behind) / 2e-4
         assert isinstance(state.response, FullResponse)
-        learned = state.response.Theta.T @ problem.valid_grad_w(at, state.w0)
+        learned = state.response.Theta.T @ problem.valid_grad_w(point, state.w0)
         wanted = (
             np.linalg.norm(learned - g) / np.linalg.norm(g),
             learned @ g / np.linalg.norm(learned) / np.linalg.norm(g),
         )
-        r = problem.best_response(at)
-        assert_allclose(found["weights_error"][k], np.linalg.norm(state.w0 - r) / np.linalg.norm(r))
-        assert_allclose(found["weights_loss"][k], problem.valid_loss(at, state.w0))
-        assert_allclose([found["hypergradient_error"][k], found["hypergradient_cosine"][k]], wanted, rtol=1e-3)
+        r = problem.best_response(point)
+        assert_allclose(measured["weights_error"][k], np.linalg.norm(state.w0 - r) / np.linalg.norm(r))
+        assert_allclose(measured["weights_loss"][k], problem.valid_loss(point, state.w0))
+        assert_allclose([measured["hypergradient_error"][k], measured["hypergradient_cosine"][k]], wanted, rtol=1e-3)
     right = [
-        State(at, np.ones(2), problem.best_response(at), FullResponse(problem.best_response_jacobian(at))) for at in lam
+        State(point, np.ones(2), problem.best_response(point), FullResponse(problem.best_response_jacobian(point)))
+        for point in lam
     ]
     nothing = exact.columns(problem, DELTA_STN, stacked(right), best)
     assert_allclose([nothing["theta_error"], nothing["hypergradient_error"]], 0.0, atol=1e-8)
@@ -159,9 +162,9 @@ def test_a_run_is_repeatable_alone_or_beside_others(short, tmp_path):
     for name, seeds in (("together", [0, 1]), ("alone", [1])):
         for job in unfinished(asked(tmp_path / name, seeds=seeds)):
             runs.run(job)
-    (one,) = asked(tmp_path / "together", seeds=[1])
+    (base,) = asked(tmp_path / "together", seeds=[1])
     (other,) = asked(tmp_path / "alone", seeds=[1])
-    first, second = (records.read(job.folder(1)) for job in (one, other))
+    first, second = (records.read(job.folder(1)) for job in (base, other))
     assert first.settings == second.settings
     for column, values in first.history.items():
         if column != "seconds":
@@ -176,11 +179,11 @@ def test_on_softmax_regression_linearising_changes_nothing(short, tmp_path):
     delta, centred, stn = asked(tmp_path, [DELTA_STN, CENTERED_STN, STN], tuned="weights")
     for job in (delta, centred, stn):
         runs.run(job)
-    one, other, third = (records.read(job.folder(0)).history for job in (delta, centred, stn))
-    assert_array_equal(one["theta_error"], other["theta_error"])
-    assert (one["theta_error"] != third["theta_error"]).any()
-    assert [name for name in one if name.startswith("lam")] == [f"lam_{i}" for i in range(1, 6)]
-    assert_allclose([one[f"lam_{i}"][0] for i in range(1, 6)], [np.log(50), np.log(0.2 / 0.8), 0, 0, 0], atol=1e-12)
+    base, other, third = (records.read(job.folder(0)).history for job in (delta, centred, stn))
+    assert_array_equal(base["theta_error"], other["theta_error"])
+    assert (base["theta_error"] != third["theta_error"]).any()
+    assert [name for name in base if name.startswith("lam")] == [f"lam_{i}" for i in range(1, 6)]
+    assert_allclose([base[f"lam_{i}"][0] for i in range(1, 6)], [np.log(50), np.log(0.2 / 0.8), 0, 0, 0], atol=1e-12)
 
 
 def test_a_run_that_leaves_the_floats_says_when(short, tmp_path, monkeypatch):

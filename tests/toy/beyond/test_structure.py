@@ -53,12 +53,12 @@ def test_the_compressed_loss_differs_by_a_constant(problem):
 
 def test_one_penalty_costs_nothing_and_the_measures_are_against_the_exact_hypergradient(problem, monkeypatch):
     monkeypatch.setattr(structure, "STEPS", 1500)
-    at = np.log(structure.PENALTY)
-    one = dict(structure.measured(replace(problem, group=(0,) * 12), at, seed=0))
+    point = np.log(structure.PENALTY)
+    subject = dict(structure.measured(replace(problem, group=(0,) * 12), point, seed=0))
     for name in ("frobenius", "loss"):
-        assert_allclose([one[f"{name}_error"], one[f"{name}_left"]], 0.0, atol=1e-9)
-        assert one[f"{name}_cosine"] == pytest.approx(1.0)
-    four = dict(structure.measured(problem, at, seed=0))
+        assert_allclose([subject[f"{name}_error"], subject[f"{name}_left"]], 0.0, atol=1e-9)
+        assert subject[f"{name}_cosine"] == pytest.approx(1.0)
+    four = dict(structure.measured(problem, point, seed=0))
     # In its own metric the least loss is least, and so below the nearest and below whatever training finds.
     assert 0 < four["loss_left"] <= four["frobenius_left"]
     assert four["loss_left"] <= four["structured_left"] + 1e-9

@@ -303,8 +303,8 @@ def test_more_seeds_add_to_what_is_there(toy, tmp_path):
 
 def test_without_options_every_set_at_hand_and_every_method_is_run(toy, tmp_path):
     assert toy("ridge", "--jobs", "1", "--seeds", "1").status == 0
-    found = {(record.settings["data"]["name"], record.settings["method"]["name"]) for record in records.find(tmp_path)}
-    assert found == {(data, m.name) for data in ("diabetes", "concrete", "abalone") for m in METHODS}
+    actual = {(record.settings["data"]["name"], record.settings["method"]["name"]) for record in records.find(tmp_path)}
+    assert actual == {(data, m.name) for data in ("diabetes", "concrete", "abalone") for m in METHODS}
     assert all("out/records/ridge" in str(path) for path in histories(tmp_path))
 
 
@@ -415,9 +415,9 @@ def test_a_file_whose_name_is_not_text_is_read(shell, tmp_path):
 def test_exact_prints_json_that_others_read_and_a_reader_may_leave(shell):
     answer = ended(shell("toy exact ridge --data diabetes --seed 3 --json"))
     assert (answer.status, answer.messages) == (0, [])
-    found = json.loads(answer.output)
+    actual = json.loads(answer.output)
     exact = EXPERIMENTS["ridge"].problem(split(load("diabetes"), 3)).optimum()
-    assert found["lam_star"] == exact.lam_star[0]
+    assert actual["lam_star"] == exact.lam_star[0]
     answer = ended(shell("toy exact ridge --json | head -1"))
     assert (answer.status, answer.output, answer.messages) == (0, "{\n", [])
 
@@ -454,12 +454,12 @@ def test_a_reader_of_messages_may_leave(shell, tmp_path):
     assert list(tmp_path.rglob("*.part")) == []
 
 
-def wait_for(condition, what):
+def wait_for(condition, words):
     for _ in range(3000):
         if condition():
             return
         time.sleep(0.02)
-    pytest.fail(f"no {what} within a minute")
+    pytest.fail(f"no {words} within a minute")
 
 
 @pytest.mark.parametrize(

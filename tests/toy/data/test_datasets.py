@@ -100,8 +100,8 @@ def test_abalone_has_the_published_statistics():
         (table["length"], [0.075, 0.815, 0.524, 0.120]),
         (table["whole_weight"], [0.002, 2.826, 0.829, 0.490]),
     ):
-        found = [column.min(), column.max(), column.mean(), column.std(ddof=1)]
-        np.testing.assert_allclose(found, published, rtol=0, atol=5.01e-4)
+        actual = [column.min(), column.max(), column.mean(), column.std(ddof=1)]
+        np.testing.assert_allclose(actual, published, rtol=0, atol=5.01e-4)
 
 
 def test_abalone_s_sex_is_three_indicators_that_sum_to_one_without_a_warning():
@@ -109,7 +109,7 @@ def test_abalone_s_sex_is_three_indicators_that_sum_to_one_without_a_warning():
         sex = [line[0] for line in file][1:]
     data = load("abalone")
     assert data.features[:3] == ("sex_M", "sex_F", "sex_I")
-    np.testing.assert_array_equal(data.X[:, :3], [[letter == one for one in "MFI"] for letter in sex])
+    np.testing.assert_array_equal(data.X[:, :3], [[letter == item for item in "MFI"] for letter in sex])
 
 
 @pytest.mark.parametrize("name", ["concrete", "abalone"])

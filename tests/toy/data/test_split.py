@@ -41,40 +41,40 @@ def test_it_is_scikit_learns_recipe(n, m, seed, scale, shift):
     rows, rows_valid = train_test_split(np.arange(len(data.t)), test_size=0.2, random_state=seed)
     scaler = make_pipeline(StandardScaler()).fit(data.X[rows])
     target = StandardScaler().fit(data.t[rows, None])
-    found = split(data, seed)
-    assert_array_equal(found.X, scaler.transform(data.X[rows]))
-    assert_array_equal(found.X_valid, scaler.transform(data.X[rows_valid]))
-    assert_array_equal(found.t, np.ravel(target.transform(data.t[rows, None])))
-    assert_array_equal(found.t_valid, np.ravel(target.transform(data.t[rows_valid, None])))
+    actual = split(data, seed)
+    assert_array_equal(actual.X, scaler.transform(data.X[rows]))
+    assert_array_equal(actual.X_valid, scaler.transform(data.X[rows_valid]))
+    assert_array_equal(actual.t, np.ravel(target.transform(data.t[rows, None])))
+    assert_array_equal(actual.t_valid, np.ravel(target.transform(data.t[rows_valid, None])))
 
 
 @given(st.integers(10, 200), st.integers(1, 4), seeds)
 def test_training_rows_have_mean_0_and_population_variance_1(n, m, seed):
-    found = split(random_dataset(n, m, seed), seed)
-    assert_allclose(found.X.sum(axis=0) / len(found.X), np.zeros(m), atol=SCALED)
-    assert_allclose((found.X**2).sum(axis=0) / len(found.X), np.ones(m), rtol=SCALED)
-    assert_allclose(found.t.sum() / len(found.t), 0.0, atol=SCALED)
-    assert_allclose((found.t**2).sum() / len(found.t), 1.0, rtol=SCALED)
+    actual = split(random_dataset(n, m, seed), seed)
+    assert_allclose(actual.X.sum(axis=0) / len(actual.X), np.zeros(m), atol=SCALED)
+    assert_allclose((actual.X**2).sum(axis=0) / len(actual.X), np.ones(m), rtol=SCALED)
+    assert_allclose(actual.t.sum() / len(actual.t), 0.0, atol=SCALED)
+    assert_allclose((actual.t**2).sum() / len(actual.t), 1.0, rtol=SCALED)
 
 
 @given(st.integers(10, 200), seeds)
 def test_a_fifth_of_the_rows_rounded_up_is_for_validation_and_every_row_is_used_once(n, seed):
     data = dataset(np.arange(n, dtype=float)[:, None], np.arange(n, dtype=float))
-    found = split(data, seed)
-    assert len(found.X_valid) == -(-n // 5)
-    assert len(found.X) == n - len(found.X_valid)
-    everything = np.sort(np.concatenate([found.X[:, 0], found.X_valid[:, 0]]))
+    actual = split(data, seed)
+    assert len(actual.X_valid) == -(-n // 5)
+    assert len(actual.X) == n - len(actual.X_valid)
+    everything = np.sort(np.concatenate([actual.X[:, 0], actual.X_valid[:, 0]]))
     # Scaling keeps the order and even distances of 0, 1, ..., n - 1.
     assert_allclose(np.diff(everything), np.full(n - 1, everything[1] - everything[0]), rtol=1e-9)
 
 
 def test_validation_rows_do_not_move_the_scaling():
     data = load("diabetes")
-    found = split(data, 0)
+    actual = split(data, 0)
     _, rows_valid = train_test_split(np.arange(len(data.t)), test_size=0.2, random_state=0)
     X = data.X.copy()
     X[rows_valid] *= 100.0
-    assert_array_equal(split(dataset(X, data.t), 0).X, found.X)
+    assert_array_equal(split(dataset(X, data.t), 0).X, actual.X)
 
 
 def test_seeds_give_different_splits():
@@ -112,9 +112,9 @@ def test_a_feature_that_is_constant_over_the_training_rows_is_left_at_0_to_round
     X = np.random.default_rng(0).normal(size=(20, 2))
     X[:, 1] = value
     X[rows_valid[0], 1] = 2 * value
-    found = split(dataset(X, X[:, 0]), 4)
-    assert np.abs(found.X[:, 1]).max() <= 1e-15 * value
-    assert_allclose(found.X_valid[0, 1], value, rtol=1e-12)
+    actual = split(dataset(X, X[:, 0]), 4)
+    assert np.abs(actual.X[:, 1]).max() <= 1e-15 * value
+    assert_allclose(actual.X_valid[0, 1], value, rtol=1e-12)
 
 
 def test_a_validation_row_beyond_any_scale_is_refused():

@@ -58,11 +58,11 @@ def test_a_written_text_table_comes_back_bit_for_bit(file, seed, n, k, blank):
 def table_with_a_broken_row(data, broken):
     """A table's text, one row of it put through `broken` and some lines blank; the row's line in the text."""
     cells = cells_of(random_table(data.draw(seeds), data.draw(sizes), data.draw(st.integers(2, 6))))
-    i, at = data.draw(st.integers(0, len(cells) - 1)), data.draw(st.integers(0, len(cells)))
+    i, point = data.draw(st.integers(0, len(cells) - 1)), data.draw(st.integers(0, len(cells)))
     lines = csv_text(cells).splitlines()
     lines[i + 1] = ",".join(broken(cells[i]))
-    lines[at:at] = [""] * 2
-    return "\n".join(lines), i + 2 + (2 if at <= i + 1 else 0)
+    lines[point:point] = [""] * 2
+    return "\n".join(lines), i + 2 + (2 if point <= i + 1 else 0)
 
 
 def replaced(data, cell):
@@ -156,7 +156,7 @@ def test_a_gzip_file_cut_anywhere_is_refused(file, kept):
 
 
 @pytest.mark.parametrize(
-    ("name", "raw", "what"),
+    ("name", "raw", "words"),
     [
         ("plain.csv.gz", b"a,b\n1,2\n", "no gzip file"),
         ("zipped.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "not text in UTF-8"),
@@ -176,9 +176,9 @@ def test_a_gzip_file_cut_anywhere_is_refused(file, kept):
         ("alike.csv", b"a  b,c,a b \n1,2,3\n", "line 1: more than one column is named a b;"),
     ],
 )
-def test_a_file_that_holds_no_table_says_why(tmp_path, name, raw, what):
+def test_a_file_that_holds_no_table_says_why(tmp_path, name, raw, words):
     (tmp_path / name).write_bytes(raw)
-    with pytest.raises(UserError, match=f"{re.escape(name)}.*{what}"):
+    with pytest.raises(UserError, match=f"{re.escape(name)}.*{words}"):
         read_table(tmp_path / name, header=True)
 
 

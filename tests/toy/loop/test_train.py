@@ -56,12 +56,12 @@ class Setting:
 
     def only(self, k):
         """Replicate k's part of it."""
-        part, one = copy(self), slice(k, k + 1)
-        data = {name: getattr(self.problem, name)[one] for name in ("X", "t", "X_valid", "t_valid")}
+        part, first = copy(self), slice(k, k + 1)
+        data = {name: getattr(self.problem, name)[first] for name in ("X", "t", "X_valid", "t_valid")}
         part.problem = replace(self.problem, **data)
-        response = FullResponse(theta(self.state)[one])
-        part.state = State(self.state.lam[one], self.state.sigma[one], self.state.w0[one], response)
-        part.rows, part.z = [draw[one] for draw in self.rows], [draw[one] for draw in self.z]
+        response = FullResponse(theta(self.state)[first])
+        part.state = State(self.state.lam[first], self.state.sigma[first], self.state.w0[first], response)
+        part.rows, part.z = [draw[first] for draw in self.rows], [draw[first] for draw in self.z]
         return part
 
     def naive(self, inner, outer, k):
@@ -151,10 +151,10 @@ def test_replicates_are_as_if_alone_bit_for_bit(method, seed):
     steps = together.train(method)
     for k in range(3):
         alone = together.only(k)
-        for (_, both), (_, one) in zip(steps, alone.train(method), strict=True):
-            assert_array_equal(both.lam[k], one.lam[0])
-            assert_array_equal(both.w0[k], one.w0[0])
-            assert_array_equal(theta(both)[k], theta(one)[0])
+        for (_, both), (_, item) in zip(steps, alone.train(method), strict=True):
+            assert_array_equal(both.lam[k], item.lam[0])
+            assert_array_equal(both.w0[k], item.w0[0])
+            assert_array_equal(theta(both)[k], theta(item)[0])
 
 
 @given(

@@ -53,10 +53,10 @@ def best(name, parts):
     grid = np.linspace(-15.0, 15.0, 121)
     k = int(np.argmin([validation_loss(name, parts, lam) for lam in grid]))
     low, high = grid[max(k - 1, 0)], grid[min(k + 1, 120)]
-    found: Any = minimize_scalar(
+    actual: Any = minimize_scalar(
         lambda lam: validation_loss(name, parts, lam), bounds=(low, high), method="bounded", options={"xatol": 1e-9}
     )
-    return found.x, found.fun
+    return actual.x, actual.fun
 
 
 def answer(capsys, *arguments):
@@ -68,21 +68,21 @@ def answer(capsys, *arguments):
 @pytest.mark.parametrize("data", ["diabetes", "concrete"])
 @pytest.mark.parametrize("name", ["ridge", "ridge-undivided", "dropout", "linear-network"])
 def test_the_command_says_what_scikit_learn_and_scipy_find(capsys, name, data, seed):
-    found = answer(capsys, name, "--data", data, "--seed", str(seed), "--lam", "-0.7")
+    actual = answer(capsys, name, "--data", data, "--seed", str(seed), "--lam", "-0.7")
     parts = split(load(data), seed)
     lam_star, loss_star = best(name, parts)
-    assert (found["experiment"], found["data"], found["seed"], found["lam"]) == (name, data, seed, -0.7)
-    assert_allclose(found["validation_loss_star"], loss_star, rtol=SAME)
-    if found["where"] == "interior":
-        assert_allclose(found["lam_star"], lam_star, atol=LOCATED)
+    assert (actual["experiment"], actual["data"], actual["seed"], actual["lam"]) == (name, data, seed, -0.7)
+    assert_allclose(actual["validation_loss_star"], loss_star, rtol=SAME)
+    if actual["where"] == "interior":
+        assert_allclose(actual["lam_star"], lam_star, atol=LOCATED)
     else:
-        assert found["lam_star"] == {"lower end": -15.0, "upper end": 15.0}[found["where"]]
-        assert_allclose(lam_star, found["lam_star"], atol=0.25)
-    assert_allclose(found["validation_loss"], validation_loss(name, parts, -0.7), rtol=SAME)
+        assert actual["lam_star"] == {"lower end": -15.0, "upper end": 15.0}[actual["where"]]
+        assert_allclose(lam_star, actual["lam_star"], atol=0.25)
+    assert_allclose(actual["validation_loss"], validation_loss(name, parts, -0.7), rtol=SAME)
     ahead, behind = (validation_loss(name, parts, -0.7 + h) for h in (STEP, -STEP))
-    assert_allclose(found["hypergradient"], (ahead - behind) / (2 * STEP), rtol=1e-6, atol=1e-9)
+    assert_allclose(actual["hypergradient"], (ahead - behind) / (2 * STEP), rtol=1e-6, atol=1e-9)
     unit, s = ("rate", expit) if name == "dropout" else ("penalty", np.exp)
-    assert_allclose(found[f"{unit}_star"], s(found["lam_star"]), rtol=1e-14)
+    assert_allclose(actual[f"{unit}_star"], s(actual["lam_star"]), rtol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,15 @@ def test_the_command_says_what_scikit_learn_and_scipy_find(capsys, name, data, s
     ],
 )
 def test_without_lam_the_command_answers_at_the_start_of_the_experiment(capsys, name, data, lam):
-    found = answer(capsys, name, "--data", data)
-    assert found["seed"] == 0
-    assert_allclose(found["lam"], lam, rtol=1e-14)
-    assert_allclose(found["validation_loss"], validation_loss(name, split(load(data), 0), lam), rtol=SAME)
+    actual = answer(capsys, name, "--data", data)
+    assert actual["seed"] == 0
+    assert_allclose(actual["lam"], lam, rtol=1e-14)
+    assert_allclose(actual["validation_loss"], validation_loss(name, split(load(data), 0), lam), rtol=SAME)
 
 
 def test_one_answer_for_each_data_set(capsys):
-    found = answer(capsys, "ridge", "--data", "all")
-    assert [one["data"] for one in found] == ["diabetes", "concrete", "abalone"]
+    actual = answer(capsys, "ridge", "--data", "all")
+    assert [item["data"] for item in actual] == ["diabetes", "concrete", "abalone"]
 
 
 def test_without_json_the_same_is_printed_for_people(capsys):
@@ -143,10 +143,10 @@ def test_of_more_features_than_rows_a_vanishing_penalty_takes_the_shortest_weigh
 
 def test_a_lam_far_from_0_is_answered_where_it_can_be(capsys):
     parts = split(load("diabetes"), 0)
-    found = answer(capsys, "ridge", "--lam", "-200")
-    assert_allclose(found["validation_loss"], validation_loss("ridge", parts, -200.0), rtol=SAME)
-    found = answer(capsys, "ridge", "--lam", "200")
-    assert_allclose(found["validation_loss"], np.mean(parts.t_valid**2) / 2, rtol=SAME)
+    actual = answer(capsys, "ridge", "--lam", "-200")
+    assert_allclose(actual["validation_loss"], validation_loss("ridge", parts, -200.0), rtol=SAME)
+    actual = answer(capsys, "ridge", "--lam", "200")
+    assert_allclose(actual["validation_loss"], np.mean(parts.t_valid**2) / 2, rtol=SAME)
 
 
 # The columns of a record.
@@ -219,8 +219,8 @@ def test_at_lam_star_regret_is_0_and_with_the_exact_theta_so_are_the_errors(name
     # Towards 0: beyond the interval in which λ* is sought the loss may be less.
     lam = np.stack([optimum.lam_star, optimum.lam_star - 0.5 * np.sign(optimum.lam_star)])
     states = [
-        State(one, np.ones(1), problem.best_response(one), FullResponse(problem.best_response_jacobian(one)))
-        for one in lam
+        State(item, np.ones(1), problem.best_response(item), FullResponse(problem.best_response_jacobian(item)))
+        for item in lam
     ]
     columns = exact_columns(problem, DELTA_STN, stacked(states), optimum, experiment)
     assert columns["regret"][0] == 0.0

@@ -60,10 +60,10 @@ def runs(root, experiment=None, dataset=None, methods=(DELTA_STN,), seeds=(0,), 
     """Run what is missing; the records below root by their folders' names."""
     jobs = list(pending(experiment or short("ridge"), dataset or made_up(), methods, seeds, root, start, sigma))
     execute(jobs, processes)
-    return found(root)
+    return recorded(root)
 
 
-def found(root):
+def recorded(root):
     return {str(record.folder.relative_to(root)): record for record in records.find(root)}
 
 
@@ -101,7 +101,7 @@ def test_seeds_run_together_are_each_as_if_alone_bit_for_bit(tmp_path, name, m):
     together = runs(tmp_path / "together", experiment, data, methods, range(3))
     for seed in range(3):
         runs(tmp_path / "alone", experiment, data, methods, [seed])
-    assert_same(together, found(tmp_path / "alone"))
+    assert_same(together, recorded(tmp_path / "alone"))
     assert len(together) == 3
 
 
@@ -109,7 +109,7 @@ def test_real_data_in_batches_of_100_too(tmp_path):
     together = runs(tmp_path / "together", short("ridge"), load("concrete"), [STN, DELTA_STN], range(5))
     for seed in reversed(range(5)):
         runs(tmp_path / "alone", short("ridge"), load("concrete"), [STN, DELTA_STN], [seed])
-    assert_same(together, found(tmp_path / "alone"))
+    assert_same(together, recorded(tmp_path / "alone"))
 
 
 @few
@@ -119,17 +119,19 @@ def test_methods_sigmas_and_starts_run_together_are_each_as_if_alone_bit_for_bit
     root, experiment = tmp_path_factory.mktemp("run"), short(name)
     values = st.sampled_from([0.1, 0.5]) if name == "dropout" else st.sampled_from([0.5, 3.0, 1e300])
     asked = st.tuples(st.sampled_from(METHODS + BEYOND), st.sampled_from([0.3, 1.0]), values)
-    some = data.draw(st.lists(asked, min_size=2, max_size=6, unique_by=lambda one: (one[0].slug, *one[1:])))
+    group = data.draw(st.lists(asked, min_size=2, max_size=6, unique_by=lambda item: (item[0].slug, *item[1:])))
 
     def jobs(folder):
         seeds, where = range(2), root / folder
-        return [job for method, s, start in some for job in pending(experiment, DATA, [method], seeds, where, start, s)]
+        return [
+            job for method, s, start in group for job in pending(experiment, DATA, [method], seeds, where, start, s)
+        ]
 
     assert alike(jobs("together")) == [jobs("together")]
     run(jobs("together"))
     for job in jobs("alone"):
         run([job])
-    assert_same(found(root / "together"), found(root / "alone"))
+    assert_same(recorded(root / "together"), recorded(root / "alone"))
 
 
 def test_alike_are_jobs_of_one_experiment_data_set_seeds_and_folder():
@@ -147,7 +149,7 @@ def test_jobs_that_are_alike_are_one_task_unless_processes_would_idle(tmp_path, 
     jobs = [job for seed in range(2) for job in pending(short("ridge"), DATA, METHODS, [seed], tmp_path)]
     for processes in (1, 2, 3):
         execute(jobs, processes)
-    assert [list(map(len, some)) for some in tasks] == [[4, 4], [4, 4], [1] * 8]
+    assert [list(map(len, group)) for group in tasks] == [[4, 4], [4, 4], [1] * 8]
 
 
 def test_sums_are_made_by_one_thread_however_many_there_are(tmp_path):
@@ -163,8 +165,8 @@ def test_sums_are_made_by_one_thread_however_many_there_are(tmp_path):
 
 def test_seeds_and_methods_differ(tmp_path):
     done = list(runs(tmp_path, short("linear-network"), methods=METHODS, seeds=range(3)).values())
-    for one, other in itertools.combinations(done, 2):
-        assert (one.history["theta_error"] != other.history["theta_error"]).any()
+    for item, other in itertools.combinations(done, 2):
+        assert (item.history["theta_error"] != other.history["theta_error"]).any()
 
 
 def test_methods_see_the_same_draws(tmp_path):
@@ -403,9 +405,9 @@ def test_a_replicate_that_diverges_leaves_the_others_to_the_last_bit(tmp_path, m
 
 
 def test_two_processes_write_what_one_does(tmp_path):
-    one = runs(tmp_path / "one", methods=METHODS, seeds=range(2), processes=1)
+    subject = runs(tmp_path / "one", methods=METHODS, seeds=range(2), processes=1)
     two = runs(tmp_path / "two", methods=METHODS, seeds=range(2), processes=2)
-    assert_same(one, two)
+    assert_same(subject, two)
 
 
 def test_a_backend_that_is_already_configured_is_used(tmp_path, monkeypatch):
@@ -416,14 +418,14 @@ def test_a_backend_that_is_already_configured_is_used(tmp_path, monkeypatch):
         return run(jobs)
 
     monkeypatch.setattr(toy.paper.runs, "run", noted)
-    one = runs(tmp_path / "one", methods=METHODS, processes=1)
+    subject = runs(tmp_path / "one", methods=METHODS, processes=1)
     assert places == [threading.main_thread()]
     places.clear()
     with joblib.parallel_config(backend="threading", n_jobs=2):
         threads = runs(tmp_path / "threads", methods=METHODS, processes=2)
     assert len(places) == 4
     assert threading.main_thread() not in places
-    assert_same(one, threads)
+    assert_same(subject, threads)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -479,7 +481,7 @@ def test_what_is_given_up_leaves_finished_runs_and_no_parts(tmp_path, monkeypatc
     with pytest.raises(type(error)):
         runs(tmp_path, methods=METHODS)
     assert list(tmp_path.rglob("*.part")) == []
-    assert_same(found(tmp_path), before)
+    assert_same(recorded(tmp_path), before)
 
 
 def test_joblib_does_not_add_to_the_message_what_it_cancels(tmp_path, monkeypatch):
@@ -526,7 +528,7 @@ def test_runs_may_be_started_from_a_thread_that_may_not_touch_signals(tmp_path):
     thread.start()
     thread.join()
     assert failures == []
-    assert len(found(tmp_path)) == 2
+    assert len(recorded(tmp_path)) == 2
 
 
 def test_a_problem_without_an_exact_answer_is_one_line_with_its_seed(tmp_path):

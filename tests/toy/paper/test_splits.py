@@ -79,16 +79,16 @@ def test_the_committed_numbers_are_made_again(name):
     """Of two splits of concrete, to what another processor's rounding may change."""
     history = records.read(COMMITTED / splits.EXPERIMENT / name / "concrete").history
     many = splits.Job(EXPERIMENTS[name], load("concrete"), COMMITTED, seeds=(0, 1))
-    some = replace(many.experiment.schedule, **splits.CHANGES[name][1])
+    group = replace(many.experiment.schedule, **splits.CHANGES[name][1])
     start, sigma = many.experiment.start(1030), many.experiment.sigma
-    runs = Job(many.experiment, many.dataset, DELTA_STN, many.seeds, start, sigma, some, many.root)
+    runs = Job(many.experiment, many.dataset, DELTA_STN, many.seeds, start, sigma, group, many.root)
     with np.errstate(all="ignore"):
         ((_, trajectory),) = train_jobs([runs])
     for index, seed in enumerate(many.seeds):
         problem = many.experiment.problem(split(many.dataset, seed))
         fresh = splits.regrets(runs, trajectory.replicate(index), problem, problem.optimum())
-        row = (history["method"] == DELTA_STN.name) & (history["seed"] == seed) & (history["alpha1"] == some.alpha1)
-        row &= (history["outer_eps"] == "0") == some.unperturbed_outer
+        row = (history["method"] == DELTA_STN.name) & (history["seed"] == seed) & (history["alpha1"] == group.alpha1)
+        row &= (history["outer_eps"] == "0") == group.unperturbed_outer
         assert [np.isinf(history[name][row][0]) for name in fresh] == [np.isinf(value) for value in fresh.values()]
         if np.isfinite(fresh["regret"]):
             assert_allclose([history[name][row][0] for name in fresh], list(fresh.values()), rtol=0.05)

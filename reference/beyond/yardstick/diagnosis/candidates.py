@@ -60,7 +60,9 @@ def _fitted(left: Sequence[Evidence], passes: Sequence[Evidence]) -> Iterator[Ca
                 continue
             cause = Cause(family.kind, family.words, fitted.setting(constant))
             explained = [item for item in left if _on(item, item.known.predict(family, constant))]
-            contradicted = [(item, value) for item in passes if (value := item.known.predict(family, constant)) is not None]
+            contradicted = [
+                (item, value) for item in passes if (value := item.known.predict(family, constant)) is not None
+            ]
             score = sum(item.digits(item.answer, fitted=item is source) for item in explained)
             score -= sum(item.digits(value) for item, value in contradicted)
             yield Candidate(cause, explained, [cause] * len(explained), score)

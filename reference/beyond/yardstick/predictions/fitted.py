@@ -84,7 +84,7 @@ class Curve:
     def _secants(self, answer: ndarray, behind: tuple[float, ndarray], s: float) -> float | None:
         least, most = self.drawn[0][[0, -1]]
         for _ in range(MOST_STEPS):
-            value = self.at(np.sqrt(s))
+            value = self.predict(np.sqrt(s))
             slope = None if value is None or s == behind[0] else (value - behind[1]) / (s - behind[0])
             if value is None or slope is None or not slope.any():
                 break

@@ -58,8 +58,8 @@ def test_runs_are_compared_with_those_of_their_size_alone_and_other_changes_are_
         made(tmp_path, "delta-stn", experiment="cifar-alexnet"),
         made(tmp_path, "stn", preset="paper"),
     ]
-    found = by_setting([*elsewhere, *here], tableb6.NEEDS)
-    assert [(one.preset, one.rows, list(labels)) for one, labels in found.items()] == [
+    actual = by_setting([*elsewhere, *here], tableb6.NEEDS)
+    assert [(item.preset, item.rows, list(labels)) for item, labels in actual.items()] == [
         ("cpu", 5000, ["STN", "Δ-STN; Θ × 10"]),
         ("paper", 0, ["STN"]),
     ]

@@ -34,8 +34,8 @@ def made(root, name="ridge", history=HISTORY):
 
 
 def line(axes, gid):
-    (found,) = [line for line in axes.lines if line.get_gid() == gid]
-    return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
+    (actual,) = [line for line in axes.lines if line.get_gid() == gid]
+    return np.asarray(actual.get_xdata()), np.asarray(actual.get_ydata())
 
 
 def test_lines_are_medians_over_the_splits_in_per_cent(tmp_path):
@@ -99,5 +99,5 @@ def test_the_settings_of_pictures_are_left_alone(tmp_path):
 
 @pytest.mark.parametrize("regret", [0.01, 0.0100001])
 def test_one_per_cent_is_enough_and_more_is_not(regret):
-    one = tableb5.when(Trace(np.array([1.0]), np.array([7.0]), np.array([regret])))
-    assert one == ((1.0, 7.0) if regret == 0.01 else (np.inf, np.inf))
+    subject = tableb5.when(Trace(np.array([1.0]), np.array([7.0]), np.array([regret])))
+    assert subject == ((1.0, 7.0) if regret == 0.01 else (np.inf, np.inf))

@@ -14,16 +14,16 @@ from toy.paper.experiments import one_feature
 @pytest.fixture
 def drawn(records):
     """The picture's two panels, the record that it shows and its problem."""
-    some = records("one-feature")
-    mine = [one for one in some if one.settings["method"]["name"] == "Δ-STN"]
-    run = max(mine, key=lambda one: abs(one.history["hypergradient_exact"][-1]))
+    runs = records("one-feature")
+    mine = [item for item in runs if item.settings["method"]["name"] == "Δ-STN"]
+    run = max(mine, key=lambda item: abs(item.history["hypergradient_exact"][-1]))
     problem = one_feature(split(load("diabetes"), run.settings["seed"]))
-    return fig01.draw(some).axes, run, problem
+    return fig01.draw(runs).axes, run, problem
 
 
 def line(axes, gid):
-    (found,) = (one for one in axes.lines if one.get_gid() == gid)
-    return np.array(found.get_data_3d())
+    (actual,) = (item for item in axes.lines if item.get_gid() == gid)
+    return np.array(actual.get_data_3d())
 
 
 def column(values):
@@ -70,12 +70,12 @@ def test_the_triangle_rises_by_the_learned_response_gradient(drawn):
 
 def test_only_the_right_panel_has_a_slope(drawn):
     (left, _), _, _ = drawn
-    assert "slope" not in {one.get_gid() for one in left.lines}
+    assert "slope" not in {item.get_gid() for item in left.lines}
 
 
 def test_colours_and_caption(drawn, records):
     (left, _), run, _ = drawn
-    (found,) = (one for one in left.lines if one.get_gid() == "Δ-STN")
-    assert found.get_color() == style.LINES["Δ-STN"]["color"]
+    (actual,) = (item for item in left.lines if item.get_gid() == "Δ-STN")
+    assert actual.get_color() == style.LINES["Δ-STN"]["color"]
     caption = fig01.draw(records("one-feature")).get_supxlabel()
     assert f"slope, {run.settings['seed']};" in " ".join(caption.split())

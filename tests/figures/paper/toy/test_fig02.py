@@ -18,11 +18,11 @@ LAM0 = 0.2
 
 def solved(problem, lam):
     """argmin_w L_T(λ, w) by BFGS."""
-    at = np.array([lam])
+    point = np.array([lam])
     answer = minimize(
-        lambda w: float(problem.train_loss(at, w)),
+        lambda w: float(problem.train_loss(point, w)),
         np.ones(2),
-        jac=lambda w: problem.grad_w(at, w),
+        jac=lambda w: problem.grad_w(point, w),
         options={"gtol": 1e-12},
     )
     return answer.x
@@ -41,8 +41,8 @@ def drawn(records):
 
 
 def line(axes, gid):
-    (found,) = (one for one in axes.lines if one.get_gid() == gid)
-    return np.array(found.get_data(), dtype=float)
+    (actual,) = (item for item in axes.lines if item.get_gid() == gid)
+    return np.array(actual.get_data(), dtype=float)
 
 
 def slope(points):
@@ -72,7 +72,9 @@ def test_the_dashed_curve_is_the_true_best_response(drawn, problem):
 @pytest.mark.parametrize("method", ["STN", "Δ-STN"])
 def test_a_methods_lines_are_its_own_weights_and_theta(method, drawn, records):
     (run,) = (
-        one for one in records("nonlinear") if one.settings["method"]["name"] == method and one.settings["seed"] == 0
+        item
+        for item in records("nonlinear")
+        if item.settings["method"]["name"] == method and item.settings["seed"] == 0
     )
     w, Theta = (np.array([run.history[f"{name}_{i}"][-1] for i in (1, 2)]) for name in ("w", "theta"))
     weights, *planes = drawn.axes
@@ -86,13 +88,13 @@ def test_a_methods_lines_are_its_own_weights_and_theta(method, drawn, records):
 def test_colours(drawn):
     for axes in drawn.axes:
         for method in fig02.METHODS:
-            (found,) = (one for one in axes.lines if one.get_gid() == method)
-            assert found.get_color() == style.LINES[method]["color"]
+            (actual,) = (item for item in axes.lines if item.get_gid() == method)
+            assert actual.get_color() == style.LINES[method]["color"]
 
 
 def test_the_star_is_the_true_best_response(drawn, problem):
     exact = solved(problem, LAM0)
-    stars = [one.get_xydata()[0] for axes in drawn.axes for one in axes.lines if one.get_marker() == "*"]
+    stars = [item.get_xydata()[0] for axes in drawn.axes for item in axes.lines if item.get_marker() == "*"]
     assert_allclose(stars, [exact, (LAM0, exact[0]), (LAM0, exact[1])], rtol=1e-6)
 
 
@@ -115,8 +117,8 @@ def test_contours_of_a_plane_are_of_the_excess_with_the_other_weight_at_its_best
     def excess(lam, w):
         best = solved(problem, lam)
         weights = np.where(np.arange(2) == i, w, best)
-        at = np.array([lam])
-        return float(problem.train_loss(at, weights) - problem.train_loss(at, best))
+        point = np.array([lam])
+        return float(problem.train_loss(point, weights) - problem.train_loss(point, best))
 
     contours = drawn.axes[i + 1].collections[1]
     pairs = heights(contours, excess)
@@ -128,16 +130,16 @@ def test_errors_of_theta_are_in_the_legend(drawn, records, problem):
     jacobian = (solved(problem, LAM0 + step) - solved(problem, LAM0 - step)) / (2 * step)
     texts = [text.get_text() for text in drawn.legends[0].get_texts()]
     for method in fig02.METHODS:
-        run = next(one for one in records("nonlinear") if one.settings["method"]["name"] == method)
+        run = next(item for item in records("nonlinear") if item.settings["method"]["name"] == method)
         Theta = np.array([run.history["theta_1"][-1], run.history["theta_2"][-1]])
         error = 100 * np.linalg.norm(Theta - jacobian) / np.linalg.norm(jacobian)
         assert f"{method}: Θ {error:.1f} % off" in texts
 
 
 def test_delta_stn_is_closer(records):
-    some = records("nonlinear")
+    group = records("nonlinear")
     for seed in (0, 1):
-        runs = {one.settings["method"]["name"]: one for one in some if one.settings["seed"] == seed}
+        runs = {item.settings["method"]["name"]: item for item in group if item.settings["seed"] == seed}
         problem = saturating(split(load("diabetes"), seed))
         stn, delta = (fig02.error(problem, fig02.learned(runs[name])[1]) for name in fig02.METHODS)
         assert delta < 0.5 * stn

@@ -12,7 +12,7 @@ from tests.figures.made import record
 
 
 @pytest.fixture
-def some():
+def several():
     """Three seeds of two methods; seed 1 of the second has diverged."""
     stn = [
         record("STN", seed, regret=[0.5, regret], lam=[0, 1], theta_error=error, cosine=[-1, 1])
@@ -26,15 +26,15 @@ def some():
     ]
 
 
-def test_rows_hold_medians_and_ranges(some):
-    stn, delta = map(astuple, rows(some))
+def test_rows_hold_medians_and_ranges(several):
+    stn, delta = map(astuple, rows(several))
     assert (stn[:5], delta[:5]) == (("ridge", "diabetes", "STN", 3, 0), ("ridge", "diabetes", "Δ-STN", 3, 1))
     assert_allclose(stn[5:], [2.0, 1.0, 3.0, 2.0, 0.0])
     assert_allclose(delta[5:], [0.1, 1e-4, np.inf, 0.5, 1.0])
 
 
-def test_the_page_shows_them(some):
-    lines = numbers_table(some).splitlines()
+def test_the_page_shows_them(several):
+    lines = numbers_table(several).splitlines()
     assert lines[2:] == [
         "| ridge | diabetes | STN | 2 (1 to 3) | 2 | 0.00 | 0 of 3 |",
         "| ridge | diabetes | Δ-STN | 0.1 (<0.001 to ∞) | 0.5 | 1.00 | 1 of 3 |",
@@ -63,24 +63,24 @@ def test_every_line_of_a_table_has_as_many_cells(records):
 
 
 def test_real_records_fill_the_table(records):
-    some = records(*NEEDS)
-    assert [(row.experiment, row.method) for row in rows(some)] == [
+    runs = records(*NEEDS)
+    assert [(row.experiment, row.method) for row in rows(runs)] == [
         (name, method) for name in NEEDS for method in NAMES
     ]
-    assert {row.seeds for row in rows(some)} == {2}
-    assert [(name, data, text) for name, data, text, _ in verdicts(some)] == [
+    assert {row.seeds for row in rows(runs)} == {2}
+    assert [(name, data, text) for name, data, text, _ in verdicts(runs)] == [
         (claim.experiment, "diabetes", claim.text) for claim in CLAIMS
     ]
 
 
-def test_csv_has_the_numbers_unrounded(some):
-    table = list(csv.DictReader(io.StringIO(files(some)["toy.csv"].decode())))
-    assert [float(line["regret_median"]) for line in table] == [row.regret_median for row in rows(some)]
+def test_csv_has_the_numbers_unrounded(several):
+    table = list(csv.DictReader(io.StringIO(files(several)["toy.csv"].decode())))
+    assert [float(line["regret_median"]) for line in table] == [row.regret_median for row in rows(several)]
     assert float(table[1]["regret_most"]) == np.inf
 
 
-def test_the_page_holds_both_tables(some):
-    page = files(some)["toy.md"].decode()
-    assert numbers_table(some) in page
-    assert verdicts_table(some) in page
+def test_the_page_holds_both_tables(several):
+    page = files(several)["toy.md"].decode()
+    assert numbers_table(several) in page
+    assert verdicts_table(several) in page
     assert "as the paper: Δ-STN 0.1 %, STN 2 %; lower in 2 of 3 seeds, higher in 1; ranges overlap |" in page

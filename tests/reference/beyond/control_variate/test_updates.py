@@ -70,7 +70,7 @@ def test_normalised_what_follows_lam_j_takes_a_step_divided_by_its_variance(meth
         inner_step(replace(method, normalised=n), state, eps, case.problem, case.problem, ALPHA1) for n in (False, True)
     )
     assert_array_equal(after.w0, plain.w0)
-    for path, before, undivided, found in zip(
+    for path, before, undivided, measured in zip(
         paths(state.response), *map(parameters, (state.response, plain.response, after.response)), strict=True
     ):
         moved = before - undivided
@@ -80,7 +80,7 @@ def test_normalised_what_follows_lam_j_takes_a_step_divided_by_its_variance(meth
             # Response weights: each λ_j's part of the gradient is of size σ_j², and they have one step for all.
             common = sum(state.sigma[..., j] ** 2 for j in range(eps.shape[-1])) / eps.shape[-1]
             moved = moved / common.reshape(*common.shape, *[1] * (moved.ndim - common.ndim))
-        assert_allclose(before - found, *exactly(moved, before / state.sigma.min() ** 2))
+        assert_allclose(before - measured, *exactly(moved, before / state.sigma.min() ** 2))
 
 
 @given(divided, states(problems(), structured=True))
@@ -90,8 +90,8 @@ def test_at_sigma_one_normalised_is_not_normalised_bit_for_bit(method: ExtendedM
     plain, after = (
         inner_step(replace(method, normalised=n), state, eps, case.problem, case.problem, ALPHA1) for n in (False, True)
     )
-    for found, desired in zip(parameters(after.response), parameters(plain.response), strict=True):
-        assert_array_equal(found, desired)
+    for measured, desired in zip(parameters(after.response), parameters(plain.response), strict=True):
+        assert_array_equal(measured, desired)
 
 
 @given(divided, states(quadratics(single)), st.integers(1, 4))

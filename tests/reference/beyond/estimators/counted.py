@@ -15,13 +15,13 @@ class Counted:
         self._problem, self.calls, self._share = problem, Counter() if calls is None else calls, share
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._problem, name)
-        if not callable(found) or name == "f":
-            return found
+        actual = getattr(self._problem, name)
+        if not callable(actual) or name == "f":
+            return actual
 
         def counted(*arguments: Any) -> Any:
             self.calls[name] += cast(int, self._share)
-            return found(*arguments)
+            return actual(*arguments)
 
         return counted
 

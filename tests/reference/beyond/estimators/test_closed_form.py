@@ -24,17 +24,17 @@ def slope_of_the_outer_loss(problem: Problem, lam: np.ndarray) -> Desired:
 @given(problems(single))
 def test_exact_is_the_slope_of_the_outer_loss(case: Case[Problem]):
     problem, lam = case.problem, case.lam
-    found = Exact()(problem, lam, case.w, 0.0, any_rng).gradient
-    assert_allclose(found, *slope_of_the_outer_loss(problem, lam))
-    assert_allclose(found, *exactly(problem.hypergradient(lam)))
+    actual = Exact()(problem, lam, case.w, 0.0, any_rng).gradient
+    assert_allclose(actual, *slope_of_the_outer_loss(problem, lam))
+    assert_allclose(actual, *exactly(problem.hypergradient(lam)))
 
 
 @given(problems(single))
 def test_central_differences_are_those_of_the_outer_loss(case: Case[Problem]):
     problem, lam = case.problem, case.lam
-    found = CentralDifferences()(problem, lam, case.w, 0.0, any_rng).gradient
+    actual = CentralDifferences()(problem, lam, case.w, 0.0, any_rng).gradient
     _, rtol, atol = slope_of_the_outer_loss(problem, lam)
-    assert_allclose(found, problem.hypergradient(lam), rtol=rtol, atol=atol)
+    assert_allclose(actual, problem.hypergradient(lam), rtol=rtol, atol=atol)
 
 
 @settings(max_examples=10)
@@ -45,13 +45,13 @@ def test_on_a_quadratic_each_pair_projects_the_hypergradient_on_its_direction(
     problem, lam, (m, h) = case.problem, case.lam, (len(case.w), len(case.lam))
     # n = m/2: XᵀX is m/4 gradients, a solution (m³/3 + 2m²)/2m².
     price = m / 4 + pairs * 2 * (1 / 3 + m / 6 + 1)
-    found = EvolutionStrategies(sigma=sigma)(problem, lam, case.w, price, np.random.default_rng(seed))
+    actual = EvolutionStrategies(sigma=sigma)(problem, lam, case.w, price, np.random.default_rng(seed))
     z = np.random.default_rng(seed).standard_normal((pairs, h))
     # F is quadratic, so that (F(λ+σz) - F(λ-σz))/2σ is zᵀ∇F to rounding, at any σ.
-    losses = [problem.outer_loss(lam + sigma * sign * one) for one in z for sign in (1, -1)]
+    losses = [problem.outer_loss(lam + sigma * sign * item) for item in z for sign in (1, -1)]
     desired = z.T @ z @ problem.hypergradient(lam) / pairs
-    assert_allclose(found.gradient, *exactly(desired, np.array(losses) / sigma * np.abs(z).max()))
-    assert_allclose(found.price, price)
+    assert_allclose(actual.gradient, *exactly(desired, np.array(losses) / sigma * np.abs(z).max()))
+    assert_allclose(actual.price, price)
 
 
 @settings(max_examples=10)
@@ -59,8 +59,8 @@ def test_on_a_quadratic_each_pair_projects_the_hypergradient_on_its_direction(
 def test_the_mean_of_evolution_strategies_is_the_gradient_of_the_smoothed_loss(case: Case[Ridge], sigma: float):
     problem, lam, unit = case.problem, case.lam, np.ones(1)
 
-    def F(at: np.ndarray) -> float:
-        return float(problem.outer_loss(at))
+    def F(point: np.ndarray) -> float:
+        return float(problem.outer_loss(point))
 
     mean = expectation(lambda z: slope(F, lam, z, sigma) * z, unit)
     smoothed = differences(lambda x: expectation(lambda z: np.asarray(F(x + sigma * z)), unit), lam)
@@ -73,14 +73,14 @@ def test_the_mean_of_evolution_strategies_is_the_gradient_of_the_smoothed_loss(c
 def test_evolution_strategies_draw_from_that_mean(case: Case[Ridge], seed: int):
     problem, lam, sigma, pairs = case.problem, case.lam, 0.7, 200
     budget = problem.X.shape[1] / 4 + pairs * pair_price(problem)
-    found = EvolutionStrategies(sigma=sigma)(problem, lam, case.w, budget, np.random.default_rng(seed))
+    actual = EvolutionStrategies(sigma=sigma)(problem, lam, case.w, budget, np.random.default_rng(seed))
 
     def sample(z: np.ndarray) -> np.ndarray:
-        return slope(lambda at: float(problem.outer_loss(at)), lam, z, sigma) * z
+        return slope(lambda point: float(problem.outer_loss(point)), lam, z, sigma) * z
 
     mean, square = (expectation(lambda z, power=power: sample(z) ** power, np.ones(1)) for power in (1, 2))
-    assert_allclose(found.price, budget)
-    assert abs(found.gradient - mean) < 6 * np.sqrt((square - mean**2) / pairs) + EXACT
+    assert_allclose(actual.price, budget)
+    assert abs(actual.gradient - mean) < 6 * np.sqrt((square - mean**2) / pairs) + EXACT
 
 
 def pair_price(problem: Ridge) -> float:

@@ -44,9 +44,9 @@ def test_theorem_3_from_any_weights_the_estimate_ends_at_the_exact_hypergradient
 ):
     problem, lam, w = tame(seed, h)
     # On average a step shrinks Θ's error by α times an eigenvalue, at least 0.2, and w0's by as much.
-    found = Hypernetwork(method, sigma, alpha1=0.2)(problem, lam, w, 700.0, np.random.default_rng(seed))
+    actual = Hypernetwork(method, sigma, alpha1=0.2)(problem, lam, w, 700.0, np.random.default_rng(seed))
     terms = problem.valid_grad_w(lam, w), problem.hess_wlam(lam, w), problem.valid_grad_lam(lam, w)
-    assert_allclose(found.gradient, *exactly(problem.hypergradient(lam), *terms))
+    assert_allclose(actual.gradient, *exactly(problem.hypergradient(lam), *terms))
 
 
 # Ridge: where exp(λ) leaves each method.
@@ -90,10 +90,10 @@ def test_the_mean_estimate_on_ridge_ends_where_the_fixed_point_is(
     problem, lam, x = linear_validation(seed)
     # A step is affine in (w0, Θ) and its ε drawn independently of them: the mean follows the mean step exactly.
     lams, w = np.tile(lam, (REPLICATES, 1)), np.zeros((REPLICATES, 2))
-    found = Hypernetwork(method, SIGMA, alpha1=0.15)(problem, lams, w, 300.0, np.random.default_rng(seed)).gradient
-    error = found.std(axis=0) / np.sqrt(REPLICATES)
+    actual = Hypernetwork(method, SIGMA, alpha1=0.15)(problem, lams, w, 300.0, np.random.default_rng(seed)).gradient
+    error = actual.std(axis=0) / np.sqrt(REPLICATES)
     desired = -x @ limit(problem, lam)
-    assert (np.abs(found.mean(axis=0) - desired) < 6 * error + 1e-5 * np.abs(desired)).all()
+    assert (np.abs(actual.mean(axis=0) - desired) < 6 * error + 1e-5 * np.abs(desired)).all()
     # ... and is told from the other limit and from the exact answer where they are further off than that.
     assert error < 0.03 * np.linalg.norm(x) * np.linalg.norm(limit(problem, lam))
 
@@ -122,19 +122,19 @@ def test_the_estimate_is_that_of_a_plain_loop(method: Method, case: Case, seed: 
         if not method.unperturbed or extended(method).control_variate:
             w0 = w0 - alpha * (g0 if extended(method).control_variate else g)
     desired = problem.valid_grad_w(lam, w0 if method.centred else w0 + Theta @ lam) @ Theta
-    gradients = GRADIENTS[next(one for one in GRADIENTS if same_switches(one, method))]
+    gradients = GRADIENTS[next(item for item in GRADIENTS if same_switches(item, method))]
     product = h / (2 * n)
     price = steps * (gradients / (n if batched else 1) + 2 * product) + 1.0 + product
     estimator = Hypernetwork(method, sigma, alpha)
-    found = estimator(problem, lam, w, price, np.random.default_rng(seed), 1 if batched else None)
-    assert_allclose(found.gradient, *exactly(desired, np.abs(w).max() * np.abs(Theta).max(initial=1.0)))
-    assert_allclose(found.price, price)
+    actual = estimator(problem, lam, w, price, np.random.default_rng(seed), 1 if batched else None)
+    assert_allclose(actual.gradient, *exactly(desired, np.abs(w).max() * np.abs(Theta).max(initial=1.0)))
+    assert_allclose(actual.price, price)
 
 
-def same_switches(one: Method, other: Method) -> bool:
+def same_switches(item: Method, other: Method) -> bool:
     """Whether they differ in no more than their names and the step's scale."""
     names = ("centred", "unperturbed", "linearised", "control_variate")
-    return all(getattr(extended(one), name) == getattr(extended(other), name) for name in names)
+    return all(getattr(extended(item), name) == getattr(extended(other), name) for name in names)
 
 
 @settings(max_examples=5)
@@ -144,23 +144,23 @@ def test_carried_over_follows_lam_and_pays_for_one_update(seed: int, updates: in
     plain = Hypernetwork(DELTA_STN, 0.5, 0.1)
     n, h, m = 1.5, 2, 3  # a quadratic counts as m/2 rows
     price = steps * (7 / 3 + 2 * h / (2 * n)) + 1.0 + h / (2 * n)
-    found = CarriedOver(DELTA_STN, 0.5, 0.1, updates, move=0.3)(problem, lam, w, price, np.random.default_rng(seed))
+    actual = CarriedOver(DELTA_STN, 0.5, 0.1, updates, move=0.3)(problem, lam, w, price, np.random.default_rng(seed))
     rng = np.random.default_rng(seed)
     move = 0.3 * rng.choice([-1.0, 1.0], h)
     Theta, w0 = np.zeros((m, h)), w
     for k in range(updates):
-        at = lam - (updates - 1 - k) * move
+        point = lam - (updates - 1 - k) * move
         for _ in range(steps):
             eps = 0.5 * rng.standard_normal(h)
-            w0 = w0 - 0.1 * problem.grad_w(at, w0)
-            Theta = Theta - 0.1 * np.outer(problem.grad_w(at + eps, w0 + Theta @ eps), eps)
+            w0 = w0 - 0.1 * problem.grad_w(point, w0)
+            Theta = Theta - 0.1 * np.outer(problem.grad_w(point + eps, w0 + Theta @ eps), eps)
     desired = problem.valid_grad_lam(lam, w0) + problem.valid_grad_w(lam, w0) @ Theta
-    assert_allclose(found.gradient, *exactly(desired, np.abs(w0).max(), np.abs(Theta).max()))
-    assert_allclose(found.price, price)
+    assert_allclose(actual.gradient, *exactly(desired, np.abs(w0).max(), np.abs(Theta).max()))
+    assert_allclose(actual.price, price)
     if updates == 1:
         rng = np.random.default_rng(seed)
         rng.choice([-1.0, 1.0], h)
-        assert_array_equal(found.gradient, plain(problem, lam, w, price, rng).gradient)
+        assert_array_equal(actual.gradient, plain(problem, lam, w, price, rng).gradient)
 
 
 @given(seeds)

@@ -59,9 +59,9 @@ def test_k_products_give_the_least_error_in_the_krylov_space(rng, spectrum, k):
         space.append(H @ space[-1])
     basis = np.linalg.qr(np.stack(space, axis=1))[0][:, :k]
     best = basis @ np.linalg.lstsq(root @ basis, root @ u)[0]
-    found = conjugate_gradient(lambda p: H @ p, g, k)
+    actual = conjugate_gradient(lambda p: H @ p, g, k)
     # The basis of powers is the less accurate of the two: its condition is that of H to the power k.
-    assert_allclose(found, best, rtol=1e-6, atol=1e-6 * np.abs(u).max())
+    assert_allclose(actual, best, rtol=1e-6, atol=1e-6 * np.abs(u).max())
 
 
 @given(generators(), st.integers(1, 8), st.integers(1, 3))
@@ -77,8 +77,8 @@ def test_conjugate_gradient_stops_at_its_tolerance_and_pays_for_no_more(case: Ca
     H, _, g = terms(problem, lam, w)
     residuals = [np.linalg.norm(g - H @ conjugate_gradient(lambda p: H @ p, g, k)) for k in range(5)]
     enough = [k for k, residual in enumerate(residuals) if residual <= tolerance * np.linalg.norm(g)]
-    found = ConjugateGradient(tolerance)(problem, lam, w, 3.0 + 2 * 4, any_rng)
-    assert found.price == 3.0 + 2 * min(enough, default=4)
+    actual = ConjugateGradient(tolerance)(problem, lam, w, 3.0 + 2 * 4, any_rng)
+    assert actual.price == 3.0 + 2 * min(enough, default=4)
 
 
 def test_conjugate_gradient_stops_where_the_curvature_is_not_positive():
@@ -106,12 +106,12 @@ def test_the_neumann_series_misses_a_geometric_tail(rng, spectrum, k, factor):
 @given(strictly_convex, st.floats(0.01, 1.0))
 def test_t1_t2_is_the_neumann_series_first_term(case: Case[Problem], alpha: float):
     problem, lam, w = case.problem, case.lam, case.w
-    found, first = (kind(alpha)(problem, lam, w, 3.0, any_rng) for kind in (OneStep, Neumann))
-    assert_array_equal(found.gradient, first.gradient)
+    actual, first = (kind(alpha)(problem, lam, w, 3.0, any_rng) for kind in (OneStep, Neumann))
+    assert_array_equal(actual.gradient, first.gradient)
     _, B, g = terms(problem, lam, w)
     desired = problem.valid_grad_lam(lam, w) - alpha * g @ B
-    assert_allclose(found.gradient, *exactly(desired, alpha * np.linalg.norm(g) * np.linalg.norm(B)))
-    assert found.price == first.price == 3.0
+    assert_allclose(actual.gradient, *exactly(desired, alpha * np.linalg.norm(g) * np.linalg.norm(B)))
+    assert actual.price == first.price == 3.0
 
 
 # Mini-batches.
@@ -124,11 +124,11 @@ def test_with_mini_batches_the_mean_of_the_neumann_series_is_the_whole_one(case:
     alpha = 1.0 / np.linalg.eigvalsh(problem.hess_ww(lam, w))[-1]
     draws = list(product([(0,), (1,), (2,)], repeat=k + 1))
     budget = 1.0 + 2 * (k + 1) / 3
-    found = [Neumann(alpha)(problem, lam, w, budget, Told(*picks), batch=1) for picks in draws]
-    gradients = np.array([one.gradient for one in found])
+    actual = [Neumann(alpha)(problem, lam, w, budget, Told(*picks), batch=1) for picks in draws]
+    gradients = np.array([item.gradient for item in actual])
     whole = Neumann(alpha)(problem, lam, w, 3.0 + 2 * k, any_rng).gradient
     assert_allclose(gradients.mean(axis=0), *exactly(whole, gradients))
-    assert_allclose([one.price for one in found], budget)
+    assert_allclose([item.price for item in actual], budget)
 
 
 @given(ridges(single, n=st.just(3)))
@@ -139,8 +139,8 @@ def test_with_mini_batches_cholesky_and_conjugate_gradient_solve_one_batchs_syst
     H, B = part.hess_ww(lam, w), problem.rows(np.array([1, 2])).hess_wlam(lam, w)
     desired = exactly(-g @ np.linalg.solve(H, B), sizes_of(H, B, g) * np.linalg.cond(H))
     for estimator in (Cholesky(), ConjugateGradient()):
-        found = estimator(problem, lam, w, 30.0, Told((2, 0), (1, 2)), batch=2)
-        assert_allclose(found.gradient, *desired)
+        actual = estimator(problem, lam, w, 30.0, Told((2, 0), (1, 2)), batch=2)
+        assert_allclose(actual.gradient, *desired)
 
 
 @settings(max_examples=10)
@@ -157,8 +157,8 @@ def test_a_mini_batch_of_all_rows_is_no_mini_batch(case: Case[Ridge]):
 
 
 def test_more_rows_than_there_are_cannot_be_drawn():
-    one = np.ones((1, 1))
-    problem = Ridge(one, one[0], one, one[0], divisor=1.0)
+    ones = np.ones((1, 1))
+    problem = Ridge(ones, ones[0], ones, ones[0], divisor=1.0)
     with pytest.raises(ValueError, match="larger sample"):
         OneStep(0.1)(problem, np.zeros(1), np.zeros(1), 9.0, any_rng, batch=2)
 

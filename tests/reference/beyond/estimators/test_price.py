@@ -30,38 +30,38 @@ def called(estimator: Estimator, problem: Ridge, case: Case[Ridge], budget: floa
     """The estimate, and how often each method of the problem was called, mini-batches by their rows."""
     counted = Counted(problem)
     with no_type_checks():
-        found = estimator(cast(Any, counted), case.lam, case.w, budget, np.random.default_rng(0), batch)
-    return found, counted.calls
+        actual = estimator(cast(Any, counted), case.lam, case.w, budget, np.random.default_rng(0), batch)
+    return actual, counted.calls
 
 
-@pytest.mark.parametrize("estimator", ALL, ids=lambda one: one.name)
+@pytest.mark.parametrize("estimator", ALL, ids=lambda item: item.name)
 @settings(max_examples=6)
 @given(case=ridges(single), budget=st.floats(0.0, 40.0), batch=st.none() | st.just(1))
 def test_every_use_of_the_problem_is_paid_for_once(estimator, case: Case[Ridge], budget: float, batch: int | None):
-    found, calls = called(estimator, case.problem, case, budget, batch)
+    actual, calls = called(estimator, case.problem, case, budget, batch)
     price = sum(count * PRICES.get(name, 0.0) for name, count in calls.items())
     if estimator in ADJOINT:  # ∂²L_T/∂w² u and uᵀ∂²L_T/∂w∂λ come together
         price -= 2.0 * calls["cross_vec"]
-    assert_allclose(found.price, price)
+    assert_allclose(actual.price, price)
     assert set(calls) <= {*PRICES, "valid_grad_lam", "train_hess_vlam"}
 
 
-@pytest.mark.parametrize("estimator", ALL, ids=lambda one: one.name)
+@pytest.mark.parametrize("estimator", ALL, ids=lambda item: item.name)
 @settings(max_examples=6)
 @given(case=ridges(single), budget=st.floats(3.0, 40.0), batch=st.none() | st.just(1))
 def test_no_more_than_the_budget_is_spent_and_no_less_than_is_useful(
     estimator, case: Case[Ridge], budget: float, batch: int | None
 ):
-    found, _ = called(estimator, case.problem, case, budget, batch)
-    assert found.price <= budget * (1 + 1e-12)
+    actual, _ = called(estimator, case.problem, case, budget, batch)
+    assert actual.price <= budget * (1 + 1e-12)
     if estimator not in COUNTED[::2]:  # conjugate gradient ends where nothing is left to do, T1-T2 at one step
-        assert found.price > budget - 3.0
+        assert actual.price > budget - 3.0
 
 
 @given(ridges(single))
 def test_cholesky_pays_for_columns_and_operations(case: Case[Ridge]):
-    (n, m), found = case.problem.X.shape, Cholesky()(case.problem, case.lam, case.w, 0.0, any_rng)
-    assert_allclose(found.price, 2 * m + (m**3 / 3 + 2 * m**2) / (4 * n * m) + 1 + 2)
+    (n, m), actual = case.problem.X.shape, Cholesky()(case.problem, case.lam, case.w, 0.0, any_rng)
+    assert_allclose(actual.price, 2 * m + (m**3 / 3 + 2 * m**2) / (4 * n * m) + 1 + 2)
 
 
 @given(quadratics(single) | ridges(single))
@@ -80,8 +80,8 @@ def test_a_hypernetworks_gradients_and_products_with_theta_are_paid_for(case: Ca
     share, product = 1 / n if batched else 1.0, 1 / (2 * n)  # 2m operations, of 4nm, for one hyperparameter
     budget = 1.0 + product + steps * (gradients * share + 2 * product)
     estimator = Hypernetwork(method, sigma=0.5, alpha1=0.01)
-    found, calls = called(estimator, case.problem, case, budget, 1 if batched else None)
-    assert_allclose(found.price, budget)
+    actual, calls = called(estimator, case.problem, case, budget, 1 if batched else None)
+    assert_allclose(actual.price, budget)
     assert_allclose(calls["grad_w"], steps * gradients * share)
     assert calls["valid_grad_w"] == 1
 

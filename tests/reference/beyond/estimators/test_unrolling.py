@@ -36,11 +36,11 @@ def budget(steps: int, last: int | None, products: int = 1) -> float:
 def test_unrolling_is_the_slope_of_the_validation_loss_that_training_gives(case: Case[Problem], steps: int):
     problem, lam, w = case.problem, case.lam, case.w
     alpha = step_size(problem, lam, w)
-    found = ReverseUnrolling(alpha)(problem, lam, w, budget(steps, None), any_rng)
+    actual = ReverseUnrolling(alpha)(problem, lam, w, budget(steps, None), any_rng)
     assert_allclose(
-        found.gradient, *differences(lambda x: problem.valid_loss(x, descended(problem, x, w, alpha, steps)), lam)
+        actual.gradient, *differences(lambda x: problem.valid_loss(x, descended(problem, x, w, alpha, steps)), lam)
     )
-    assert found.price == budget(steps, None)
+    assert actual.price == budget(steps, None)
 
 
 @given(problems(single), few_steps, lasts)
@@ -59,12 +59,12 @@ def test_forward_and_reverse_agree_to_rounding(case: Case[Problem], steps: int, 
 def test_forward_and_reverse_see_the_same_mini_batches(case, steps: int, last: int | None, seed: int):
     problem, lam, w = case.problem, case.lam, case.w
     alpha, share = 0.1 * step_size(problem, lam, w), 1 / problem.n
-    found = [
+    actual = [
         kind(alpha, last)(problem, lam, w, 1.0 + (budget(steps, last) - 1) * share, np.random.default_rng(seed), 1)
         for kind in (ReverseUnrolling, ForwardUnrolling)
     ]
-    assert_allclose(found[1].gradient, *exactly(found[0].gradient, np.abs(w).max()))
-    assert_allclose([one.price for one in found], 1.0 + (budget(steps, last) - 1) * share)
+    assert_allclose(actual[1].gradient, *exactly(actual[0].gradient, np.abs(w).max()))
+    assert_allclose([item.price for item in actual], 1.0 + (budget(steps, last) - 1) * share)
 
 
 @given(quadratics(single), few_steps, lasts)
@@ -79,9 +79,9 @@ def test_truncated_unrolling_of_a_quadratic_is_a_sum_in_closed_form(
     powers = [np.linalg.matrix_power(shrink, k) for k in range(steps if last is None else min(steps, last))]
     Z = -alpha * sum(powers, np.zeros_like(H)) @ B
     desired = problem.valid_grad_lam(lam, end) + problem.valid_grad_w(lam, end) @ Z
-    found = ReverseUnrolling(alpha, last)(problem, lam, w, budget(steps, last), any_rng).gradient
+    actual = ReverseUnrolling(alpha, last)(problem, lam, w, budget(steps, last), any_rng).gradient
     assert_allclose(
-        found, *exactly(desired, sizes_of(H, B, problem.valid_grad_w(lam, end)), problem.valid_grad_w(lam, w))
+        actual, *exactly(desired, sizes_of(H, B, problem.valid_grad_w(lam, end)), problem.valid_grad_w(lam, w))
     )
 
 

@@ -61,22 +61,22 @@ def assert_the_same_problem(actual: Problem, desired: Problem, lam: np.ndarray, 
 @given(ridges(s=st.just(Exp())))
 def test_one_penalty_is_ridge_to_the_last_digits(case: Case[Ridge]):
     ridge, group = case.problem, (0,) * case.w.shape[-1]
-    one = GroupedPenalties(ridge.X, ridge.t, ridge.X_valid, ridge.t_valid, group, ridge.divisor)
-    assert_array_equal(one.K(case.lam), ridge.K(case.lam))
-    assert_the_same_problem(one, ridge, case.lam, case.w)
+    subject = GroupedPenalties(ridge.X, ridge.t, ridge.X_valid, ridge.t_valid, group, ridge.divisor)
+    assert_array_equal(subject.K(case.lam), ridge.K(case.lam))
+    assert_the_same_problem(subject, ridge, case.lam, case.w)
     batch = case.rng.permutation(ridge.n)[: 1 + ridge.n // 2]
-    assert_the_same_problem(one.rows(batch), ridge.rows(batch), case.lam, case.w)
+    assert_the_same_problem(subject.rows(batch), ridge.rows(batch), case.lam, case.w)
 
 
 @given(dropouts(inverted=st.just(True)))
 def test_one_drop_rate_is_input_dropout_to_the_last_digits(case: Case[InputDropout]):
     dropout, group = case.problem, (0,) * case.w.shape[-1]
-    one = GroupedRates(dropout.X, dropout.t, dropout.X_valid, dropout.t_valid, group)
-    assert_array_equal(one.K(case.lam), dropout.K(case.lam))
-    assert_the_same_problem(one, dropout, case.lam, case.w)
+    subject = GroupedRates(dropout.X, dropout.t, dropout.X_valid, dropout.t_valid, group)
+    assert_array_equal(subject.K(case.lam), dropout.K(case.lam))
+    assert_the_same_problem(subject, dropout, case.lam, case.w)
     batch = case.rng.permutation(dropout.n)[: 1 + dropout.n // 2]
     uniforms = case.rng.uniform(size=(*case.lead, len(batch), case.w.shape[-1]))
-    ours, theirs = one.masked(batch, uniforms), dropout.masked(batch, uniforms)
+    ours, theirs = subject.masked(batch, uniforms), dropout.masked(batch, uniforms)
     assert_array_equal(ours.grad_w(case.lam, case.w), theirs.grad_w(case.lam, case.w))
 
 
@@ -114,9 +114,9 @@ def test_the_hypergradient_from_the_right_is_that_through_the_jacobian(case: Cas
     r, Theta = problem.best_response(lam), problem.best_response_jacobian(lam)
     terms = np.abs(Theta).max() * np.abs(problem.valid_grad_w(lam, r)).max()
     assert_allclose(problem.hypergradient(lam), *exactly(through, terms))
-    for index, one, one_lam, _ in case.replicates():
-        loss, gradient = one.outer(one_lam)
-        assert_allclose(loss, *exactly(one.outer_loss(one_lam)))
+    for index, item, one_lam, _ in case.replicates():
+        loss, gradient = item.outer(one_lam)
+        assert_allclose(loss, *exactly(item.outer_loss(one_lam)))
         assert_allclose(gradient, *exactly(through[index], terms))
 
 
@@ -168,19 +168,19 @@ def test_features_that_do_not_meet_have_their_best_penalties_found_in_each_repli
     t, shares = np.sign(rng.normal(size=(2, m))) * rng.uniform(1, 2, (2, m)), rng.uniform(0.05, 0.95, (2, m))
     X = np.tile(np.eye(m), (2, 1, 1))
     with no_type_checks():  # many restarts
-        found = GroupedPenalties(X, t, X, shares * t, group=tuple(range(m)), divisor=float(m)).optimum()
+        measured = GroupedPenalties(X, t, X, shares * t, group=tuple(range(m)), divisor=float(m)).optimum()
     # L-BFGS stops at a gradient of 1e-10, and the least curvature here is 0.05²·0.95²/m.
-    assert_allclose(found.lam_star, np.log(1 / shares - 1), atol=1e-5)
-    assert (found.loss_star < 1e-12).all()
-    assert (found.where == "interior").all()
+    assert_allclose(measured.lam_star, np.log(1 / shares - 1), atol=1e-5)
+    assert (measured.loss_star < 1e-12).all()
+    assert (measured.where == "interior").all()
 
 
 def test_a_target_out_of_reach_sends_its_penalty_to_the_box():
     t_valid = np.array([2.0, -1.0, 0.5])
-    found = GroupedPenalties(np.eye(3), np.ones(3), np.eye(3), t_valid, group=(0, 1, 2), divisor=3.0).optimum()
-    assert_allclose(found.lam_star[[0, 2]], [-15.0, 0.0], atol=1e-5)
-    assert found.lam_star[1] > 10.0  # there the curve has levelled off
-    assert found.where == "boundary"
+    measured = GroupedPenalties(np.eye(3), np.ones(3), np.eye(3), t_valid, group=(0, 1, 2), divisor=3.0).optimum()
+    assert_allclose(measured.lam_star[[0, 2]], [-15.0, 0.0], atol=1e-5)
+    assert measured.lam_star[1] > 10.0  # there the curve has levelled off
+    assert measured.where == "boundary"
 
 
 @settings(max_examples=10)
@@ -188,24 +188,24 @@ def test_a_target_out_of_reach_sends_its_penalty_to_the_box():
 def test_the_best_found_is_level_or_falls_over_the_box_and_no_shared_value_is_better(case: Case[GroupedRegression]):
     problem = case.problem
     with no_type_checks():  # many restarts
-        found = problem.optimum()
-    assert found.lam_star.shape == (*found.loss_star.shape, problem.h)
+        measured = problem.optimum()
+    assert measured.lam_star.shape == (*measured.loss_star.shape, problem.h)
     low, high = problem.bounds
-    gradient = problem.hypergradient(found.lam_star)
-    projected = found.lam_star - np.clip(found.lam_star - gradient, low, high)
-    assert np.abs(projected).max() <= 1e-4 * max(1.0, np.max(found.loss_star))
+    gradient = problem.hypergradient(measured.lam_star)
+    projected = measured.lam_star - np.clip(measured.lam_star - gradient, low, high)
+    assert np.abs(projected).max() <= 1e-4 * max(1.0, np.max(measured.loss_star))
     # A loss near 0 is what squares of the targets' size leave.
-    assert_allclose(problem.outer_loss(found.lam_star), *exactly(found.loss_star, problem.t_valid**2))
+    assert_allclose(problem.outer_loss(measured.lam_star), *exactly(measured.loss_star, problem.t_valid**2))
     for c in np.linspace(low, high, DIAGONAL):
         shared = np.asarray(problem.outer_loss(np.full(problem.h, c)))
-        assert (found.loss_star <= shared + 1e-9 * shared).all()
+        assert (measured.loss_star <= shared + 1e-9 * shared).all()
 
 
 @settings(max_examples=5)
 @given(many(single))
 def test_one_hyperparameter_has_its_exact_optimum(case: Case[GroupedRegression]):
-    one = replace(case.problem, group=(0,) * case.w.shape[-1])
-    assert one.optimum().loss_star <= one.outer_loss(np.linspace(-15, 15, 500)[:, None]).min() * (1 + 1e-9)
+    subject = replace(case.problem, group=(0,) * case.w.shape[-1])
+    assert subject.optimum().loss_star <= subject.outer_loss(np.linspace(-15, 15, 500)[:, None]).min() * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(("t_valid", "where"), [(2.0, "lower end"), (-1.0, "upper end")])

@@ -132,14 +132,15 @@ def test_mini_batches_average_to_the_whole_over_an_epoch(case: Case[Logistic]):
 @settings(max_examples=2)
 @given(logistics(single))
 def test_the_best_found_is_level_or_falls_over_the_box(case: Case[Logistic]):
-    problem, found = case.problem, case.problem.optimum()
+    problem, measured = case.problem, case.problem.optimum()
     low, high = problem.bounds
-    _, gradient = adjoint(problem)(found.lam_star)
-    projected = found.lam_star - np.clip(found.lam_star - gradient, low, high)
+    _, gradient = adjoint(problem)(measured.lam_star)
+    projected = measured.lam_star - np.clip(measured.lam_star - gradient, low, high)
     assert np.abs(projected).max() <= 1e-4
-    assert_allclose(problem.outer_loss(found.lam_star), *exactly(found.loss_star))
+    assert_allclose(problem.outer_loss(measured.lam_star), *exactly(measured.loss_star))
     assert (
-        found.loss_star <= np.min(problem.outer_loss(np.linspace(low, high, 31)[:, None] * np.ones(problem.h))) + 1e-9
+        measured.loss_star
+        <= np.min(problem.outer_loss(np.linspace(low, high, 31)[:, None] * np.ones(problem.h))) + 1e-9
     )
 
 
@@ -184,8 +185,8 @@ def fixed_point(problem: Logistic, lam: np.ndarray, sigma: float) -> np.ndarray:
 def test_at_a_small_scale_delta_stn_rests_at_the_exact_jacobian(case: Case[Logistic]):
     problem, lam = case.problem, case.lam
     exact = problem.best_response_jacobian(lam)
-    found = fixed_point(problem, lam, 1e-2)
-    assert_allclose(found, exact, atol=1e-3 * max(1.0, np.abs(exact).max()))
+    measured = fixed_point(problem, lam, 1e-2)
+    assert_allclose(measured, exact, atol=1e-3 * max(1.0, np.abs(exact).max()))
     # ... and what is left vanishes with σ².
     if np.linalg.norm(fixed_point(problem, lam, 0.02) - exact) > 1e-6 * np.linalg.norm(exact):
         assert abs(slope(lambda sigma: fixed_point(problem, lam, sigma) - exact, small=0.02) - 2) < 0.1
@@ -243,8 +244,8 @@ def test_data_that_do_not_go_together_are_refused(change, message):
 def test_the_two_class_problem_is_even_in_the_classes(rng, p):
     # Swapping the labels swaps the rows of W.
     X, t = normal(rng, 5, p), rng.integers(0, 2, 5)
-    one, other = (Logistic(X, labels, X, labels, classes=2, divisor=5.0) for labels in (t, 1 - t))
-    r = one.best_response(np.zeros(1)).reshape(2, p)
+    first, other = (Logistic(X, labels, X, labels, classes=2, divisor=5.0) for labels in (t, 1 - t))
+    r = first.best_response(np.zeros(1)).reshape(2, p)
     assert_allclose(other.best_response(np.zeros(1)).reshape(2, p)[::-1], *exactly(r))
 
 

@@ -17,21 +17,21 @@ def test_a_quadratic_is_solved(rng, lead, eigenvalues):
     def loss(w):
         return np.vecdot(w, np.matvec(H, w)) / 2 - np.vecdot(b, w)
 
-    found = newton(loss, lambda w: np.matvec(H, w) - b, lambda w: H, normal(rng, *lead, 3))
-    assert_allclose(found, *exactly(np.linalg.solve(H, b[..., None])[..., 0]))
+    actual = newton(loss, lambda w: np.matvec(H, w) - b, lambda w: H, normal(rng, *lead, 3))
+    assert_allclose(actual, *exactly(np.linalg.solve(H, b[..., None])[..., 0]))
 
 
 @given(st.lists(st.floats(-30.0, 30.0), min_size=1, max_size=4), st.floats(-5.0, 5.0))
 def test_from_far_away_every_replicate_arrives(starts, minimum):
     # √(1 + x²): a full step takes x to -x³, away from 0 wherever |x| > 1.
     w = np.array(starts)[:, None]
-    found = newton(
+    actual = newton(
         lambda w: np.sqrt(1 + (w - minimum) ** 2)[..., 0],
         lambda w: (w - minimum) / np.sqrt(1 + (w - minimum) ** 2),
         lambda w: ((1 + (w - minimum) ** 2) ** -1.5)[..., None],
         w,
     )
-    assert_allclose(found, minimum, rtol=1e-14, atol=1e-13)
+    assert_allclose(actual, minimum, rtol=1e-14, atol=1e-13)
 
 
 @given(st.lists(st.floats(-30.0, 30.0), min_size=2, max_size=4))
@@ -47,7 +47,7 @@ def test_each_replicate_steps_as_if_alone_to_the_bit(starts):
         return newton(lambda w: length(w)[..., 0], lambda w: w / length(w), hess, w)
 
     w = np.array(starts)[:, None]
-    assert_array_equal(from_there(w), np.stack([from_there(one) for one in w]))
+    assert_array_equal(from_there(w), np.stack([from_there(item) for item in w]))
 
 
 @pytest.mark.parametrize(

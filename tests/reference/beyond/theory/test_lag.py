@@ -25,8 +25,8 @@ def eigenvalues(A, J, H, T_train: int, alpha2: float) -> np.ndarray:
 
 @given(st.floats(0.01, 0.5), st.floats(0.01, 0.9))
 def test_enough_inner_steps_are_just_enough(a, outer):
-    steps, one = steps_to_follow(1.0, a, outer), np.ones((1, 1))
-    bears = [monotone_step(a * one, one, 3 * one, 1.0, T_train) * 3 for T_train in (int(steps), int(steps) + 1)]
+    steps, first = steps_to_follow(1.0, a, outer), np.ones((1, 1))
+    bears = [monotone_step(a * first, first, 3 * first, 1.0, T_train) * 3 for T_train in (int(steps), int(steps) + 1)]
     assert bears[0] <= outer < bears[1]
 
 

@@ -58,8 +58,8 @@ def test_one_unit_is_eqn_3_14_without_a_bias(rng, lead, m, h):
     assert_allclose(ours.r, *exactly(theirs.W_response[..., 0, :]))
     assert_allclose(ours.u, *exactly(theirs.U[..., 0, :]))
     for index in np.ndindex(lead):
-        one = StructuredResponse(*(getattr(layer, name)[index] for name in ("W_response", "b_response", "U", "V")))
-        W_response, _, U, _ = chain_rule(one, np.outer(padded[index], c[index]))
+        subject = StructuredResponse(*(getattr(layer, name)[index] for name in ("W_response", "b_response", "U", "V")))
+        W_response, _, U, _ = chain_rule(subject, np.outer(padded[index], c[index]))
         assert_allclose(unit.gradient(c, g).r[index], *exactly(W_response[0]))
         assert_allclose(unit.gradient(c, g).u[index], *exactly(U[0]))
 
@@ -104,8 +104,8 @@ lengths = st.just(0.0) | st.floats(1e-100, 2.0) | st.floats(-2.0, -1e-100)
 def test_a_jacobian_of_rank_one_is_met_exactly_in_any_metric(case, size):
     _, Theta, H, sigma = case
     exact = OneUnit(Theta[..., :, 0], size * sigma).Theta
-    for found in (nearest(exact), least_loss(exact, H, sigma)):
-        assert_allclose(found.Theta, *exactly(exact))
+    for measured in (nearest(exact), least_loss(exact, H, sigma)):
+        assert_allclose(measured.Theta, *exactly(exact))
 
 
 @given(settings_of())
@@ -146,6 +146,6 @@ def test_divided_by_the_variance_both_parts_step_alike_in_the_mean_at_every_comm
             inner_step(DELTA_STN_CV_NORMALISED, state, eps, problem, problem, 1.0).response
             for eps in np.sqrt(h) * sigma * np.vstack([np.eye(h), -np.eye(h)])
         ]
-        means.append([np.mean([getattr(one, name) for one in steps], axis=0) for name in ("r", "u")])
+        means.append([np.mean([getattr(step, name) for step in steps], axis=0) for name in ("r", "u")])
     for at_one, at_small in zip(*means, strict=True):
         assert_allclose(at_small, at_one, rtol=1e-6, atol=1e-6 * np.abs(at_one).max())

@@ -121,8 +121,8 @@ def smoothed(sigma: float) -> Callable[[Any, ndarray], ndarray]:
             return problem.hypergradient(lam)
         nodes, weights = np.polynomial.hermite_e.hermegauss(40)
 
-        def mean(at: ndarray) -> float:
-            losses = [float(problem.outer_loss(at + sigma * node)) for node in nodes]
+        def mean(point: ndarray) -> float:
+            losses = [float(problem.outer_loss(point + sigma * node)) for node in nodes]
             return weights @ losses / weights.sum()
 
         step = 1e-4
@@ -257,7 +257,7 @@ def slopes(problem: Any, lam: ndarray) -> ndarray:
     if not hasattr(problem, "t") or hasattr(problem, "c"):  # λ is used as it is
         s = [lambda x: x] * len(lam)
     lam = lam.astype(float)
-    return np.array([(one(x + 1e-5) - one(x - 1e-5)) / 2e-5 for one, x in zip(s, lam, strict=True)])
+    return np.array([(item(x + 1e-5) - item(x - 1e-5)) / 2e-5 for item, x in zip(s, lam, strict=True)])
 
 
 def in_the_rate(problem: Any, lam: ndarray) -> ndarray:

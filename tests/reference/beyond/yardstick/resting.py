@@ -48,7 +48,7 @@ def of_one(problem: Any, lam: ndarray, sigma: float, jointly: bool) -> ndarray:
         return np.vstack([*([] if jointly else [v]), unknown.reshape(-1, len(v))])
 
     def mean(unknown: ndarray) -> ndarray:
-        gradients = [problem.train_grad_v(lam + one[1], one @ filled(unknown)) for one in phi]
+        gradients = [problem.train_grad_v(lam + item[1], item @ filled(unknown)) for item in phi]
         return ((WEIGHTS[:, None] * phi).T @ np.array(gradients))[1 - jointly :].ravel()
 
     start = np.vstack([v, problem.best_output_jacobian(lam).T])[1 - jointly :]

@@ -44,9 +44,9 @@ def hypergradient_in_decimals(problem: GroupedPenalties, lam: ndarray) -> list[D
         [[Decimal(float(x)) for x in np.atleast_1d(row)] for row in array]
         for array in (problem.X, problem.t, problem.X_valid, problem.t_valid)
     )
-    weight = [Decimal(float(one)).exp() * len(X) / Decimal(problem.divisor) for one in lam]
+    weight = [Decimal(float(item)).exp() * len(X) / Decimal(problem.divisor) for item in lam]
     columns = list(zip(*X, strict=True))
-    K = [[dot(one, other) for other in columns] for one in columns]
+    K = [[dot(item, other) for other in columns] for item in columns]
     for j, i in enumerate(problem.group):
         K[j][j] += weight[i]
     r = solve_in_decimals(K, [dot(column, [y[0] for y in t]) for column in columns])
@@ -59,10 +59,10 @@ def hypergradient_in_decimals(problem: GroupedPenalties, lam: ndarray) -> list[D
 
 def softmax_in_decimals(problem: Logistic, lam: ndarray) -> list[Decimal]:
     """∂L_T/∂w = 0 by three Newton steps from the rounded answer, 15 digits, 30, 60; then -Bᵀz with H z = ∂L_V/∂w."""
-    l, one, c = [Decimal(float(x)) for x in lam], Decimal(1), problem.classes  # noqa: E741
+    l, first, c = [Decimal(float(x)) for x in lam], Decimal(1), problem.classes  # noqa: E741
     decay = l[0].exp() / Decimal(problem.divisor)
-    smooth = one / (one + (-l[1]).exp()) if len(l) > 1 else Decimal(0)
-    weights = [x.exp() for x in l[2:]] or [one] * c
+    smooth = first / (first + (-l[1]).exp()) if len(l) > 1 else Decimal(0)
+    weights = [x.exp() for x in l[2:]] or [first] * c
     rows, rows_valid = (
         [([Decimal(float(x)) for x in row], int(label)) for row, label in zip(X, t, strict=True)]
         for X, t in ((problem.X, problem.t), (problem.X_valid, problem.t_valid))
@@ -80,7 +80,7 @@ def softmax_in_decimals(problem: Logistic, lam: ndarray) -> list[Decimal]:
         ]
 
     def targets(label: int) -> list[Decimal]:
-        return [(one - smooth) * (k == label) + smooth / c for k in range(c)]
+        return [(first - smooth) * (k == label) + smooth / c for k in range(c)]
 
     def hessian() -> list[list[Decimal]]:
         H = [[decay * (i == j) for j in range(c * p)] for i in range(c * p)]
@@ -102,8 +102,8 @@ def softmax_in_decimals(problem: Logistic, lam: ndarray) -> list[Decimal]:
     z = solve_in_decimals(hessian(), gradient(one_hot))
     columns = [[decay * x for x in w]]
     if len(l) > 1:
-        slope = smooth * (one - smooth)
-        moved = [([weights[label] * slope * ((k == label) - one / c) for k in range(c)], x) for x, label in rows]
+        slope = smooth * (first - smooth)
+        moved = [([weights[label] * slope * ((k == label) - first / c) for k in range(c)], x) for x, label in rows]
         columns.append(gradient(moved))
     for of in range(len(l) - 2):
         columns.append(
@@ -130,20 +130,20 @@ def test_the_exact_answer_holds_to_the_digits_that_its_condition_leaves(name: st
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_parts_put_together_are_the_hypergradient(name: str):
-    parts, one = known(name).parts, known(name)
-    assert np.linalg.norm(parts.answer(parts.solution) - one.exact) <= one.tol * np.linalg.norm(one.exact)
+    parts, first = known(name).parts, known(name)
+    assert np.linalg.norm(parts.answer(parts.solution) - first.exact) <= first.tol * np.linalg.norm(first.exact)
     v = parts.problem.best_output(parts.lam)
     at_outputs = answer_at_outputs(parts.problem, parts.lam, v)
-    assert np.linalg.norm(at_outputs - one.exact) <= one.tol * np.linalg.norm(one.exact)
+    assert np.linalg.norm(at_outputs - first.exact) <= first.tol * np.linalg.norm(first.exact)
 
 
 def test_digits_are_counted_for_each_entry_that_was_not_fitted():
-    one = known("penalties")
-    evidence = Evidence(one, one.exact)
+    subject = known("penalties")
+    evidence = Evidence(subject, subject.exact)
     # Twice the answer differs from it by a half of the larger norm.
-    assert evidence.digits(2 * one.exact) == pytest.approx(8 * np.log10(0.5 / one.tol))
-    assert evidence.digits(2 * one.exact, fitted=1) == pytest.approx(7 * np.log10(0.5 / one.tol))
-    assert evidence.digits(one.exact) == 0.0
+    assert evidence.digits(2 * subject.exact) == pytest.approx(8 * np.log10(0.5 / subject.tol))
+    assert evidence.digits(2 * subject.exact, fitted=1) == pytest.approx(7 * np.log10(0.5 / subject.tol))
+    assert evidence.digits(subject.exact) == 0.0
 
 
 def worst_case(parts: Parts) -> tuple[float, float]:

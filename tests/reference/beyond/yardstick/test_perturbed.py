@@ -31,13 +31,16 @@ def test_at_rest_the_mean_gradients_vanish(name: str, jointly: bool):
 
 @pytest.mark.parametrize("name", ["ridge", "dropout", "rank-deficient", "penalties", "rates", "ill-1e4", "softmax"])
 def test_the_predictions_are_those_rests(name: str):
-    one = known(name)
-    curves = perturbed(one.parts)
+    subject = known(name)
+    curves = perturbed(subject.parts)
     for cause, jointly in ((RESPONSE, False), (JOINT, True)):
         if cause in curves:
-            predicted, there = curves[cause].predict(SIGMA), learned(one.parts.problem, one.parts.lam, SIGMA, jointly)
+            predicted, there = (
+                curves[cause].predict(SIGMA),
+                learned(subject.parts.problem, subject.parts.lam, SIGMA, jointly),
+            )
             assert predicted is not None
-            assert_allclose(predicted, there, rtol=one.tol / 10)
+            assert_allclose(predicted, there, rtol=subject.tol / 10)
 
 
 @pytest.mark.parametrize("cause", [RESPONSE, JOINT])
@@ -47,9 +50,9 @@ def test_several_entries_give_sigma_away(name: str, cause: Cause):
     for sigma in (0.05, 0.123, 0.7, 1.87):
         answer = curve.predict(sigma)
         assert answer is not None
-        found = curve.through(answer)
-        assert found is not None
-        assert_allclose(found, sigma, rtol=1e-4 if name == "ill-1e8" else 1e-6)
+        actual = curve.through(answer)
+        assert actual is not None
+        assert_allclose(actual, sigma, rtol=1e-4 if name == "ill-1e8" else 1e-6)
 
 
 def test_what_has_no_closed_form_is_left_out():

@@ -64,8 +64,8 @@ def test_each_planted_mistake_is_named(name: str):
 )
 def test_every_failure_of_one_mistake_has_that_cause(name: str):
     words = PLANTED[name][2]
-    found = {str(result.cause).removesuffix(", which diverges") for result in report_of(name).failures}
-    assert found == {words.removesuffix(", which diverges")}
+    actual = {str(result.cause).removesuffix(", which diverges") for result in report_of(name).failures}
+    assert actual == {words.removesuffix(", which diverges")}
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
@@ -96,13 +96,15 @@ def written() -> Iterator[str]:
 def computed() -> set[str]:
     """Words of every cause that is predicted on some problem, loops over factors and places run."""
     everywhere = [known(name) for name in BUILDERS]
-    return {re.escape(cause.words) for one in everywhere for cause in [*one.wrong, *one.fitted]}
+    return {re.escape(cause.words) for item in everywhere for cause in [*item.wrong, *item.fitted]}
 
 
 def test_every_cause_that_can_be_named_is_planted():
     planted = [words for _, _, words in PLANTED.values()]
     patterns = computed() | set(written())
-    assert [one for one in patterns if not any(re.fullmatch(f"{one}(: .*)?", words) for words in planted)] == []
+    assert [
+        pattern for pattern in patterns if not any(re.fullmatch(f"{pattern}(: .*)?", words) for words in planted)
+    ] == []
     assert {kind for _, kind, _ in PLANTED.values()} == set(KINDS)
 
 
