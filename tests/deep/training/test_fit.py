@@ -305,7 +305,7 @@ SCHEDULERS: dict[str, list[Callable[[Tuner], Scheduler]]] = {
     "MultiStepLR": [of_w0(MultiStepLR, [1, 2]), of_w0(MultiStepLR, [1]), of_w0(MultiStepLR, [1, 2], 0.5)],
     "ReduceLROnPlateau": [of_w0(ReduceLROnPlateau, patience=0, threshold=0.9), of_w0(ReduceLROnPlateau, patience=0)],
     "CosineAnnealingLR": [of_w0(CosineAnnealingLR, 3), of_w0(CosineAnnealingLR, 4)],
-    "SigmaDecay": [lambda one: SigmaDecay(one.hyper, 0.1, 3), lambda one: SigmaDecay(one.hyper, 0.2, 3)],
+    "SigmaDecay": [lambda tuned: SigmaDecay(tuned.hyper, 0.1, 3), lambda tuned: SigmaDecay(tuned.hyper, 0.2, 3)],
     "LambdaLR": [of_w0(LambdaLR, lambda epoch: 0.5**epoch), of_w0(LambdaLR, lambda epoch: 0.6**epoch)],
     "LambdaLR's code": [of_w0(LambdaLR, powers(0.5)), of_w0(LambdaLR, inverse_powers(0.5))],
     "LambdaLR's names": [

@@ -35,10 +35,14 @@ X, T = torch.tensor([[1.0, 2.0], [3.0, 5.0], [0.0, 1.0]]), torch.ones(3, 1)
 
 FAULTS: list[tuple[Callable[[Tuner], object], Tensor, str]] = [
     (lambda subject: spoil(subject.net.w0[2]), X, "parameter '1.weight' is not finite"),
-    (lambda one: spoil(next(r for name, _, r in one.net if name == "3.bias").U), X, "response of parameter '3.bias'"),
+    (
+        lambda subject: spoil(next(r for name, _, r in subject.net if name == "3.bias").U),
+        X,
+        "response of parameter '3.bias'",
+    ),
     (lambda subject: spoil(subject.hyper.lam), X, "hyperparameter '2' is not finite"),
     (lambda subject: spoil(subject.hyper.raw_sigma), X, "hyperparameter '2' is not finite"),
-    (lambda one: one.net.w0[0].detach().fill_(3e38), X, "layer '0' puts out numbers"),
+    (lambda subject: subject.net.w0[0].detach().fill_(3e38), X, "layer '0' puts out numbers"),
     (lambda one: None, X / 0, "the inputs are not finite"),
 ]
 
