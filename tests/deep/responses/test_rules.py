@@ -19,6 +19,7 @@ from deep.responses.forward import RULES, register
 from deep.tuner.first_look import first_look
 from deep.tuner.gradients import evaluate
 from deep.tuner.hypernet import Hypernetwork
+from reference.console.command import UserError
 from tests.deep.strategies import attach, batches, close, explicit, objective, one_by_one, torch_seeds, two
 
 Layer = tuple[nn.Module, Tensor]
@@ -578,3 +579,43 @@ def test_what_cannot_be_followed_keeps_theta_0_and_is_named() -> None:
     with net.through(Pass(net.hyper.lam.detach()[None], torch.ones(4, 2).double(), 4)):
         net.model(x)
     assert set(net.silent) <= {"v"}
+
+
+class Swish(torch.autograd.Function):
+    """Has a derivative backwards alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x.sigmoid()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        s = x.sigmoid()
+        return gradients[0] * (s + x * s * (1 - s))
+
+
+def test_a_function_without_a_forward_derivative_is_named_at_the_first_look() -> None:
+    x = torch.randn(4, 3, dtype=torch.float64)
+    net = attach(Uses(lambda m, x: Swish.apply(x @ m.w), w=(3, 2)))  # type: ignore[no-untyped-call]
+    first_look(net, net.model, x, 4, ("weights",))
+    with pytest.raises(UserError, match=r"no forward-mode derivative .* choose a method without linearisation"):
+        first_look(net, net.model, x, 4, ("linearised",))
+
+
+def test_inputs_that_need_a_gradient_which_nobody_takes_change_nothing() -> None:
+    """As the wav2vec 2 of transformers has them, so that checkpoints work."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 4, 3, dtype=torch.float64)
+    model = Uses(lambda m, x: (x.detach().requires_grad_() @ m.w).tanh() @ m.w.mT, w=(3, 2))
+    net, _, c = looked(model, x, ("weights", "linearised"))
+    gradients = []
+    for call in (model.call, lambda m, x: (x @ m.w).tanh() @ m.w.mT):
+        net.model.call = call
+        with frozen(net.w0):
+            now = Pass(net.hyper.lam.detach()[None], c, 4, "linearised")
+            loss, _ = evaluate(net, objective(net), x, torch.zeros(()), now)
+        gradients.append(torch.autograd.grad(loss, net.Theta))
+    for actual, desired in zip(*gradients, strict=True):
+        close(actual, desired)

@@ -1,6 +1,7 @@
 """Attaching and detaching: the model stays what it is, and what cannot be treated is one line."""
 
 import copy
+import warnings
 from collections import OrderedDict
 from typing import Any
 
@@ -187,6 +188,17 @@ def compiled() -> nn.Module:
     return model
 
 
+def scripted() -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):
+        return torch.jit.script(nn.Sequential(nn.Linear(2, 2)))
+
+
+def complex_weights() -> nn.Module:
+    model = nn.Sequential()
+    model.register_parameter("w", nn.Parameter(torch.randn(2, 2, dtype=torch.complex128)))
+    return model
+
+
 def pruned() -> nn.Module:
     model = nn.Sequential(nn.Linear(2, 2))
     prune.identity(model[0], "weight")
@@ -199,7 +211,9 @@ def partly_frozen() -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("build", [Loose, tied, partly_frozen, lambda: nn.Sequential(nn.Embedding(3, 2))])
+@pytest.mark.parametrize(
+    "build", [Loose, tied, partly_frozen, complex_weights, lambda: nn.Sequential(nn.Embedding(3, 2))]
+)
 def test_every_trainable_parameter_responds_once(build: Any) -> None:
     net = attach(build())
     assert {id(w) for _, w, _ in net} == {id(w) for w in net.model.parameters() if w.requires_grad}
@@ -210,6 +224,7 @@ def test_every_trainable_parameter_responds_once(build: Any) -> None:
     ("model", "options", "message"),
     [
         (compiled(), {}, "the model is compiled"),
+        (scripted(), {}, "the model is compiled"),
         (nn.Sequential(nn.ReLU()), {}, "nothing for the hyperparameters to move"),
         (nn.Linear(2, 1).requires_grad_(False), {}, "nothing for the hyperparameters to move"),
         (nn.Linear(2, 1), {"without_response": ["fc"]}, "without_response='fc' is no parameter of the model"),
