@@ -612,7 +612,7 @@ def test_inputs_that_need_a_gradient_which_nobody_takes_change_nothing() -> None
     net, _, c = looked(model, x, ("weights", "linearised"))
     gradients = []
     for call in (model.call, lambda m, x: (x @ m.w).tanh() @ m.w.mT):
-        net.model.call = call
+        net.model.call = call  # type: ignore[assignment]
         with frozen(net.w0):
             now = Pass(net.hyper.lam.detach()[None], c, 4, "linearised")
             loss, _ = evaluate(net, objective(net), x, torch.zeros(()), now)
