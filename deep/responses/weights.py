@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from deep.responses.row_response import along
@@ -72,7 +72,7 @@ class Weight:
         primal, tangent = forward_ad.unpack_dual(self.written_out())
         return torch.zeros_like(primal) if tangent is None else tangent
 
-    def written_out(self) -> Float[Tensor, "n ..."]:
+    def written_out(self) -> Shaped[Tensor, "n ..."]:
         """Each example's weights; with tangents where the pass is linearised.
 
         Raises:
