@@ -156,7 +156,9 @@ class Biasless(Response):
 
 @per_variance.register(Biasless)
 def biasless(gradient: Biasless, sigma: ndarray) -> Biasless:
-    return Biasless(per_variance(gradient.whole, sigma))
+    divided = per_variance(gradient.whole, sigma)
+    assert isinstance(divided, StructuredResponse)
+    return Biasless(divided)
 
 
 def reference_layer(weight: RowResponse, bias: RowResponse | None) -> Response:

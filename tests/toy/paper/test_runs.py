@@ -331,12 +331,12 @@ def test_more_seeds_run_only_the_new_ones(tmp_path):
     ],
     ids=lambda other: next(iter(other)),
 )
-def test_other_settings_are_run_anew_in_the_same_place(tmp_path, other):
-    (before,) = runs(tmp_path).values()
-    (after,) = runs(tmp_path, **other).values()
-    assert before.folder == after.folder
-    assert before.settings != after.settings
-    assert (before.history["theta_error"] != after.history["theta_error"]).any()
+def test_a_finished_record_of_other_settings_in_the_same_place_is_kept_and_named(tmp_path, other):
+    runs(tmp_path)
+    before = times(tmp_path)
+    with pytest.raises(UserError, match="seed-0 holds a finished record of other data or settings"):
+        runs(tmp_path, **other)
+    assert times(tmp_path) == before
 
 
 @pytest.mark.parametrize(("name", "start"), [("ridge", 0.0), ("ridge", -3.0), ("dropout", 1.0), ("nonlinear", -1.0)])
