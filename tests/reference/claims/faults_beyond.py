@@ -146,7 +146,7 @@ FAULTS: tuple[Fault, ...] = (
     *noticed_by("named", "beyond.yardstick.predictions.solvers", "(old if stale else residual) + rho", "old + rho"),
     *noticed_by("columns_add_up", "numerics.normal_equations", "right = -p[..., None]", "right = p[..., None]"),
     *noticed_by("columns_add_up", "beyond.problems.grouped", "self.n / self.divisor)", "self.divisor / self.n)"),
-    *noticed_by("least_of_rank_one rests_there", "beyond.theory.rank_one", "found.u / sigma)", "found.u)"),
+    *noticed_by("least_of_rank_one rests_there", "beyond.theory.rank_one", "factors.u / sigma)", "factors.u)"),
     *noticed_by("least_of_rank_one", "beyond.theory.rank_one", "L.mT @ Theta * sigma", "L @ Theta * sigma"),
     *noticed_by(
         "least_of_rank_one", "beyond.theory.rank_one", "* (H @ off), axis=(-2, -1)) / 2", "* (H @ off), axis=(-2, -1))"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_types_checked")
 
 ROOT = Path(__file__).parents[3]
 PARTS = (*PAPER, *BEYOND)
-KEYS = ["number", "claim", "residual", "tolerance", "holds", "correction", "printed", "detail"]
+KEYS = ["number", "claim", "code", "residual", "tolerance", "holds", "correction", "printed", "detail"]
 
 
 def name(claim: Claim) -> str:
