@@ -225,7 +225,7 @@ def test_neither_a_notebooks_backend_nor_a_persons_matplotlibrc_has_a_say(reposi
     changes = {"MPLBACKEND": "module://not_installed", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
     pictures = []
     for name, more in (("usual", {}), ("changed", changes)):
-        command = [sys.executable, "-m", "figures", "tableb5", "figb5", "--out", str(tmp_path / name), "--jobs", "1"]
+        command = [sys.executable, "-m", "figures", "figb5", "--out", str(tmp_path / name), "--jobs", "1"]
         subprocess.run(command, cwd=repository, env=os.environ | more, capture_output=True, check=True)
         pictures.append((tmp_path / name / "figb5.png").read_bytes())
     assert pictures[0] == pictures[1]
