@@ -181,3 +181,17 @@ class Other(SGD):
 def test_a_decay_that_cannot_be_tuned_is_one_line(w0, method: Method, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tuner(w0, method)
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.9, 0.999])
+def test_after_one_step_adamws_metric_is_the_size_of_the_one_gradient(beta: float) -> None:
+    """√v̂ + e with v̂ = (1 - β₂) g²/(1 - β₂): without its bias correction it would be less by √(1 - β₂)."""
+    x, t = tensors(*data())
+    tuned = tuner(lambda parameters: AdamW(parameters, lr=0.01, betas=(0.9, beta), eps=1e-3))
+    assert tuned.decay is not None
+    w = tuned.net.w0[0]
+    (g,) = torch.autograd.grad(half_square(x @ w.mT, t), w)
+    tuned.inner_step(x, t)
+    ((parameter, metric),) = tuned.decay._metrics()
+    assert parameter is w
+    close(metric, g.abs() + 1e-3)
