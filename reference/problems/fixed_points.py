@@ -31,8 +31,8 @@ def penalty_moments(
         ValueError: s is neither.
 
     Example, the penalty 5 itself, perturbed with σ = 2:
-        >>> one = np.ones((1, 1))
-        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0, s=Linear())
+        >>> ones = np.ones((1, 1))
+        >>> ridge = Ridge(ones, ones[0], ones, ones[0], divisor=1.0, s=Linear())
         >>> [float(m[0]) for m in penalty_moments(ridge, np.array([5.0]), np.array([2.0]))]
         [5.0, 1.0, 5.0]
     """
@@ -52,8 +52,8 @@ def response_minimiser(
     """Eqn. 3.10 for fixed w0: Θ* = -(A + m2 D)⁻¹ m1 Dw0, for exp, c = 1 and D = I: -(A + a(1+σ²)I)⁻¹ a w0.
 
     Example, A = 1, σ = 1, λ = -1/2 (so a = 1): -(1 + 2)⁻¹ 3:
-        >>> one = np.ones((1, 1))
-        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0)
+        >>> ones = np.ones((1, 1))
+        >>> ridge = Ridge(ones, ones[0], ones, ones[0], divisor=1.0)
         >>> response_minimiser(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
         array([[-1.]])
     """
@@ -75,8 +75,8 @@ def appendix_d_response(
     """Eqns. D.8, D.9: Θ = -E[∂²L/∂w²]⁻¹ E[∂²L/∂w∂λ] at w0 = -(A + m0 D)⁻¹ m1 Dw0; for exp both factors are a.
 
     Example, the case above without its factor 1 + σ² = 2: -(1 + 1)⁻¹ 3:
-        >>> one = np.ones((1, 1))
-        >>> ridge = Ridge(one, one[0], one, one[0], divisor=1.0)
+        >>> ones = np.ones((1, 1))
+        >>> ridge = Ridge(ones, ones[0], ones, ones[0], divisor=1.0)
         >>> appendix_d_response(ridge, np.array([-0.5]), np.array([3.0]), np.array([1.0]))
         array([[-1.5]])
     """
@@ -129,8 +129,8 @@ def appendix_g_minimiser(
             so often that the expected objective is flat along some (w0, Θ) or falls without bound.
 
     Example, K = 1 + 1 = 2, σ = 1, Xᵀt = 3: (2 - 1/2) w0 = 3, where the right answer is 3/2:
-        >>> one = np.ones((1, 1))
-        >>> ridge = Ridge(one, np.array([3.0]), one, one[0], divisor=1.0, s=Linear())
+        >>> ones = np.ones((1, 1))
+        >>> ridge = Ridge(ones, np.array([3.0]), ones, ones[0], divisor=1.0, s=Linear())
         >>> appendix_g_minimiser(ridge, np.array([1.0]), np.array([1.0]))
         (array([2.]), array([[-1.]]))
     """

@@ -54,9 +54,9 @@ class QuadraticProblem(Problem):
     """Eqn. 1.1 with both losses quadratic; the validation loss may depend on λ directly.
 
     Example, L_T = ½w² - wλ, so r(λ) = λ, and L_V = ½(w - 3)² up to a constant, so λ* = 3:
-        >>> one, zero = np.ones((1, 1)), np.zeros((1, 1))
-        >>> train = Quadratic(one, -one, zero, zero[0], zero[0], np.float64(0))
-        >>> valid = Quadratic(one, zero, zero, np.array([-3.0]), zero[0], np.float64(0))
+        >>> ones, zero = np.ones((1, 1)), np.zeros((1, 1))
+        >>> train = Quadratic(ones, -ones, zero, zero[0], zero[0], np.float64(0))
+        >>> valid = Quadratic(ones, zero, zero, np.array([-3.0]), zero[0], np.float64(0))
         >>> QuadraticProblem(train, valid).optimum().lam_star
         array([3.])
     """

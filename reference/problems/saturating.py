@@ -59,8 +59,8 @@ class SaturatingSlopes(Ridge):
 
     Example, with X = I, Xᵀt = (1, 1), n = 2 and penalty λ = 1/2 (K = I + 2λI = 2I), v* = 1/2 = c tanh(w):
         >>> from reference.bilevel.transforms import Linear
-        >>> eye, one = np.eye(2), np.ones(2)
-        >>> problem = SaturatingSlopes(eye, one, eye, one, divisor=1.0, s=Linear(), c=one)
+        >>> eye, ones = np.eye(2), np.ones(2)
+        >>> problem = SaturatingSlopes(eye, ones, eye, ones, divisor=1.0, s=Linear(), c=ones)
         >>> np.tanh(problem.best_response(np.array([0.5])))
         array([0.5, 0.5])
     """

@@ -64,9 +64,9 @@ def median(repeats: Sequence[Trace], axis: str) -> tuple[np.ndarray, np.ndarray]
     """Median over the splits, each a step that keeps its last value, from where all have begun.
 
     Example:
-        >>> one = Trace(np.array([1.0, 3.0]), np.array([1.0, 3.0]), np.array([0.5, 0.1]))
+        >>> trace = Trace(np.array([1.0, 3.0]), np.array([1.0, 3.0]), np.array([0.5, 0.1]))
         >>> two = Trace(np.array([2.0]), np.array([2.0]), np.array([0.3]))
-        >>> [column.round(9).tolist() for column in median([one, two], "price")]
+        >>> [column.round(9).tolist() for column in median([trace, two], "price")]
         [[2.0, 3.0], [0.4, 0.2]]
     """
     steps = [(getattr(trace, axis), trace.regret) for trace in repeats]

@@ -53,8 +53,8 @@ def mask_variance(
     """V_k = (1/n²) Σ_i s²q x_ik² (p μ_ik² + ν_ik), for the rows of `problem` as one batch.
 
     Example, one row x = 1 dropped half of the time, t = 0, w = 1: the gradient is 4 or 0, so that V = 4:
-        >>> one = np.ones((1, 1))
-        >>> mask_variance(InputDropout(one, np.zeros(1), one, np.zeros(1)), np.zeros(1), np.ones(1))
+        >>> ones = np.ones((1, 1))
+        >>> mask_variance(InputDropout(ones, np.zeros(1), ones, np.zeros(1)), np.zeros(1), np.ones(1))
         array([4.])
     """
     return _sum_over_rows(problem, lam, w, masked_neighbours=1.0)

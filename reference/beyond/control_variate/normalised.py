@@ -69,8 +69,8 @@ class Normalised(Response):
     """The same map as `response`; its gradient comes divided by σ², so that Alg. 1's step on Θ does.
 
     Example, ε = g = 1 and σ = 1/2: gεᵀ is 1 and the step that Alg. 1 makes with it is divided by 1/4:
-        >>> one = np.ones(1)
-        >>> Normalised(FullResponse(np.zeros((1, 1))), one / 2).gradient(one, one)
+        >>> ones = np.ones(1)
+        >>> Normalised(FullResponse(np.zeros((1, 1))), ones / 2).gradient(ones, ones)
         FullResponse(Theta=array([[4.]]))
     """
 

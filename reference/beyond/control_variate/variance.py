@@ -28,8 +28,8 @@ def slope(
 
     Example, H.1 with A = n = 1, λ = 0, Xᵀt = 1: (1 + e^λ)Θ + e^λ w0 = 2 (-1/4) + 1/2, zero as Θ is the Jacobian:
         >>> from reference.problems.ridge import Ridge
-        >>> one = np.ones((1, 1))
-        >>> ridge, lam = Ridge(one, one[0], one, one[0], divisor=1.0), np.zeros(1)
+        >>> ones = np.ones((1, 1))
+        >>> ridge, lam = Ridge(ones, ones[0], ones, ones[0], divisor=1.0), np.zeros(1)
         >>> slope(ridge, lam, np.array([0.5]), np.array([[-0.25]]))
         array([[0.]])
     """

@@ -26,8 +26,8 @@ def decompose(
     """c_i and Γ_i, in the order of A's eigenvalues.
 
     Example, one weight with a = 1, half of whose distance is left, J = 2, H = 3:
-        >>> one = np.ones((1, 1))
-        >>> decompose(one, 2 * one, 3 * one, alpha1=0.5, T_train=1)
+        >>> ones = np.ones((1, 1))
+        >>> decompose(ones, 2 * ones, 3 * ones, alpha1=0.5, T_train=1)
         (array([0.5]), array([[[12.]]]))
     """
     a, Q = np.linalg.eigh(A)
@@ -54,8 +54,8 @@ def iteration(
     """The matrix that takes (w - r(λ*), λ - λ*) to its next value; its eigenvalues are the modes.
 
     Example, c = 1/2 and α_2γ = 1/2: momentum 1/2 with step (1 - c)α_2, so z² - (1 + c - (1 - c)α_2γ)z + c = 0:
-        >>> one = np.ones((1, 1))
-        >>> M = iteration(one, one, one, alpha1=0.5, T_train=1, alpha2=0.5, K=0 * one)
+        >>> ones = np.ones((1, 1))
+        >>> M = iteration(ones, ones, ones, alpha1=0.5, T_train=1, alpha2=0.5, K=0 * ones)
         >>> np.poly(np.linalg.eigvals(M)).round(12)
         array([ 1.  , -1.25,  0.5 ])
     """
@@ -72,8 +72,8 @@ def stable_step(
     """2 / λ_max(Σ_i Γ_i (1 - c_i)/(1 + c_i)): λ converges below this α_2 and no further (AH = HA, K = 0).
 
     Example, m = 1, c = 1/2, γ = 12: α_2γ(1 - c) < 2(1 + c):
-        >>> one = np.ones((1, 1))
-        >>> round(stable_step(one, 2 * one, 3 * one, alpha1=0.5, T_train=1) * 12 * (1 - 0.5), 12)
+        >>> ones = np.ones((1, 1))
+        >>> round(stable_step(ones, 2 * ones, 3 * ones, alpha1=0.5, T_train=1) * 12 * (1 - 0.5), 12)
         3.0
     """
     P, eye = _contraction(A, H, alpha1, T_train), np.eye(len(A))
@@ -88,8 +88,8 @@ def monotone_step(
     For m = 1 and beyond it λ passes λ*.
 
     Example, c = 1/4: 1/3 of what w0 = r(λ) would bear without passing λ*, 1/γ:
-        >>> one = np.ones((1, 1))
-        >>> round(monotone_step(one, 2 * one, 3 * one, alpha1=0.5, T_train=2) * 12, 12)
+        >>> ones = np.ones((1, 1))
+        >>> round(monotone_step(ones, 2 * ones, 3 * ones, alpha1=0.5, T_train=2) * 12, 12)
         0.333333333333
     """
     root = np.sqrt(np.linalg.eigvalsh(_contraction(A, H, alpha1, T_train))[-1])

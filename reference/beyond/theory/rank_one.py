@@ -68,8 +68,8 @@ def nearest(Theta: Float[ndarray, "... m h"]) -> OneUnit:
     """The ruᵀ of least ‖ruᵀ - Θ‖, the length of it in u.
 
     Example, of two hyperparameters that move a weight each, the one that moves it more:
-        >>> found = nearest(np.diag([1.0, 3.0]))
-        >>> abs(found.Theta)
+        >>> unit = nearest(np.diag([1.0, 3.0]))
+        >>> abs(unit.Theta)
         array([[0., 0.],
                [0., 3.]])
     """
@@ -88,8 +88,8 @@ def least_loss(
         numpy.linalg.LinAlgError: H is not positive definite.
 
     Example, as above, but the loss feels the first weight a hundred times as much:
-        >>> found = least_loss(np.diag([1.0, 3.0]), np.diag([100.0, 1.0]), np.ones(2))
-        >>> abs(found.Theta).round(12)
+        >>> unit = least_loss(np.diag([1.0, 3.0]), np.diag([100.0, 1.0]), np.ones(2))
+        >>> abs(unit.Theta).round(12)
         array([[1., 0.],
                [0., 0.]])
     """

@@ -35,8 +35,8 @@ def losses(problem: Problem, xp: Any, asarray: Callable[[Any], Any]) -> tuple[Lo
 
     Example:
         >>> import numpy as np
-        >>> one = np.ones((1, 1))
-        >>> train, valid = losses(Ridge(one, one[0], one, one[0], divisor=1.0), np, np.asarray)
+        >>> ones = np.ones((1, 1))
+        >>> train, valid = losses(Ridge(ones, ones[0], ones, ones[0], divisor=1.0), np, np.asarray)
         >>> train(np.zeros(1), np.array([3.0])), valid(np.zeros(1), np.array([3.0]))  # (4 + 9)/2 and 4/2
         (np.float64(6.5), np.float64(2.0))
     """

@@ -43,7 +43,7 @@ FAULTS: list[tuple[Callable[[Tuner], object], Tensor, str]] = [
     (lambda subject: spoil(subject.hyper.lam), X, "hyperparameter '2' is not finite"),
     (lambda subject: spoil(subject.hyper.raw_sigma), X, "hyperparameter '2' is not finite"),
     (lambda subject: subject.net.w0[0].detach().fill_(3e38), X, "layer '0' puts out numbers"),
-    (lambda one: None, X / 0, "the inputs are not finite"),
+    (lambda subject: None, X / 0, "the inputs are not finite"),
 ]
 
 

@@ -80,9 +80,9 @@ def exact_parts(problem: Problem, lam: Float[ndarray, "h"]) -> Parts:
 
     Example, L_T = ½w² - wλ and L_V = ½(w - 3)² at λ = 1: r = 1, so the answer is 1·(1 - 3):
         >>> from reference.problems.quadratic import Quadratic, QuadraticProblem
-        >>> one, zero = np.ones((1, 1)), np.zeros((1, 1))
-        >>> train = Quadratic(one, -one, zero, zero[0], zero[0], np.float64(0))
-        >>> valid = Quadratic(one, zero, zero, np.array([-3.0]), zero[0], np.float64(4.5))
+        >>> ones, zero = np.ones((1, 1)), np.zeros((1, 1))
+        >>> train = Quadratic(ones, -ones, zero, zero[0], zero[0], np.float64(0))
+        >>> valid = Quadratic(ones, zero, zero, np.array([-3.0]), zero[0], np.float64(4.5))
         >>> parts = exact_parts(QuadraticProblem(train, valid), np.ones(1))
         >>> parts.answer(parts.solution)
         array([-2.])
