@@ -1,17 +1,19 @@
 """Which attributes of a model's modules hold drop rates, and their names as hyperparameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import deep.rates.dropout  # noqa: F401  (it registers its rules)
 from deep.hyper.declared import Hyperparameter, Per
 from deep.hyper.generators import repeated
 from deep.rates.marks import Holder, Mark, marked
 from deep.responses.contexts import frozen_statistics
+from deep.responses.layouts import Layouts
 from deep.responses.look import look
 from reference.console.command import UserError
 
@@ -89,13 +91,31 @@ def _matching(values: Any, name: str, otherwise: Any) -> Any:
 
 def _read(model: nn.Module, x: Any) -> set[str]:
     """Names of the rates that a dropout reads when the model runs; nothing of the model moves."""
-    read: set[str] = set()
-    marks = [Mark(name, holder, holder.value, False) for name, holder in holders(model, everything=True).items()]
-    likely = [*holders(model)]  # before they are marked
 
     def run(_rows: int) -> None:
         model(**x) if isinstance(x, Mapping) else model(x)
 
-    with torch.no_grad(), repeated(), frozen_statistics(model), marked(marks, read.add) as rates:
-        look(run, 1, {}, (), rates, likely)
-    return read
+    with torch.no_grad(), repeated():
+        return look_at(model, run, 1)[1]
+
+
+def look_at(
+    model: nn.Module,
+    run: Callable[[int], object],
+    n: int,
+    named: Mapping[int, str] = MappingProxyType({}),
+    members: Iterable[Tensor] = (),
+    tuned: Collection[str] = (),
+) -> tuple[Layouts, set[str]]:
+    """`look`, with every rate of the model marked; returns the names of those that are read, too. Nothing of it moves.
+
+    Args:
+        run, n, named, members: as of `look`.
+        tuned: names of the rates of which no plain number may be made.
+    """
+    read: set[str] = set()
+    likely = [*holders(model)]  # a marked attribute is none of them any more
+    every = holders(model, everything=True)
+    marks = [Mark(name, holder, holder.value, name in tuned) for name, holder in every.items()]
+    with frozen_statistics(model), marked(marks, read.add) as rates:
+        return look(run, n, named, members, rates, likely), read

@@ -10,12 +10,11 @@ from torch.utils._pytree import tree_map
 
 from deep.hyper.hyperparameters import Pass
 from deep.hyper.parallel import gathered
-from deep.rates.find import holders
-from deep.rates.marks import Mark, marked
+from deep.rates.find import holders, look_at
 from deep.responses.contexts import frozen_statistics
 from deep.responses.forward import RATE_RULES
 from deep.responses.linearised import dual_level, without_forward_mode
-from deep.responses.look import OF_BATCH, look
+from deep.responses.look import OF_BATCH
 from deep.responses.weights import NoRule
 from deep.tuner.hypernet import Hypernetwork, eager
 from reference.console.command import UserError
@@ -33,22 +32,20 @@ def first_look(net: Hypernetwork, predict: Predict, x: Any, n: int, kinds: Colle
     Raises:
         UserError: a drop rate is declared that nothing reads, or a parameter is used without a gradient alone.
     """
-    refused: list[dict[str, str]] = [{}]
-    while refused:  # where a parameter is left out, other operations are on what responds
+    while True:  # where a parameter is left out, other operations are on what responds
         _see(net, predict, x, n)
         _require_gradients(net)
-        refused = [each for each in gathered(_refused(net, predict, x, n, kinds)) if each]
-        for each in refused:
-            net.silent |= each
+        refused = gathered(_refused(net, predict, x, n, kinds))
+        for reasons in refused:
+            net.silent |= reasons
+        if not any(refused):
+            break
     net.looked = True
 
 
 def _see(net: Hypernetwork, predict: Predict, x: Any, n: int) -> None:
     """Find where the batch is, and which rates are read."""
-    read: set[str] = set()
-    every = holders(net.model, everything=True)
     named = {id(w): name for name, w, _ in net}
-    likely = [*holders(net.model)]  # before they are marked
     tensors = [*net.model.parameters(), *net.model.buffers()]
 
     def first(rows: int) -> None:
@@ -62,10 +59,10 @@ def _see(net: Hypernetwork, predict: Predict, x: Any, n: int) -> None:
         with net.passes(), net.hyper.during(net.hyper.centre(rows)), torch.enable_grad(), eager():
             predict(tree_map(cut, x))
 
-    marks = [Mark(name, holder, holder.value, name in net.rates) for name, holder in every.items()]
-    with net.draws.repeated(), frozen_statistics(net.model), marked(marks, read.add) as rates:
-        net.layouts = look(first, n, named, tensors, rates, likely)
+    with net.draws.repeated():
+        net.layouts, read = look_at(net.model, first, n, named, tensors, net.rates)
     _settle_rates(net, read)
+    every = holders(net.model, everything=True)
     idle = {name: float(holder.value) for name, holder in every.items() if name in read and name not in net.rates}
     net.idle_rates = idle | net.layouts.numbers
 
