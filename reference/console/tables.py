@@ -10,6 +10,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from reference.console.command import UserError
@@ -75,10 +76,11 @@ def _column_names(place: str, cells: list[str]) -> list[str]:
 
 
 def _records(path: Path, header: bool) -> list[tuple[int, list[str]]]:
-    lines = io.StringIO(read_text(path), newline="")
+    text = read_text(path)
+    lines = io.StringIO(text, newline="")
     if not header:
         return [(line, cells) for line, row in enumerate(lines, 1) if (cells := row.split())]
-    _require_commas(path, lines.getvalue())
+    _require_commas(path, text)
     reader = csv.reader(lines, skipinitialspace=True, strict=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -89,7 +91,8 @@ def _records(path: Path, header: bool) -> list[tuple[int, list[str]]]:
 
 def _require_commas(path: Path, text: str) -> None:
     """UserError where another mark parts the first two lines alike, and into more cells than commas do."""
-    lines = [(line, row) for line, row in enumerate(io.StringIO(text, newline=""), 1) if row.strip()][:2]
+    numbered = enumerate(io.StringIO(text, newline=""), 1)
+    lines = list(islice(((line, row) for line, row in numbered if row.strip()), 2))
     for mark in ";\t":
         counts = {_count(row, mark) for _, row in lines}
         if len(counts) == 1 and _count(lines[0][1], ",") < max(counts):

@@ -62,12 +62,14 @@ def ask(function: Function, case: Case) -> Answer:
         with contextlib.redirect_stdout(sys.stderr), np.errstate(), warnings.catch_warnings():
             returned = function(case.problem, case.lam.copy())
         seconds = perf_counter() - begin
-        if np.ma.getmaskarray(np.asanyarray(returned)).any():
+        array = np.asanyarray(returned)
+        if np.ma.getmaskarray(array).any():
             return Answer(nothing, seconds, Cause("masked", "entries of the answer are masked"))
-        if np.asarray(returned).dtype.kind not in "fiuO":
-            kind = f"it is of {np.asarray(returned).dtype}"
-            return Answer(nothing, seconds, Cause("kind", "the answer is not of real numbers", kind))
-        value = np.asarray(returned, dtype=float)
+        if array.dtype.kind not in "fiuO":
+            return Answer(
+                nothing, seconds, Cause("kind", "the answer is not of real numbers", f"it is of {array.dtype}")
+            )
+        value = np.asarray(array, dtype=float)
     except (Exception, SystemExit) as error:
         words = " ".join(str(error).split())[:200]
         return Answer(nothing, perf_counter() - begin, Cause("exception", f"it raises {type(error).__name__}", words))
