@@ -38,22 +38,10 @@ Step = Callable[[], object]
 WEIGHTS = partial(SGD, lr=0.001, momentum=0.9)
 
 
-def mnist_mlp() -> tuple[nn.Module, Tensor, Tensor]:
+def images(network: Callable[[Tensor], nn.Module], *shape: int) -> tuple[nn.Module, Tensor, Tensor]:
     """Make the net, inputs and targets."""
-    x = torch.rand(128, 1, 28, 28)
-    return mlp(x), x, torch.randint(10, (128,))
-
-
-def fmnist_cnn() -> tuple[nn.Module, Tensor, Tensor]:
-    """Make the net, inputs and targets."""
-    x = torch.rand(128, 1, 28, 28)
-    return simple_cnn(x), x, torch.randint(10, (128,))
-
-
-def cifar_resnet18() -> tuple[nn.Module, Tensor, Tensor]:
-    """Make the net, inputs and targets."""
-    x = torch.rand(32, 3, 32, 32)
-    return resnet18(x, width=0.5), x, torch.randint(10, (32,))
+    x = torch.rand(shape)
+    return network(x), x, torch.randint(10, shape[:1])
 
 
 def bert() -> tuple[nn.Module, Tensor, Tensor]:
@@ -68,9 +56,9 @@ def bert() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 TASKS: Mapping[str, Callable[[], tuple[nn.Module, Tensor, Tensor]]] = {
-    "mnist-mlp": mnist_mlp,
-    "fmnist-cnn": fmnist_cnn,
-    "cifar-resnet18": cifar_resnet18,
+    "mnist-mlp": partial(images, mlp, 128, 1, 28, 28),
+    "fmnist-cnn": partial(images, simple_cnn, 128, 1, 28, 28),
+    "cifar-resnet18": partial(images, partial(resnet18, width=0.5), 32, 3, 32, 32),
     "bert": bert,
 }
 
